@@ -1,0 +1,51 @@
+//! hookward's own answers: problem+json for a reject, and the few that are not refusals.
+//!
+//! Senders' dashboards show this body to the webhook's owner, so it says what happened and what to do (RFC 9457). Must never
+//! hold a secret, an expected signature or a stack trace, and never be a 3xx or 410.
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderValue, Response, StatusCode};
+
+use crate::inbound::{Ending, Inbound};
+use crate::reject::Reject;
+
+/// Seconds after which a refused delivery may be sent again.
+const RETRY: HeaderValue = HeaderValue::from_static("1");
+
+/// The answer for a reject. `close` ends the connection after it.
+pub(crate) fn problem(reject: Reject, allow: Option<&HeaderValue>, close: bool, ending: Ending) -> Response<Inbound> {
+    let body = serde_json::json!({
+        "type": "about:blank",
+        "title": reject.title(),
+        "status": reject.status().as_u16(),
+        "code": reject.code(),
+        "detail": reject.fix(),
+        "request_id": ending.record.request_id().to_string(),
+    });
+    let mut response = own(reject.status(), Bytes::from(body.to_string()), ending);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if let Some(allow) = allow {
+        headers.insert(ALLOW, allow.clone());
+    }
+    if reject.status() == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(RETRY_AFTER, RETRY);
+    }
+    if close {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// The answer for a genuine event that the route does not want.
+pub(crate) fn filtered(ending: Ending) -> Response<Inbound> {
+    own(StatusCode::NO_CONTENT, Bytes::new(), ending)
+}
+
+fn own(status: StatusCode, body: Bytes, mut ending: Ending) -> Response<Inbound> {
+    ending.record.status = Some(status);
+    let mut response = Response::new(Inbound::own(body, ending));
+    *response.status_mut() = status;
+    response
+}

@@ -1,0 +1,11 @@
+//! The decisions, pure: bytes and `now` in, a verdict out.
+//!
+//! Nothing here may be async, do I/O, read a clock, or name tokio or tracing (a test holds that), so that every decision
+//! can be tested at its boundary and fuzzed by calling one function.
+
+pub mod client;
+pub mod framing;
+pub mod ip;
+pub mod signature;
+pub mod target;
+pub mod window;

@@ -1,0 +1,260 @@
+//! The text of the signature and timestamp headers: entries, versions, encodings, digits.
+//!
+//! Strict on purpose: one text per value, so that nothing can be signed one way and read another. In a versioned list an
+//! entry that makes no sense is skipped (senders may add new kinds); in `key=value` pairs it is refused, because there a
+//! repeated or odd key makes the time ambiguous. Must never trim, fold case or allocate.
+//! Sources: RFC 4648 §4 and §8; Standard Webhooks "Webhook headers"; Stripe "Verify webhook signatures manually".
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::scheme::{Algorithm, SignatureEncoding, TimeUnit};
+
+/// Most entries of a list. Senders have a handful; each costs a comparison with every secret.
+pub(super) const MAX_ENTRIES: usize = 64;
+/// Most Ed25519 entries of a list: each costs a pass over the body and a curve operation.
+const MAX_PUBLIC_KEY_ENTRIES: usize = 8;
+/// Most digits of a timestamp: unix milliseconds until the year 2286.
+const MAX_DIGITS: usize = 13;
+/// Longest decoded signature, rounded up to what a base64 decoder asks for.
+const MAX_DECODED: usize = 66;
+
+/// How the signature header is written.
+#[derive(Debug)]
+pub(super) struct Grammar {
+    pub(super) format: Format,
+    /// Text before each encoded signature.
+    pub(super) prefix: Box<[u8]>,
+    pub(super) encoding: SignatureEncoding,
+    /// What counts: first the scheme's own version, then those of the alternative keys. Never empty.
+    pub(super) slots: Vec<Slot>,
+}
+
+/// The entries that one kind of key checks.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// Empty for a plain header.
+    pub(super) version: Box<[u8]>,
+    pub(super) algorithm: Algorithm,
+}
+
+#[derive(Debug)]
+pub(super) enum Format {
+    /// One signature.
+    Plain,
+    /// `key=value` entries; the time may be one of them.
+    Pairs { separator: u8, time: Option<Box<[u8]>> },
+    /// `version,value` entries.
+    Versioned { separator: u8 },
+}
+
+/// What a well-formed header holds.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Summary<'h> {
+    /// At least one signature that a key of this scheme could have made.
+    pub(super) usable: bool,
+    /// The time, where it is one of the pairs.
+    pub(super) time: Option<&'h [u8]>,
+}
+
+/// One entry of the header.
+enum Entry<'h> {
+    /// A signature of the slot with this index, still encoded.
+    Signature(usize, &'h [u8]),
+    Time(&'h [u8]),
+    /// Well-formed, of a kind that we do not check.
+    Unknown,
+    /// Not of the grammar.
+    Broken,
+}
+
+impl Grammar {
+    /// Checks the form of the whole header. `None`: malformed.
+    pub(super) fn summarize<'h>(&self, header: &'h [u8]) -> Option<Summary<'h>> {
+        let mut summary = Summary { usable: false, time: None };
+        let (mut count, mut public_key, mut unknown) = (0_usize, 0_usize, false);
+        for entry in self.entries(header) {
+            count = count.saturating_add(1);
+            match entry {
+                Entry::Signature(slot, text) => {
+                    let Some(slot) = self.slots.get(slot) else { continue };
+                    if slot.algorithm == Algorithm::Ed25519 {
+                        public_key = public_key.saturating_add(1);
+                    }
+                    summary.usable |= self.decode(text, slot.algorithm).is_some();
+                }
+                Entry::Time(text) => summary.time = Some(text),
+                Entry::Unknown => unknown = true,
+                Entry::Broken if matches!(self.format, Format::Versioned { .. }) => {}
+                Entry::Broken => return None,
+            }
+            if count > MAX_ENTRIES || public_key > MAX_PUBLIC_KEY_ENTRIES {
+                return None;
+            }
+        }
+        let is_unambiguous = match self.format {
+            Format::Pairs { .. } => !self.repeats_a_key(header),
+            Format::Plain | Format::Versioned { .. } => true,
+        };
+        (is_unambiguous && (summary.usable || unknown)).then_some(summary)
+    }
+
+    /// The decoded signatures of one slot.
+    pub(super) fn signatures<'h>(&self, slot: usize, header: &'h [u8]) -> impl Iterator<Item = Decoded> + use<'_, 'h> {
+        let algorithm = self.slots.get(slot).map(|slot| slot.algorithm);
+        self.entries(header).take(MAX_ENTRIES).filter_map(move |entry| match entry {
+            Entry::Signature(index, text) if index == slot => self.decode(text, algorithm?),
+            Entry::Signature(..) | Entry::Time(_) | Entry::Unknown | Entry::Broken => None,
+        })
+    }
+
+    fn entries<'h>(&self, header: &'h [u8]) -> impl Iterator<Item = Entry<'h>> + use<'_, 'h> {
+        let separator = match self.format {
+            Format::Plain => None,
+            Format::Pairs { separator, .. } | Format::Versioned { separator } => Some(separator),
+        };
+        header
+            .split(move |byte| Some(*byte) == separator)
+            .filter(|entry| !entry.is_empty() || !matches!(self.format, Format::Versioned { .. }))
+            .map(|entry| self.classify(entry))
+    }
+
+    fn classify<'h>(&self, entry: &'h [u8]) -> Entry<'h> {
+        let (between, time) = match &self.format {
+            Format::Plain => return Entry::Signature(0, entry),
+            Format::Pairs { time, .. } => (b'=', time.as_deref()),
+            Format::Versioned { .. } => (b',', None),
+        };
+        let Some((name, value)) = split_once(entry, between) else { return Entry::Broken };
+        if let Some(slot) = self.slots.iter().position(|slot| *slot.version == *name) {
+            Entry::Signature(slot, value)
+        } else if time == Some(name) {
+            Entry::Time(value)
+        } else if is_name(name) && !value.is_empty() {
+            Entry::Unknown
+        } else {
+            Entry::Broken
+        }
+    }
+
+    /// Whether a key other than a signature's is there twice.
+    fn repeats_a_key(&self, header: &[u8]) -> bool {
+        let Format::Pairs { separator, .. } = self.format else { return false };
+        let keys = || {
+            header
+                .split(move |byte| *byte == separator)
+                .filter_map(|entry| split_once(entry, b'=').map(|(name, _)| name))
+                .filter(|name| !self.slots.iter().any(|slot| *slot.version == **name))
+        };
+        keys().enumerate().any(|(index, name)| keys().take(index).any(|earlier| earlier == name))
+    }
+
+    fn decode(&self, text: &[u8], algorithm: Algorithm) -> Option<Decoded> {
+        let text = text.strip_prefix(&*self.prefix)?;
+        let mut decoded = Decoded { bytes: [0; MAX_DECODED], len: signature_len(algorithm) };
+        match self.encoding {
+            SignatureEncoding::Base64 => {
+                let len = STANDARD.decode_slice(text, &mut decoded.bytes).ok()?;
+                (len == decoded.len).then_some(decoded)
+            }
+            SignatureEncoding::Hex => decoded.fill_from_hex(text, lower_nibble),
+            SignatureEncoding::HexAny => decoded.fill_from_hex(text, any_nibble),
+        }
+    }
+}
+
+/// The length of a signature in bytes.
+pub(super) const fn signature_len(algorithm: Algorithm) -> usize {
+    match algorithm {
+        Algorithm::HmacSha1 => 20,
+        Algorithm::HmacSha256 => 32,
+        Algorithm::HmacSha512 | Algorithm::Ed25519 => 64,
+    }
+}
+
+/// A signature as received, decoded, of the right length for its algorithm.
+pub(super) struct Decoded {
+    bytes: [u8; MAX_DECODED],
+    len: usize,
+}
+
+impl Decoded {
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+
+    fn fill_from_hex(mut self, text: &[u8], nibble: fn(u8) -> Option<u8>) -> Option<Self> {
+        let (pairs, rest) = text.as_chunks::<2>();
+        if pairs.len() != self.len || !rest.is_empty() {
+            return None;
+        }
+        for (byte, [high, low]) in self.bytes.iter_mut().zip(pairs) {
+            *byte = (nibble(*high)? << 4) | nibble(*low)?;
+        }
+        Some(self)
+    }
+}
+
+fn lower_nibble(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit & 0x0f),
+        b'a'..=b'f' => Some((digit & 0x0f).wrapping_add(9)),
+        _ => None,
+    }
+}
+
+fn any_nibble(digit: u8) -> Option<u8> {
+    lower_nibble(digit.to_ascii_lowercase())
+}
+
+fn split_once(entry: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
+    let position = entry.iter().position(|byte| *byte == at)?;
+    let (name, value) = entry.split_at_checked(position)?;
+    Some((name, value.get(1..)?))
+}
+
+/// Whether a text can be the name of a version or of a pair.
+pub(super) fn is_name(text: &[u8]) -> bool {
+    !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+}
+
+/// A timestamp: the digits that are signed, and the seconds that they mean.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Stamp {
+    digits: [u8; MAX_DIGITS],
+    len: usize,
+    seconds: u64,
+}
+
+impl Stamp {
+    /// Plain digits without sign, space, fraction or leading zero. `None`: anything else.
+    pub(super) fn parse(text: &[u8], unit: TimeUnit) -> Option<Self> {
+        if text.is_empty() || (text.starts_with(b"0") && text.len() > 1) {
+            return None;
+        }
+        let mut digits = [0; MAX_DIGITS];
+        digits.get_mut(..text.len())?.copy_from_slice(text);
+        let mut value = 0_u64;
+        for byte in text {
+            if !byte.is_ascii_digit() {
+                return None;
+            }
+            value = value.checked_mul(10)?.checked_add(u64::from(byte & 0x0f))?;
+        }
+        let seconds = match unit {
+            TimeUnit::S => value,
+            TimeUnit::Ms => value / 1000,
+        };
+        Some(Self { digits, len: text.len(), seconds })
+    }
+
+    /// As received.
+    pub(super) fn digits(&self) -> &[u8] {
+        self.digits.get(..self.len).unwrap_or_default()
+    }
+
+    /// Unix time.
+    pub(super) fn seconds(&self) -> u64 {
+        self.seconds
+    }
+}

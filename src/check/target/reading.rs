@@ -1,0 +1,234 @@
+//! What a canonical path may be read as: with prefixes that apps strip from the front, and tails that they ignore.
+//!
+//! A superset on purpose. It only ever refuses, so a reading that no app has costs little, and one that is missing costs
+//! everything. Must never allocate: ordinary traffic passes through here. Sources: NEXTJS.md ("Reaches the handler"),
+//! Next.js `normalize-next-data`, `rsc` and `segment-prefix-rsc` path normalisers; Rails' `(.:format)`; CGI's `PATH_INFO`
+//! (RFC 3875 §4.1.5).
+
+use super::route_path::RoutePath;
+use super::spec::TargetSpec;
+use super::{Framework, TargetFault};
+
+/// Prefixes that may stand one inside the other; an app strips three at most.
+const MAX_DEPTH: usize = 8;
+
+/// Every path whose readings are refused, and every prefix that apps strip.
+#[derive(Debug)]
+pub(super) struct Readings {
+    framework: Framework,
+    /// The base path and the locales, each as `/x`, lower case.
+    wrappers: Vec<Box<[u8]>>,
+    /// The most specific first.
+    protected: Vec<Protected>,
+}
+
+/// A route or alias among the readings.
+#[derive(Debug)]
+pub(super) struct Protected {
+    /// Lower case, without base path; `""` is the root.
+    path: Box<[u8]>,
+    prefix: bool,
+    owner: Owner,
+}
+
+/// Whom a protected path belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// The route of this index.
+    Route(usize),
+    /// The app's own rewrite to some route.
+    Alias,
+}
+
+/// What was found in all readings of one request so far.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// Whose path one of the readings is.
+    pub(super) shadow: Option<Owner>,
+    /// One of them is Next's image optimizer.
+    pub(super) image: bool,
+    /// One of them is Next's data namespace.
+    pub(super) data: bool,
+    /// There were more of them than anybody looks at.
+    pub(super) too_deep: bool,
+}
+
+impl Seen {
+    /// # Errors
+    /// [`TargetFault::ShadowOfRoute`] or [`TargetFault::TooManyReadings`].
+    pub(super) const fn refuse(&self) -> Result<(), TargetFault> {
+        if self.shadow.is_some() {
+            Err(TargetFault::ShadowOfRoute)
+        } else if self.too_deep {
+            Err(TargetFault::TooManyReadings)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+impl Readings {
+    pub(super) fn new(spec: &TargetSpec<'_>, base: &str) -> Self {
+        let locales = spec.locales.iter().map(|locale| format!("/{locale}"));
+        let mut wrappers: Vec<Box<[u8]>> = locales
+            .chain([base.to_owned()])
+            .filter(|wrapper| !wrapper.is_empty())
+            .map(|wrapper| wrapper.to_ascii_lowercase().into_bytes().into())
+            .collect();
+        // Equal ones would be followed twice at every depth.
+        wrappers.sort();
+        wrappers.dedup();
+        let routes = (0..).zip(spec.routes).map(|(index, path)| Protected::route(path, index));
+        let mut protected: Vec<Protected> = routes.chain(spec.aliases.iter().map(Protected::alias)).collect();
+        protected.sort_by_key(|entry| (std::cmp::Reverse(entry.path.len()), entry.prefix));
+        Self { framework: spec.framework, wrappers, protected }
+    }
+
+    /// Adds to `seen` what `path` may be read as: a path in canonical form, though its case may be as received.
+    ///
+    /// Routes that contain `owner` are not reported, since the plain path of `owner` is theirs too.
+    pub(super) fn read(&self, path: &[u8], owner: Option<&Protected>, seen: &mut Seen) {
+        self.read_inside(path, MAX_DEPTH, owner, seen);
+    }
+
+    fn read_inside(&self, path: &[u8], depth: usize, owner: Option<&Protected>, seen: &mut Seen) {
+        let hit = self.protected.iter().find(|entry| self.is_reading_of(path, entry));
+        if let Some(hit) = hit
+            && !owner.is_some_and(|owner| hit.contains(owner))
+        {
+            seen.shadow = Some(hit.owner);
+        }
+        let Some(depth) = depth.checked_sub(1) else {
+            seen.too_deep = true;
+            return;
+        };
+        for wrapper in &self.wrappers {
+            match strip_prefix(path, wrapper) {
+                Some(rest) if matches!(rest, [] | [b'/', ..]) => self.read_inside(rest, depth, owner, seen),
+                Some(_) | None => (),
+            }
+        }
+        match self.framework {
+            Framework::NextJs => {
+                let Some(internal) = strip_prefix(path, b"/_next") else { return };
+                seen.image |= strip_prefix(internal, b"/image").is_some_and(ends_segment);
+                if let Some(data) = strip_prefix(internal, b"/data").filter(|rest| ends_segment(rest)) {
+                    seen.data = true;
+                    // Behind the build id, which is not checked here, stands a page's path.
+                    if let Some(page) = without_first_segment(data) {
+                        self.read_inside(page, depth, owner, seen);
+                    }
+                }
+            }
+            Framework::None => {
+                if let Some(rest) = without_first_segment(path)
+                    && !rest.is_empty()
+                    && path.strip_suffix(rest).is_some_and(is_script)
+                {
+                    self.read_inside(rest, depth, owner, seen);
+                }
+            }
+        }
+    }
+
+    /// Whether `path` is `entry`, lies below it if that is a prefix, or has nothing behind it but an ignored tail.
+    fn is_reading_of(&self, path: &[u8], entry: &Protected) -> bool {
+        match strip_prefix(path, &entry.path) {
+            None => false,
+            Some([]) => true,
+            Some([b'/', ..]) if entry.prefix => true,
+            Some(tail) => match self.framework {
+                Framework::NextJs => is_next_tail(tail),
+                Framework::None => is_plain_tail(tail) || (is_script(&entry.path) && tail.starts_with(b"/")),
+            },
+        }
+    }
+}
+
+impl Protected {
+    pub(super) fn route(path: &RoutePath, route: usize) -> Self {
+        Self::new(path, Owner::Route(route))
+    }
+
+    pub(super) fn alias(path: &RoutePath) -> Self {
+        Self::new(path, Owner::Alias)
+    }
+
+    fn new(path: &RoutePath, owner: Owner) -> Self {
+        Self { path: path.stem().to_ascii_lowercase().into_bytes().into(), prefix: path.is_prefix(), owner }
+    }
+
+    pub(super) const fn is_prefix(&self) -> bool {
+        self.prefix
+    }
+
+    /// Whether every plain path of `other` is a plain path of this one.
+    pub(super) fn contains(&self, other: &Self) -> bool {
+        match other.path.strip_prefix(self.path.as_ref()) {
+            Some([]) => self.prefix || !other.prefix,
+            Some([b'/', ..]) => self.prefix,
+            Some(_) | None => false,
+        }
+    }
+}
+
+/// What follows the first segment, or `None` at the end of the path.
+pub(super) fn without_first_segment(path: &[u8]) -> Option<&[u8]> {
+    let inside = path.strip_prefix(b"/")?;
+    let end = memchr::memchr(b'/', inside).unwrap_or(inside.len());
+    inside.get(end..)
+}
+
+/// Suffixes that Next strips from a path somewhere; `.prefetch.rsc` and `.segment.rsc` count as one.
+const NEXT_SUFFIXES: [&[u8]; 9] =
+    [b".json", b".rsc", b".prefetch.rsc", b".segment.rsc", b".action", b".html", b".txt", b".body", b".meta"];
+
+/// File names that stand for the directory they are in.
+const NEXT_FILES: [&[u8]; 3] = [b"/index", b"/route", b"/page"];
+
+/// Whether Next may ignore all of `tail`, the rest of a path behind a route's own.
+fn is_next_tail(mut tail: &[u8]) -> bool {
+    loop {
+        if is_cut(tail) {
+            return true;
+        }
+        let ignored = NEXT_SUFFIXES.iter().chain(&NEXT_FILES).find_map(|ignored| strip_prefix(tail, ignored));
+        match ignored {
+            Some(rest) => tail = rest,
+            None => return strip_prefix(tail, b".segments").is_some_and(ends_segment),
+        }
+    }
+}
+
+/// Whether some framework may ignore all of `tail`: an extension (Rails' `(.:format)`), or the name of an index file.
+fn is_plain_tail(tail: &[u8]) -> bool {
+    let is_extension = |tail: &[u8]| tail.starts_with(b".") && !tail.contains(&b'/');
+    let index = strip_prefix(tail, b"/index").or_else(|| strip_prefix(tail, b"/default"));
+    is_cut(tail) || is_extension(tail) || index.is_some_and(|rest| is_cut(rest) || is_extension(rest))
+}
+
+/// Whether a path ends here for a reader that looks for a query, a fragment, a parameter or a C string's end.
+const fn is_cut(tail: &[u8]) -> bool {
+    matches!(tail, [] | [b'?' | b'#' | b';' | 0, ..] | [b'/', b'?' | b'#' | b';' | 0, ..])
+}
+
+const fn ends_segment(rest: &[u8]) -> bool {
+    matches!(rest, [b'/', ..]) || is_cut(rest)
+}
+
+/// Whether the last segment names a script, which takes the rest of the path as its argument.
+fn is_script(path: &[u8]) -> bool {
+    const EXTENSIONS: [&[u8]; 5] = [b".php", b".cgi", b".fcgi", b".pl", b".py"];
+    EXTENSIONS.iter().any(|extension| {
+        path.len()
+            .checked_sub(extension.len())
+            .and_then(|at| path.get(at..))
+            .is_some_and(|end| end.eq_ignore_ascii_case(extension))
+    })
+}
+
+/// As `strip_prefix` of slices, but case does not count in `path`; `prefix` is lower case.
+fn strip_prefix<'a>(path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    let (start, rest) = path.split_at_checked(prefix.len())?;
+    start.eq_ignore_ascii_case(prefix).then_some(rest)
+}

@@ -1,0 +1,360 @@
+//! The one table of keys: what may be written, of which type, in which bounds, what it is by default, what it means.
+//!
+//! The walk over the text (`raw`), the defaults, the did-you-mean hints, the JSON Schema and the check of
+//! `config.example.toml` all derive from it; a key that is not here does not exist. Must never hold a rule that looks at
+//! two keys: those live in `compile*`.
+
+use std::time::Duration;
+
+/// One key of one table.
+#[derive(Debug)]
+pub(crate) struct Key {
+    pub(crate) name: &'static str,
+    pub(crate) kind: Kind,
+    /// As it would be typed in TOML; `None`: the key is optional and has no default, or `doc` tells it.
+    pub(crate) default: Option<&'static str>,
+    pub(crate) status: Status,
+    pub(crate) doc: &'static str,
+}
+
+/// The type of a key's value.
+#[derive(Debug)]
+pub(crate) enum Kind {
+    Bool,
+    Integer { min: u64, max: u64 },
+    Size { min: u64, max: u64 },
+    Duration { min: Duration, max: Duration },
+    Text,
+    Choice(&'static [&'static str]),
+    Texts,
+    /// One text, or a list of them.
+    TextOrTexts,
+    Table(&'static Shape),
+    /// A list of tables.
+    Tables(&'static Shape),
+    /// Tables under names of the user's own choice.
+    Named(&'static Shape),
+}
+
+/// The keys of a table.
+#[derive(Debug)]
+pub(crate) struct Shape {
+    pub(crate) keys: &'static [Key],
+    /// Exactly one of these has to be written; empty: no such rule.
+    pub(crate) exactly_one: &'static [&'static str],
+}
+
+impl Shape {
+    /// Whether an absent table means the same as an empty one.
+    pub(crate) fn stands_alone(&self) -> bool {
+        self.exactly_one.is_empty() && self.keys.iter().all(|key| key.status != Status::Required)
+    }
+}
+
+const fn shape(keys: &'static [Key]) -> Shape {
+    Shape { keys, exactly_one: &[] }
+}
+
+/// What this version does with a key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Status {
+    /// It works.
+    Works,
+    /// It must be there.
+    Required,
+    /// "not in this version"; silently accepted if it says what this version does anyway.
+    Later { unless: Option<&'static str> },
+    /// Accepted with a warning that it has no effect yet; silently if it says what this version does anyway.
+    NoEffect { unless: Option<&'static str> },
+    /// Known to be tried, never to be had: the text is the hint.
+    Never(&'static str),
+}
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+    Key { name, kind, default: Some(default), status: Status::Works, doc }
+}
+
+const fn optional(name: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key { name, kind, default: None, status: Status::Works, doc }
+}
+
+const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Key {
+    Key { name, kind, default: None, status: Status::Required, doc }
+}
+
+const fn later(name: &'static str, doc: &'static str) -> Key {
+    Key { name, kind: Kind::Text, default: None, status: Status::Later { unless: None }, doc }
+}
+
+const fn later_unless(name: &'static str, harmless: &'static str, doc: &'static str) -> Key {
+    Key { name, kind: Kind::Text, default: None, status: Status::Later { unless: Some(harmless) }, doc }
+}
+
+const fn seconds(min: u64, max: u64) -> Kind {
+    Kind::Duration { min: Duration::from_secs(min), max: Duration::from_secs(max) }
+}
+
+const fn milliseconds(min: u64, max: u64) -> Kind {
+    Kind::Duration { min: Duration::from_millis(min), max: Duration::from_millis(max) }
+}
+
+const HOUR: u64 = 3_600;
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+const GIB: u64 = 1 << 30;
+
+/// The top of the file.
+pub(crate) static TOP: Shape = shape(&[
+    optional("server", Kind::Table(&SERVER), "Where requests arrive and where they go."),
+    optional("app", Kind::Table(&APP), "How the app reads paths."),
+    optional("client_ip", Kind::Table(&CLIENT_IP), "Who is believed about the client's address."),
+    optional("admin", Kind::Table(&ADMIN), "Listeners for probes and people."),
+    optional("limits", Kind::Table(&LIMITS), "Bounds on size, time and number."),
+    later("replay", "De-duplication of deliveries."),
+    later("verified_event", "A signed token beside the verified-event header."),
+    later("ip_lists", "Named lists of addresses with refresh."),
+    optional("telemetry", Kind::Table(&TELEMETRY), "Logs."),
+    optional("routes", Kind::Named(&ROUTE), "The protected paths, each under a name that logs and `verified-event` show."),
+    optional("schemes", Kind::Named(&SCHEME), "Your own signature schemes, in the vocabulary of the built-in catalogue."),
+]);
+
+static SERVER: Shape = shape(&[
+    key("listen", Kind::Text, "\"0.0.0.0:8080\"", "Address and port where requests arrive."),
+    key("upstream", Kind::Text, "\"http://127.0.0.1:3000\"", "The app: http://host:port."),
+    key(
+        "unmatched",
+        Kind::Choice(&["forward", "deny"]),
+        "\"forward\"",
+        "Requests that no route matches: `forward` streams them to the app unverified, `deny` answers 404.",
+    ),
+    later("listener", "Several listeners."),
+    later("public_url", "Needed by schemes that sign the URL."),
+    later_unless("allow_route_removal", "false", "Whether a reload may take protection away."),
+    later_unless("proxy_protocol", "false", "PROXY protocol on the listener."),
+    later_unless("proxy_protocol_from", "[]", "Who may speak it."),
+    later("tls", "TLS on the listener."),
+    later("upstream_tls", "TLS to the app."),
+]);
+
+static APP: Shape = shape(&[
+    key(
+        "framework",
+        Kind::Choice(&["nextjs", "none"]),
+        "\"nextjs\"",
+        "`nextjs` also refuses the spellings that Next.js resolves to a protected route, and removes its internal headers.",
+    ),
+    key("base_path", Kind::Text, "\"\"", "The app's basePath, `/docs`; route paths are written without it."),
+    key("locales", Kind::Texts, "[]", "The app's i18n locales, `en`."),
+    key("aliases", Kind::Texts, "[]", "The app's own rewrites that lead to a protected route; requests to them are refused."),
+]);
+
+static CLIENT_IP: Shape = shape(&[
+    key(
+        "trusted_proxies",
+        Kind::Texts,
+        "[]",
+        "Addresses and CIDRs of the proxies in front (the ingress, not the whole pod network). Empty: the peer is the client.",
+    ),
+    key(
+        "header",
+        Kind::Text,
+        "\"x-forwarded-for\"",
+        "The header in which a trusted proxy names the client: x-forwarded-for, forwarded, or a single-value one such as cf-connecting-ip.",
+    ),
+]);
+
+static ADMIN: Shape = shape(&[
+    optional(
+        "health",
+        Kind::Text,
+        "Address and port of /livez and /readyz. Without it there is no such listener. Readiness never depends on the app.",
+    ),
+    Key {
+        name: "inspector",
+        kind: Kind::Text,
+        default: None,
+        status: Status::NoEffect { unless: None },
+        doc: "Recent decisions, for people.",
+    },
+    Key {
+        name: "insecure_inspector_public",
+        kind: Kind::Bool,
+        default: None,
+        status: Status::NoEffect { unless: Some("false") },
+        doc: "Lets the inspector listen on other addresses than loopback.",
+    },
+]);
+
+static LIMITS: Shape = shape(&[
+    key("max_body", Kind::Size { min: 1, max: GIB }, "\"1MiB\"", "Largest webhook body; also per route."),
+    key(
+        "buffered_bytes",
+        Kind::Size { min: 64 * KIB, max: 64 * GIB },
+        "\"64MiB\"",
+        "All webhook bodies that are being verified, together. Passed-through bodies are never buffered.",
+    ),
+    key("max_connections", Kind::Integer { min: 1, max: 1_000_000 }, "4096", "Open client connections."),
+    key("max_headers", Kind::Integer { min: 8, max: 1_000 }, "100", "Header lines of one request."),
+    key("max_head", Kind::Size { min: 8 * KIB, max: MIB }, "\"16KiB\"", "Request line and headers of one request."),
+    key("head_timeout", milliseconds(100, 600_000), "\"10s\"", "From a head's first byte to its last."),
+    key("body_timeout", milliseconds(100, 600_000), "\"10s\"", "For a webhook's whole body, and between two reads of a passed one."),
+    key("idle_timeout", seconds(1, HOUR), "\"75s\"", "Between two requests of a connection."),
+    key("connect_timeout", milliseconds(10, 60_000), "\"2s\"", "To connect to the app."),
+    key("upstream_max", seconds(1, HOUR), "\"2m\"", "The longest a delivery may run in the app after its sender has left or its deadline has passed."),
+    key("upgrade_timeout", milliseconds(100, 600_000), "\"10s\"", "For the app's answer to a WebSocket upgrade."),
+    key("drain", seconds(0, HOUR), "\"25s\"", "For requests in flight at shutdown."),
+]);
+
+static TELEMETRY: Shape = shape(&[
+    key("log", Kind::Choice(&["json", "text"]), "\"json\"", "Format of log lines."),
+    later("otlp", "Traces over OTLP."),
+]);
+
+static ROUTE: Shape = Shape {
+    keys: &[
+        required("path", Kind::Text, "The protected path, `/api/webhooks/clerk`, or a prefix, `/api/webhooks/*`; without basePath and locale."),
+        key("methods", Kind::Texts, "[\"POST\"]", "Methods that are taken; the others get 405."),
+        optional("provider", Kind::Text, "A scheme of the built-in catalogue. Exactly one of `provider` and `scheme`."),
+        optional("scheme", Kind::Text, "A scheme of your own, `[schemes.NAME]`."),
+        optional(
+            "secrets",
+            Kind::Tables(&SECRET),
+            "All are tried. Without them, `provider = \"clerk\"` reads CLERK_WEBHOOK_SIGNING_SECRET, else CLERK_WEBHOOK_SECRET.",
+        ),
+        optional("allow_ips", Kind::Texts, "Addresses and CIDRs that may call. Without it any may. Never replaces the signature."),
+        optional("tolerance", seconds(1, HOUR), "How far a signed timestamp may be off, either way. By default what the scheme says, mostly \"5m\"."),
+        optional("deadline", milliseconds(100, 300_000), "For the app's answer. By default a little below the sender's own."),
+        optional("max_body", Kind::Size { min: 1, max: GIB }, "Largest body. By default `limits.max_body`."),
+        key("events", Kind::Texts, "[]", "Event types that are forwarded, `user.*` or `sms.created`; genuine others get 204. Empty: all."),
+        later_unless("replay", "\"off\"", "De-duplication of this route's deliveries."),
+        later("retry", "Retries towards the app."),
+        later_unless("options", "{}", "Options of single providers."),
+        later_unless("handshake", "false", "Answers the provider's challenge requests."),
+        later_unless("insecure_report", "[]", "Logs what would be refused, and forwards it."),
+        later("insecure_on_store_error", "What happens while the replay store is down."),
+    ],
+    exactly_one: &["provider", "scheme"],
+};
+
+const INLINE_SECRET: &str = "put it into an environment variable or a file and write `env = \"NAME\"` or `file = \"/path\"`; \
+    `insecure_value` takes it inline, for tests";
+
+static SECRET: Shape = Shape {
+    keys: &[
+        optional(
+            "label",
+            Kind::Text,
+            "Its name in logs and in `verified-event`. By default `current` for the first, then `secret-2`, `secret-3` …",
+        ),
+        optional("env", Kind::Text, "The environment variable that holds it. Exactly one of `env`, `file`, `insecure_value`."),
+        optional("file", Kind::Text, "The file that holds it. One newline at its end is dropped."),
+        optional("insecure_value", Kind::Text, "The secret itself, for tests: whoever can read this file can sign."),
+        key("optional", Kind::Bool, "false", "Whether it may be missing, as long as another secret is there."),
+        Key { name: "value", kind: Kind::Text, default: None, status: Status::Never(INLINE_SECRET), doc: "" },
+    ],
+    exactly_one: &["env", "file", "insecure_value"],
+};
+
+const ALGORITHMS: &[&str] = &["hmac-sha1", "hmac-sha256", "hmac-sha512", "ed25519"];
+const KEY_ENCODINGS: &[&str] = &["utf8", "base64", "hex"];
+
+/// `[schemes.NAME]`: the keys of `SchemeSpec`. Defaults are documentation here: serde fills them in.
+pub(crate) static SCHEME: Shape = shape(&[
+    key("algorithm", Kind::Choice(ALGORITHMS), "\"hmac-sha256\"", "The MAC or signature algorithm."),
+    optional("key", Kind::Table(&SCHEME_KEY), "How a configured secret becomes key bytes."),
+    optional("alternative_keys", Kind::Tables(&SCHEME_ALTERNATIVE_KEY), "Further forms of secret, told apart by their prefix."),
+    required("signature", Kind::Table(&SCHEME_SIGNATURE), "Where the signature is and how it is written."),
+    optional("timestamp", Kind::Table(&SCHEME_TIMESTAMP), "Where the signed time is. Without it there is no tolerance check."),
+    optional("id", Kind::Table(&SCHEME_FIELD), "Where the delivery's id is."),
+    optional("event_type", Kind::Table(&SCHEME_FIELD), "Where the event's type is."),
+    required(
+        "content",
+        Kind::Text,
+        "What is signed: literals and {id}, {timestamp}, {body}. {body} exactly once, a literal between variable parts.",
+    ),
+    key("refuse_empty_body", Kind::Bool, "false", "Refuse an empty body even when it is signed."),
+    key("insecure_unsigned_body", Kind::Bool, "false", "Allows a `content` without {body}."),
+]);
+
+static SCHEME_KEY: Shape = shape(&[
+    key("encoding", Kind::Choice(KEY_ENCODINGS), "\"utf8\"", "The encoding of the secret, after its prefix."),
+    key("prefixes", Kind::Texts, "[]", "Prefixes a secret may start with; the longest that fits counts."),
+    key("keep_prefix", Kind::Bool, "false", "Whether the prefix is part of the key."),
+    key("prefix_required", Kind::Bool, "false", "Whether a secret without a prefix is a problem."),
+]);
+
+static SCHEME_ALTERNATIVE_KEY: Shape = shape(&[
+    required("prefix", Kind::Text, "What such a secret starts with."),
+    required("encoding", Kind::Choice(KEY_ENCODINGS), "Its encoding after the prefix."),
+    required("algorithm", Kind::Choice(ALGORITHMS), "Its algorithm."),
+    required("version", Kind::Text, "The version of the signature entries that it checks."),
+]);
+
+static SCHEME_SIGNATURE: Shape = shape(&[
+    required("header", Kind::TextOrTexts, "The header, or one per family: the first family of which any header is present must be complete."),
+    required("encoding", Kind::Choice(&["hex", "hex-any", "base64"]), "Lower-case hex, hex in either case, or padded base64."),
+    key("prefix", Kind::Text, "\"\"", "Text before the encoded bytes, `sha256=`."),
+    key(
+        "format",
+        Kind::Choice(&["plain", "pairs", "versioned"]),
+        "\"plain\"",
+        "One signature, `key=value` entries, or `version,value` entries.",
+    ),
+    optional("separator", Kind::Text, "Between entries, one character: by default a space for `versioned`, a comma for `pairs`."),
+    optional("version", Kind::Text, "The entries that count: `v1`."),
+]);
+
+static SCHEME_TIMESTAMP: Shape = Shape {
+    keys: &[
+        optional("header", Kind::TextOrTexts, "A header, or one per family. Exactly one of `header` and `pair`."),
+        optional("pair", Kind::Text, "A key in a `pairs` signature header, `t`."),
+        key("unit", Kind::Choice(&["s", "ms"]), "\"s\"", "Unix seconds or milliseconds."),
+        key("tolerance", Kind::Integer { min: 1, max: HOUR }, "300", "Seconds either way, unless the route says otherwise."),
+    ],
+    exactly_one: &["header", "pair"],
+};
+
+static SCHEME_FIELD: Shape = Shape {
+    keys: &[
+        optional("header", Kind::TextOrTexts, "A header, or one per family. Exactly one of `header` and `json`."),
+        optional("json", Kind::Text, "A top-level string member of the JSON body, read after the MAC."),
+    ],
+    exactly_one: &["header", "json"],
+};
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// Every key with its full path; `*` stands for a name of the user's own.
+    pub(crate) fn all() -> Vec<(String, &'static Key)> {
+        fn walk(prefix: &str, shape: &'static Shape, all: &mut Vec<(String, &'static Key)>) {
+            for key in shape.keys {
+                let path = if prefix.is_empty() { key.name.to_owned() } else { format!("{prefix}.{}", key.name) };
+                match key.kind {
+                    Kind::Table(shape) | Kind::Tables(shape) => walk(&path, shape, all),
+                    Kind::Named(shape) => walk(&format!("{path}.*"), shape, all),
+                    _ => {}
+                }
+                all.push((path, key));
+            }
+        }
+        let mut list = Vec::new();
+        walk("", &TOP, &mut list);
+        list
+    }
+
+    #[test]
+    fn every_key_is_documented_once_and_named_in_lower_case() {
+        for (path, key) in all() {
+            let never = matches!(key.status, Status::Never(_));
+            assert!(never || key.doc.ends_with('.') || key.doc.ends_with('…'), "{path}");
+            assert!(key.name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{path}");
+        }
+        let mut paths: Vec<String> = all().into_iter().map(|(path, _)| path).collect();
+        let count = paths.len();
+        paths.sort();
+        paths.dedup();
+        assert_eq!(paths.len(), count);
+    }
+}

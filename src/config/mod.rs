@@ -1,0 +1,129 @@
+//! Configuration: TOML as typed → [`Plan`] as needed, or every problem at once.
+//!
+//! Three steps, one file each: `keys` is the one table of keys (types, defaults, documentation; the JSON Schema and the
+//! did-you-mean hints derive from it), `raw` walks the text against that table, `compile*` turns what it found into the
+//! plan. The environment and the files are handed in, so that tests need neither. Must never print any part of a secret,
+//! and nothing may be validated again after it.
+
+mod compile;
+mod compile_routes;
+mod compile_scheme;
+mod compile_secrets;
+mod findings;
+mod hint;
+mod keys;
+mod problem;
+mod raw;
+mod schema;
+mod values;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::plan::Plan;
+
+pub use problem::{Position, Problem, Report, Severity};
+pub use schema::schema;
+
+/// What a configuration may read beside its own text. The real one is [`System`]; tests bring their own.
+pub trait Environment {
+    /// The bytes of an environment variable, if it is set.
+    fn variable(&self, name: &str) -> Option<Vec<u8>>;
+    /// The names of the variables that are set, for hints.
+    fn variable_names(&self) -> Vec<String>;
+    /// A file's bytes.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+}
+
+/// The process's own environment and file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct System;
+
+impl Environment for System {
+    fn variable(&self, name: &str) -> Option<Vec<u8>> {
+        std::env::var_os(name).map(std::ffi::OsString::into_encoded_bytes)
+    }
+
+    fn variable_names(&self) -> Vec<String> {
+        std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect()
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        std::fs::read(path)
+    }
+}
+
+/// A configuration that holds.
+#[derive(Debug)]
+pub struct Loaded {
+    /// What the gate reads.
+    pub plan: Plan,
+    /// Warnings and notes, in the order of the file. To be shown at start and by `check`.
+    pub notices: Vec<Problem>,
+    /// How the app reads paths, as typed: for `check` and the reading of a Next.js manifest.
+    pub app: App,
+    /// Per route of the plan, in its order: where each of its keys came from.
+    pub sources: Vec<Vec<SecretSource>>,
+    /// Every file that was read, this configuration first.
+    pub files: Vec<PathBuf>,
+}
+
+/// `[app]`, compiled.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct App {
+    /// Prepended to every route's path and alias; empty or `/something`.
+    pub base_path: String,
+    /// The app's locales.
+    pub locales: Vec<String>,
+    /// The app's own ways to a protected route.
+    pub aliases: Vec<String>,
+}
+
+/// Where a secret came from; never the secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SecretSource {
+    /// The secret's label.
+    pub label: Box<str>,
+    /// Its origin.
+    pub origin: Origin,
+}
+
+/// The kinds of [`SecretSource`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// An environment variable.
+    Variable(Box<str>),
+    /// A file.
+    File(PathBuf),
+    /// `insecure_value`.
+    Inline,
+}
+
+/// Reads and compiles the configuration at `path`.
+pub fn load(path: &Path, environment: &dyn Environment) -> Result<Loaded, Report> {
+    let file = path.display().to_string();
+    let unreadable = |what: String, hint: Option<&str>| Report {
+        problems: vec![Problem {
+            severity: Severity::Error,
+            file: file.as_str().into(),
+            position: None,
+            key: "".into(),
+            what: what.into(),
+            hint: hint.map(Into::into),
+        }],
+    };
+    let bytes = environment.read(path).map_err(|error| unreadable(format!("cannot be read: {error}"), None))?;
+    let text = String::from_utf8(bytes)
+        .map_err(|_| unreadable("is not UTF-8".to_owned(), Some("save the file as UTF-8, the only encoding of TOML")))?;
+    let mut loaded = compile(&text, &file, environment)?;
+    loaded.files.insert(0, path.to_path_buf());
+    Ok(loaded)
+}
+
+/// Compiles `text`; `file` is its name in problems. Reads nothing but what `environment` gives.
+pub fn compile(text: &str, file: &str, environment: &dyn Environment) -> Result<Loaded, Report> {
+    compile::compile(text, file, environment)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,395 @@
+//! The way to the application: takes only an [`Admitted`], and reports the app's real answer.
+//!
+//! A connection is driven by the request that uses it, not by a task of its own: one wake-up less per request, and the
+//! socket is looked at in the moment it is reused. Next.js advertises `Keep-Alive: timeout=5` and closes in that last
+//! tenth of a second, so a connection rests at most min(4 s, advertised − 1 s) and is peeked at before reuse; a request is
+//! sent again only when hyper reports that it was never written (RFC 9110 §9.2.2). Must never send a byte of a request
+//! that was not admitted, and never cancel a delivery whose first byte is out: it runs on detached.
+
+use std::future::Future;
+use std::io;
+use std::net::TcpStream as StdStream;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::{self, Connection, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use crate::admit::{Admitted, Passage};
+use crate::outbound::Outbound;
+use crate::clock;
+use crate::in_flight::{InFlight, Ticket};
+use crate::plan::Upstream;
+use crate::reject::Reject;
+
+/// A connection never rests longer than this, whatever the app advertises.
+const REST: Duration = Duration::from_secs(4);
+/// A connection that rested less is not peeked at: the reactor has just seen it.
+const FRESH: Duration = Duration::from_millis(1);
+/// How often resting connections are looked through.
+const SWEEP: Duration = Duration::from_secs(1);
+
+type Io = TokioIo<TcpStream>;
+
+/// Why the app gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ForwardError {
+    /// No connection; nothing was sent.
+    #[error("connecting to the app failed: {0}")]
+    Connect(#[source] io::Error),
+    /// The app did not take the connection in time; nothing was sent.
+    #[error("connecting to the app timed out")]
+    ConnectTimeout,
+    /// The app closed, or answered something that is not HTTP.
+    #[error("the app's answer was broken: {0}")]
+    Answer(#[source] hyper::Error),
+    /// The app switched protocols unasked, or to another protocol than asked.
+    #[error("the app switched protocols unasked")]
+    Switched,
+    /// The app did not answer in time. The run goes on, if it was a delivery.
+    #[error("the app did not answer in time")]
+    Timeout,
+}
+
+impl From<&ForwardError> for Reject {
+    fn from(error: &ForwardError) -> Self {
+        match error {
+            ForwardError::Connect(_) | ForwardError::ConnectTimeout => Self::UpstreamUnreachable,
+            ForwardError::Answer(_) | ForwardError::Switched => Self::UpstreamInvalid,
+            ForwardError::Timeout => Self::UpstreamTimeout,
+        }
+    }
+}
+
+/// The client side of hookward: one pool of connections to one upstream.
+#[derive(Debug)]
+pub(crate) struct Forwarder {
+    upstream: Upstream,
+    connect_timeout: Duration,
+    upstream_max: Duration,
+    shards: Box<[Mutex<Vec<Resting>>]>,
+    in_flight: InFlight,
+}
+
+#[derive(Debug)]
+struct Resting {
+    link: Box<Link>,
+    since: Instant,
+    until: Instant,
+}
+
+/// A connection and the handle that sends on it. Kept in a box: it changes hands six times a request.
+#[derive(Debug)]
+struct Link {
+    connection: Connection<Io, Outbound>,
+    sender: SendRequest<Outbound>,
+    closed: bool,
+    /// A second handle of the same socket, to peek through.
+    probe: StdStream,
+}
+
+impl Link {
+    /// Lets hyper read and write. Its own end is remembered; its error reaches the request that waits on it.
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        if !self.closed {
+            self.closed = Pin::new(&mut self.connection).poll(cx).is_ready();
+        }
+    }
+
+    /// Whether the app has neither closed nor sent anything: either way the connection can't be used.
+    fn is_quiet(&self) -> bool {
+        matches!(self.probe.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
+    }
+}
+
+impl Forwarder {
+    pub(crate) fn new(
+        upstream: Upstream,
+        connect_timeout: Duration,
+        upstream_max: Duration,
+        workers: usize,
+        in_flight: InFlight,
+    ) -> Arc<Self> {
+        let shards = (0..workers.max(1)).map(|_| Mutex::new(Vec::new())).collect();
+        Arc::new(Self { upstream, connect_timeout, upstream_max, shards, in_flight })
+    }
+
+    /// Closes connections that have rested long enough, for ever.
+    pub(crate) async fn sweep(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(SWEEP).await;
+            let now = clock::monotonic();
+            for shard in &self.shards {
+                shard.lock().unwrap_or_else(PoisonError::into_inner).retain(|resting| resting.until > now);
+            }
+        }
+    }
+
+    /// Sends an admitted request. `deadline` bounds the wait for the answer's head, where there is one.
+    ///
+    /// # Errors
+    /// [`ForwardError`]; after `Connect*` nothing was sent.
+    pub(crate) async fn send(
+        self: &Arc<Self>,
+        admitted: Admitted,
+        deadline: Option<Instant>,
+    ) -> Result<Response<Answer>, ForwardError> {
+        let (mut request, passage) = admitted.into_parts();
+        loop {
+            let mut link = match self.rested() {
+                Some(link) => link,
+                None => Box::pin(self.connect()).await?,
+            };
+            let reply: Reply = Box::pin(link.sender.try_send_request(request));
+            let mut exchange = Exchange { running: Some((link, reply)), forwarder: Arc::clone(self), passage };
+            let outcome = match deadline {
+                None => exchange.head().await,
+                Some(deadline) => tokio::time::timeout_at(deadline.into(), exchange.head())
+                    .await
+                    .map_err(|_elapsed| ForwardError::Timeout)?,
+            };
+            match outcome {
+                Ok(response) => return exchange.answer(response),
+                Err(mut error) => {
+                    exchange.running = None;
+                    match error.take_message() {
+                        Some(unwritten) => request = unwritten,
+                        None => return Err(ForwardError::Answer(error.into_error())),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Sends an upgrade request on a connection of its own, which is not pooled afterwards.
+    ///
+    /// # Errors
+    /// [`ForwardError`]; `Timeout` after `timeout`.
+    pub(crate) async fn upgrade(
+        self: &Arc<Self>,
+        admitted: Admitted,
+        timeout: Duration,
+    ) -> Result<Response<Incoming>, ForwardError> {
+        let (request, _) = admitted.into_parts();
+        let Link { connection, mut sender, .. } = *self.connect().await?;
+        let driver = tokio::spawn(connection.with_upgrades());
+        let answer = tokio::time::timeout(timeout, sender.send_request(request)).await;
+        if !matches!(answer, Ok(Ok(_))) {
+            driver.abort();
+        }
+        answer.map_err(|_elapsed| ForwardError::Timeout)?.map_err(ForwardError::Answer)
+    }
+
+    async fn connect(&self) -> Result<Box<Link>, ForwardError> {
+        let authority = &self.upstream.authority;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let connecting = TcpStream::connect((host, authority.port_u16().unwrap_or(80)));
+        let stream = tokio::time::timeout(self.connect_timeout, connecting)
+            .await
+            .map_err(|_elapsed| ForwardError::ConnectTimeout)?
+            .map_err(ForwardError::Connect)?;
+        stream.set_nodelay(true).map_err(ForwardError::Connect)?;
+        let probe = socket2::SockRef::from(&stream).try_clone().map_err(ForwardError::Connect)?.into();
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(stream)).await.map_err(ForwardError::Answer)?;
+        Ok(Box::new(Link { connection, sender, closed: false, probe }))
+    }
+
+    /// The connection that rested last, if it is still good.
+    fn rested(&self) -> Option<Box<Link>> {
+        let now = clock::monotonic();
+        loop {
+            let resting = self.shard().lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            let rested = now.saturating_duration_since(resting.since);
+            if resting.until > now && resting.link.sender.is_ready() && (rested < FRESH || resting.link.is_quiet()) {
+                return Some(resting.link);
+            }
+        }
+    }
+
+    fn rest(&self, link: Box<Link>, advertised: Option<Duration>) {
+        let since = clock::monotonic();
+        let rest = advertised.map_or(REST, |limit| limit.saturating_sub(Duration::from_secs(1)).min(REST));
+        let Some(until) = since.checked_add(rest).filter(|until| *until > since) else { return };
+        self.shard().lock().unwrap_or_else(PoisonError::into_inner).push(Resting { link, since, until });
+    }
+
+    /// A worker keeps to its own shard, so the lock is only ever contended by the sweep.
+    fn shard(&self) -> &Mutex<Vec<Resting>> {
+        static NEXT: AtomicUsize = AtomicUsize::new(0);
+        thread_local! {
+            static WORKER: usize = NEXT.fetch_add(1, Ordering::Relaxed);
+        }
+        static NONE: Mutex<Vec<Resting>> = Mutex::new(Vec::new());
+        let index = WORKER.with(|worker| worker.checked_rem(self.shards.len())).unwrap_or(0);
+        self.shards.get(index).unwrap_or(&NONE)
+    }
+}
+
+type Reply = Pin<
+    Box<dyn Future<Output = Result<Response<Incoming>, TrySendError<Request<Outbound>>>> + Send>,
+>;
+
+/// One request on its way. Dropped before its answer: a passed request is cancelled, a delivery runs on.
+struct Exchange {
+    running: Option<(Box<Link>, Reply)>,
+    forwarder: Arc<Forwarder>,
+    passage: Passage,
+}
+
+impl Exchange {
+    async fn head(&mut self) -> Result<Response<Incoming>, TrySendError<Request<Outbound>>> {
+        std::future::poll_fn(|cx| {
+            let Some((link, reply)) = &mut self.running else { return Poll::Pending };
+            link.drive(cx);
+            reply.as_mut().poll(cx)
+        })
+        .await
+    }
+
+    fn answer(mut self, response: Response<Incoming>) -> Result<Response<Answer>, ForwardError> {
+        let Some((link, _)) = self.running.take() else { return Err(ForwardError::Switched) };
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return Err(ForwardError::Switched);
+        }
+        let advertised = keep_alive(response.headers());
+        Ok(response.map(|body| {
+            let mut answer =
+                Answer { body: Some(body), link: Some(link), advertised, forwarder: Arc::clone(&self.forwarder), passage: self.passage };
+            if answer.is_end_stream() {
+                answer.rest(&mut Context::from_waker(std::task::Waker::noop()));
+            }
+            answer
+        }))
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        let Some((mut link, mut reply)) = self.running.take() else { return };
+        if self.passage == Passage::Passed {
+            return;
+        }
+        // The app's handler cannot be stopped by closing the socket; cutting it off would only lose its answer.
+        let forwarder = Arc::clone(&self.forwarder);
+        let (passage, ticket) = (self.passage, forwarder.in_flight.ticket());
+        detach(forwarder.upstream_max, ticket, async move {
+            let head = std::future::poll_fn(|cx| {
+                link.drive(cx);
+                reply.as_mut().poll(cx)
+            })
+            .await;
+            if let Ok(response) = head {
+                let advertised = keep_alive(response.headers());
+                let answer = Answer { body: Some(response.into_body()), link: Some(link), advertised, forwarder, passage };
+                answer.drain().await;
+            }
+        });
+    }
+}
+
+/// The body of the app's answer. Dropped before its end: as for [`Exchange`].
+#[derive(Debug)]
+pub(crate) struct Answer {
+    body: Option<Incoming>,
+    link: Option<Box<Link>>,
+    advertised: Option<Duration>,
+    forwarder: Arc<Forwarder>,
+    passage: Passage,
+}
+
+impl Answer {
+    /// The answer is complete: the connection rests, if hyper agrees that it can be used again.
+    fn rest(&mut self, cx: &mut Context<'_>) {
+        let Some(mut link) = self.link.take() else { return };
+        link.drive(cx);
+        if !link.closed && link.sender.is_ready() {
+            self.forwarder.rest(link, self.advertised);
+        }
+    }
+
+    async fn drain(mut self) {
+        while let Some(Ok(_)) = std::future::poll_fn(|cx| Pin::new(&mut self).poll_frame(cx)).await {}
+        self.link = None;
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        let Some(body) = &mut this.body else { return Poll::Ready(None) };
+        let mut frame = Pin::new(&mut *body).poll_frame(cx);
+        if frame.is_pending() {
+            if let Some(link) = &mut this.link {
+                link.drive(cx);
+            }
+            frame = Pin::new(&mut *body).poll_frame(cx);
+        }
+        let frame = ready!(frame);
+        let ended = body.is_end_stream();
+        match &frame {
+            Some(Err(_)) => this.link = None,
+            Some(Ok(_)) if !ended => {}
+            Some(Ok(_)) | None => this.rest(cx),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if self.passage == Passage::Passed || self.link.is_none() {
+            return;
+        }
+        let rest = Answer {
+            body: self.body.take(),
+            link: self.link.take(),
+            advertised: self.advertised,
+            forwarder: Arc::clone(&self.forwarder),
+            passage: self.passage,
+        };
+        let ticket = self.forwarder.in_flight.ticket();
+        detach(self.forwarder.upstream_max, ticket, rest.drain());
+    }
+}
+
+/// Lets a delivery run to its end without its sender, for at most `limit`. Holds up a shutdown like any request.
+fn detach(limit: Duration, ticket: Ticket, run: impl Future<Output = ()> + Send + 'static) {
+    let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+    runtime.spawn(async move {
+        let _ticket = ticket;
+        if tokio::time::timeout(limit, run).await.is_err() {
+            tracing::warn!("a detached delivery got no answer within limits.upstream_max");
+        }
+    });
+}
+
+/// `Keep-Alive: timeout=N`.
+fn keep_alive(headers: &HeaderMap) -> Option<Duration> {
+    let value = headers.get("keep-alive")?.to_str().ok()?;
+    let seconds = value.split(',').find_map(|parameter| {
+        let (name, value) = parameter.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("timeout").then(|| value.trim().parse::<u64>().ok())?
+    })?;
+    Some(Duration::from_secs(seconds))
+}

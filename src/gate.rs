@@ -1,0 +1,529 @@
+//! The request, top to bottom.
+//!
+//! Cheap checks come first, nothing signed is believed before the MAC, and no byte goes upstream before `Verified`. The
+//! twelve steps are those of the design; read [`Gate::judge`] for their order. Must never forward a request to a protected
+//! path by any way but [`Gate::deliver`].
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http_body::Body as _;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::sync::watch;
+
+use crate::admit::Admitted;
+use crate::answer;
+use crate::budget::{Budget, Charge, Short};
+use crate::check::client::{self, Client};
+use crate::check::signature;
+use crate::check::target::Verdict;
+use crate::clock;
+use crate::forward::{Answer, ForwardError, Forwarder};
+use crate::headers::{self, Peer};
+use crate::in_flight::{InFlight, Ticket, raised};
+use crate::inbound::{Ending, Inbound};
+use crate::outbound::Outbound;
+use crate::plan::{Plan, Route, Unmatched};
+use crate::reject::Reject;
+use crate::telemetry::access::{AccessLog, Outcome, Record};
+use crate::verified_event::{self, VERIFIED_EVENT};
+use crate::wire::{BodyFault, Head, Line, Protocol};
+
+/// A body that is waited for must bring this many bytes a second, once [`GRACE`] is over.
+const LEAST_RATE: u64 = 1024;
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Everything a request meets on its way.
+#[derive(Debug)]
+pub(crate) struct Gate {
+    pub(crate) plan: Arc<Plan>,
+    pub(crate) forwarder: Arc<Forwarder>,
+    pub(crate) budget: Budget,
+    pub(crate) access: AccessLog,
+    pub(crate) in_flight: InFlight,
+    /// Becomes true when a shutdown can wait no longer.
+    pub(crate) expired: watch::Receiver<bool>,
+}
+
+/// One connection, as its requests see it.
+#[derive(Debug)]
+pub(crate) struct Caller {
+    pub(crate) peer: Peer,
+    pub(crate) line: Arc<Line>,
+    pub(crate) protocol: Protocol,
+}
+
+/// A reject, with what only its place knows.
+#[derive(Debug)]
+struct Refusal {
+    reject: Reject,
+    allow: Option<HeaderValue>,
+}
+
+impl From<Reject> for Refusal {
+    fn from(reject: Reject) -> Self {
+        Self { reject, allow: None }
+    }
+}
+
+/// What a request that was not refused comes to.
+#[derive(Debug)]
+enum Answered {
+    App(Response<Answer>),
+    Upgrade(Response<Incoming>),
+    Filtered,
+}
+
+impl Gate {
+    /// Serves one request. Never fails: every refusal is an answer.
+    pub(crate) async fn serve(
+        self: Arc<Self>,
+        caller: Arc<Caller>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Inbound>, Infallible> {
+        let head = caller.begin();
+        // Loaded once per request (per stream in HTTP/2), so that a kept connection cannot keep an old plan.
+        let plan = Arc::clone(&self.plan);
+        let path = request.uri().path();
+        let mut ending = Ending {
+            record: Record::new(self.access.clone(), caller.peer.address, request.method().clone(), path),
+            line: Arc::clone(&caller.line),
+            _ticket: self.in_flight.ticket(),
+        };
+        let outcome = self.judge(&plan, &caller, head, request, &mut ending.record).await;
+        caller.line.answered();
+        Ok(match outcome {
+            Ok(Answered::App(response)) => {
+                ending.record.status = Some(response.status());
+                ending.record.upstream_us = Some(ending.record.elapsed_us());
+                onward(response, |body| Inbound::app(body, ending))
+            }
+            Ok(Answered::Upgrade(response)) => {
+                ending.record.status = Some(response.status());
+                if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                    response.map(|body| Inbound::plain(body, ending))
+                } else {
+                    onward(response, |body| Inbound::plain(body, ending))
+                }
+            }
+            Ok(Answered::Filtered) => answer::filtered(ending),
+            Err(Refusal { reject, allow }) => {
+                ending.record.outcome = Outcome::Rejected(reject);
+                let close = caller.protocol == Protocol::Http1 && matches!(head, None | Some(Head::Refused(_)));
+                answer::problem(reject, allow.as_ref(), close, ending)
+            }
+        })
+    }
+
+    /// The checks, in order.
+    async fn judge(
+        self: &Arc<Self>,
+        plan: &Plan,
+        caller: &Caller,
+        head: Option<Head>,
+        mut request: Request<Incoming>,
+        record: &mut Record,
+    ) -> Result<Answered, Refusal> {
+        // 1. Canonical target and framing: on every path, because a route is only as exact as the paths around it.
+        framing(caller.protocol, head, &mut request, record)?;
+        let verdict = target(plan, caller.protocol, &request, record)?;
+
+        // 2. The route, or none.
+        let route = match verdict {
+            Some(index) => plan.routes.get(index),
+            None if plan.unmatched == Unmatched::Deny => return Err(Reject::NoRoute.into()),
+            None => None,
+        };
+        if verdict.is_some() && route.is_none() {
+            return Err(Reject::BadTarget.into());
+        }
+
+        // 3. Reserved headers go, whatever becomes of the request. The client's own `Connection` list is applied first.
+        let undecided = matches!(head, Some(Head::Approved(facts)) if facts.upgrade);
+        let websocket = route.is_none() && undecided && wants_websocket(&request);
+        let signed = route.map(|route| route.scheme.headers()).into_iter().flatten();
+        if headers::end_hop(request.headers_mut(), signed).is_err() {
+            record.detail = Some("the Connection list names a protected header".into());
+            return Err(Reject::Framing.into());
+        }
+        headers::remove_reserved(request.headers_mut(), plan.framework);
+
+        let trusted = client::peer_is_trusted(&plan.client.rules, caller.peer.address);
+        let client = address(plan, caller, request.headers());
+        if let Client::Known(address) = client {
+            record.client = Some(address).filter(|_| trusted);
+        }
+
+        let Some(route) = route else {
+            headers::write_forwarded(request.headers_mut(), &caller.peer, trusted);
+            record.outcome = Outcome::Passed;
+            return self.pass(plan, caller, request, websocket).await.map_err(|error| refused(&error, record));
+        };
+        record.route = Some(route.name.clone());
+        record.provider = Some(route.provider.clone());
+        headers::remove_prefetch(request.headers_mut(), plan.framework);
+
+        // 4. Method.
+        if !route.methods.contains(request.method()) {
+            return Err(Refusal { reject: Reject::MethodNotAllowed, allow: Some(route.allow.clone()) });
+        }
+
+        // 5. Client address against the allowlist. Never instead of the signature.
+        if let Some(allowed) = &route.allow_ips {
+            match client {
+                Client::Known(address) if allowed.contains(address) => {}
+                Client::Known(_) => return Err(Reject::IpNotAllowed.into()),
+                Client::Unknown(fault) => {
+                    record.detail = Some(fault.code().to_owned());
+                    return Err(Reject::ClientUnknown.into());
+                }
+            }
+        }
+
+        // 6. Signature headers, the timestamp, the declared size: all before the body is read (no 100 Continue was sent).
+        let presented = signature::present(&route.scheme, request.headers(), clock::unix_now(), route.tolerance)
+            .map_err(|failure| failed(failure, record))?;
+        if request.body().size_hint().lower() > route.max_body {
+            return Err(Reject::BodyTooLarge.into());
+        }
+
+        // 7. The body, bounded in bytes and time.
+        let (mut parts, body) = request.into_parts();
+        let mut charge = self.budget.charge();
+        let frames = self.receive(plan, route, caller, body, &mut charge, record).await?;
+
+        // 8. The MAC over the raw bytes, then the timestamp again: a slow body must not outlive its window.
+        let verified =
+            signature::verify(&route.scheme, &route.keys, &presented, &frames, clock::unix_now(), route.tolerance)
+                .map_err(|failure| failed(failure, record))?;
+        charge.keep().map_err(|Short| Reject::Overloaded)?;
+        record.secret = Some(verified.label().into());
+        record.event_id = verified.id().map(|id| id.text.to_owned());
+        record.event_type = verified.event_type().map(|event_type| event_type.text.to_owned());
+        for foreign in route.foreign_headers(&verified) {
+            parts.headers.remove(foreign);
+        }
+
+        // 9. Event filter: genuine, but not wanted here.
+        if !route.events.wants(verified.event_type().map(|event_type| event_type.text)) {
+            record.outcome = Outcome::Filtered;
+            return Ok(Answered::Filtered);
+        }
+
+        // 10. The replay claim has its place here: after the proof, before the first byte goes upstream.
+
+        // 11. Forward with the proof attached; 12. answer with what the app really says.
+        parts.headers.remove(EXPECT);
+        headers::write_forwarded(&mut parts.headers, &caller.peer, trusted);
+        let event = verified_event::value(&verified, route).ok_or(Reject::HeaderMalformed)?;
+        parts.headers.insert(VERIFIED_EVENT, event);
+        record.outcome = Outcome::Forwarded;
+        self.deliver(route, &verified, parts, frames, record.started).await.map_err(|error| refused(&error, record))
+    }
+
+    /// Sends a verified delivery. The deadline began with the request's head.
+    async fn deliver(
+        self: &Arc<Self>,
+        route: &Route,
+        verified: &signature::Verified,
+        parts: Parts,
+        frames: Vec<Bytes>,
+        started: Instant,
+    ) -> Result<Answered, ForwardError> {
+        let request = upstream_request(parts, Outbound::whole(frames));
+        let deadline = started.checked_add(route.deadline);
+        self.forwarder.send(Admitted::delivery(verified, request), deadline).await.map(Answered::App)
+    }
+
+    /// Sends traffic that no route protects, streaming both ways.
+    async fn pass(
+        self: &Arc<Self>,
+        plan: &Plan,
+        caller: &Caller,
+        mut request: Request<Incoming>,
+        websocket: bool,
+    ) -> Result<Answered, ForwardError> {
+        let client = websocket.then(|| hyper::upgrade::on(&mut request));
+        let (parts, body) = request.into_parts();
+        let mut request = upstream_request(parts, Outbound::Stream(body, plan.framework));
+        let Some(client) = client else {
+            if caller.protocol == Protocol::Http1 {
+                forward_interim(&mut request, Arc::clone(&caller.line));
+            }
+            return self.forwarder.send(Admitted::passed_through_unverified(request), None).await.map(Answered::App);
+        };
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        request.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+        let admitted = Admitted::passed_through_unverified(request);
+        let mut response = self.forwarder.upgrade(admitted, plan.limits.upgrade_timeout).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            if !is_websocket(response.headers()) {
+                return Err(ForwardError::Switched);
+            }
+            let app = hyper::upgrade::on(&mut response);
+            caller.line.switch();
+            tokio::spawn(tunnel(client, app, self.in_flight.ticket(), self.expired.clone()));
+        }
+        Ok(Answered::Upgrade(response))
+    }
+
+    /// Step 7: receives a webhook's body, as frames, without joining them.
+    async fn receive(
+        &self,
+        plan: &Plan,
+        route: &Route,
+        caller: &Caller,
+        body: Incoming,
+        charge: &mut Charge,
+        record: &mut Record,
+    ) -> Result<Vec<Bytes>, Refusal> {
+        let mut body = pin!(body);
+        let mut frames = Vec::with_capacity(1);
+        let since = record.started;
+        loop {
+            // What has arrived already is taken without a timer or a place on the list: nearly every webhook is whole here.
+            let ready = std::future::poll_fn(|cx| Poll::Ready(body.as_mut().poll_frame(cx))).await;
+            let frame = match ready {
+                Poll::Ready(frame) => frame,
+                Poll::Pending => {
+                    charge.list(since);
+                    let patience = patience(record.bytes_in, plan.limits.body_timeout);
+                    let mut expired = self.expired.clone();
+                    tokio::select! {
+                        biased;
+                        frame = body.frame() => frame,
+                        () = charge.dropped() => return Err(Reject::Overloaded.into()),
+                        () = raised(&mut expired) => return Err(Reject::Draining.into()),
+                        () = tokio::time::sleep_until(since.checked_add(patience).unwrap_or(since).into()) => {
+                            return Err(Reject::BodyTimeout.into());
+                        }
+                    }
+                }
+            };
+            match frame {
+                None => return Ok(frames),
+                Some(Ok(frame)) => {
+                    // Trailers of a webhook end here: no scheme signs them, and the app gets a counted body.
+                    let Ok(data) = frame.into_data() else { continue };
+                    record.bytes_in = record.bytes_in.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
+                    if record.bytes_in > route.max_body {
+                        return Err(Reject::BodyTooLarge.into());
+                    }
+                    charge.add(data.len(), since, clock::monotonic()).map_err(|Short| Reject::Overloaded)?;
+                    frames.push(data);
+                }
+                Some(Err(error)) => {
+                    let fault = caller.line.body_fault();
+                    record.detail = Some(match fault {
+                        Some(BodyFault::Framing(fault)) => fault.why().to_owned(),
+                        Some(BodyFault::Stalled) | None => error.to_string(),
+                    });
+                    return Err(match fault {
+                        Some(BodyFault::Framing(_)) => Reject::Framing,
+                        Some(BodyFault::Stalled) => Reject::BodyTimeout,
+                        None => Reject::BodyIncomplete,
+                    }
+                    .into());
+                }
+            }
+        }
+    }
+}
+
+impl Caller {
+    /// Begins a request; in HTTP/1, with the verdict on its head.
+    fn begin(&self) -> Option<Head> {
+        match self.protocol {
+            Protocol::Http1 => self.line.next_head(),
+            Protocol::Http2 => {
+                self.line.begin();
+                None
+            }
+        }
+    }
+}
+
+/// Step 1, framing. In HTTP/2 the frames are the framing; what is left is that host and authority agree.
+fn framing(
+    protocol: Protocol,
+    head: Option<Head>,
+    request: &mut Request<Incoming>,
+    record: &mut Record,
+) -> Result<(), Refusal> {
+    match (protocol, head) {
+        (Protocol::Http1, Some(Head::Approved(_))) => Ok(()),
+        (Protocol::Http1, Some(Head::Refused(fault))) => {
+            record.detail = Some(fault.why().to_owned());
+            record.path = String::new();
+            Err(fault.reject().into())
+        }
+        // A request without a verdict cannot be, and is not forwarded if it is.
+        (Protocol::Http1, None) => Err(Reject::Framing.into()),
+        (Protocol::Http2, _) => {
+            let authority = request.uri().authority().map(|authority| HeaderValue::try_from(authority.as_str()));
+            let mut hosts = request.headers().get_all(HOST).iter();
+            let (host, more) = (hosts.next(), hosts.next());
+            let agreed = match (authority, host) {
+                (Some(Ok(authority)), None) => Some(authority),
+                (Some(Ok(authority)), Some(host)) if authority == *host => Some(authority),
+                (None, Some(host)) => Some(host.clone()),
+                _ => None,
+            };
+            match agreed.filter(|host| more.is_none() && is_plain_host(host)) {
+                Some(host) => {
+                    request.headers_mut().insert(HOST, host);
+                    Ok(())
+                }
+                None => {
+                    record.detail = Some("`:authority` and `host` must be one plain host (RFC 9113 §8.3.1)".into());
+                    Err(Reject::Framing.into())
+                }
+            }
+        }
+    }
+}
+
+fn is_plain_host(host: &HeaderValue) -> bool {
+    let bytes = host.as_bytes();
+    !bytes.is_empty() && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte))
+}
+
+/// Steps 1 and 2: the route's index, or `None` where nothing is protected.
+fn target(
+    plan: &Plan,
+    protocol: Protocol,
+    request: &Request<Incoming>,
+    record: &mut Record,
+) -> Result<Option<usize>, Refusal> {
+    let uri = request.uri();
+    let origin_form = match protocol {
+        Protocol::Http1 => uri.scheme().is_none() && uri.authority().is_none(),
+        Protocol::Http2 => request.method() != Method::CONNECT,
+    };
+    let target = uri.path_and_query().filter(|_| origin_form).map_or("", |target| target.as_str());
+    match plan.targets.classify(request.method().as_str().as_bytes(), target.as_bytes()) {
+        Verdict::Route(index) => Ok(Some(index)),
+        Verdict::Unmatched => Ok(None),
+        Verdict::Refused(fault) => {
+            record.detail = Some(fault.code().to_owned());
+            Err(Reject::BadTarget.into())
+        }
+    }
+}
+
+/// Step 5: who calls, after trust rules.
+fn address(plan: &Plan, caller: &Caller, headers: &HeaderMap) -> Client {
+    let lines = headers.get_all(&plan.client.header).iter().map(HeaderValue::as_bytes);
+    client::client(&plan.client.rules, caller.peer.address, lines)
+}
+
+/// How long a body may be waited for, from its head: the limit, or less when it comes in drops.
+fn patience(received: u64, limit: Duration) -> Duration {
+    let earned = received.checked_div(LEAST_RATE).unwrap_or(0);
+    limit.min(GRACE.max(Duration::from_secs(earned)))
+}
+
+fn failed(failure: signature::Failure, record: &mut Record) -> Refusal {
+    record.header = failure.header;
+    record.skew_seconds = failure.skew;
+    failure.reject.into()
+}
+
+fn refused(error: &ForwardError, record: &mut Record) -> Refusal {
+    record.detail = Some(error.to_string());
+    Reject::from(error).into()
+}
+
+/// The request as it goes upstream: the same target bytes, HTTP/1.1, nothing of the connection it came by.
+fn upstream_request(parts: Parts, body: Outbound) -> Request<Outbound> {
+    let mut request = Request::new(body);
+    *request.method_mut() = parts.method;
+    *request.headers_mut() = parts.headers;
+    *request.version_mut() = Version::HTTP_11;
+    // Built from the received bytes, never by joining: joining is where proxies lose a `//` or gain a `..`.
+    *request.uri_mut() = match parts.uri.path_and_query() {
+        Some(target) if parts.uri.authority().is_some() => Uri::from(target.clone()),
+        _ => parts.uri,
+    };
+    request
+}
+
+/// Step 12: the app's answer, without what belonged to its own connection.
+fn onward<B>(mut response: Response<B>, body: impl FnOnce(B) -> Inbound) -> Response<Inbound> {
+    headers::end_hop_of_response(response.headers_mut());
+    *response.version_mut() = Version::HTTP_11;
+    response.extensions_mut().clear();
+    response.map(body)
+}
+
+/// 1xx answers of the app reach the client as they come. 100 is ours to send, 101 is not interim.
+fn forward_interim(request: &mut Request<Outbound>, line: Arc<Line>) {
+    hyper::ext::on_informational(request, move |response| {
+        if response.status() == StatusCode::CONTINUE || response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            return;
+        }
+        let mut bytes = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
+        for (name, value) in response.headers() {
+            if name == CONNECTION || name == CONTENT_LENGTH {
+                continue;
+            }
+            bytes.extend_from_slice(name.as_str().as_bytes());
+            bytes.extend_from_slice(b": ");
+            bytes.extend_from_slice(value.as_bytes());
+            bytes.extend_from_slice(b"\r\n");
+        }
+        bytes.extend_from_slice(b"\r\n");
+        line.interim(&bytes);
+    });
+}
+
+/// RFC 6455 §4.1: the only upgrade that is forwarded.
+fn wants_websocket(request: &Request<Incoming>) -> bool {
+    const KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
+    const VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");
+    let headers = request.headers();
+    request.method() == Method::GET
+        && request.version() == Version::HTTP_11
+        && request.body().is_end_stream()
+        && is_websocket(headers)
+        && headers.contains_key(KEY)
+        && headers.contains_key(VERSION)
+        && headers.get_all(CONNECTION).iter().any(|value| {
+            value.as_bytes().split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+        })
+}
+
+fn is_websocket(headers: &HeaderMap) -> bool {
+    let mut upgrades = headers.get_all(UPGRADE).iter();
+    upgrades.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket")) && upgrades.next().is_none()
+}
+
+/// Copies between client and app until both are done, or a shutdown can wait no longer.
+async fn tunnel(
+    client: OnUpgrade,
+    app: OnUpgrade,
+    _ticket: Ticket,
+    mut expired: watch::Receiver<bool>,
+) {
+    let copy = async {
+        if let (Ok(client), Ok(app)) = tokio::join!(client, app) {
+            let (mut client, mut app) = (TokioIo::new(client), TokioIo::new(app));
+            // Either side may break off; both are closed then, which is all there is to do.
+            let _ = tokio::io::copy_bidirectional(&mut client, &mut app).await;
+        }
+    };
+    tokio::select! {
+        () = copy => {}
+        () = raised(&mut expired) => {}
+    }
+}

@@ -1,0 +1,325 @@
+//! Headers on their way through: hop-by-hop ones end here, reserved ones are removed, forwarding ones are written.
+//!
+//! Order matters and is the caller's: the client's `Connection` list first, then the reserved names, then our own headers, so
+//! that a client can neither keep a reserved header nor strip one of ours. Sources: RFC 9110 §7.6.1 (Connection),
+//! RFC 7239 and the de-facto `X-Forwarded-*`; the Next.js lists were measured on next 14–16. Must never touch a value
+//! that a signature covers.
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use std::net::IpAddr;
+
+use crate::check::target::Framework;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
+
+/// Names that a client may not put on its `Connection` list: dropping them would change what we or the app believe.
+const UNDROPPABLE: &[&str] = &[
+    "host", "content-length", "content-type", "content-encoding", "transfer-encoding", "cookie", "authorization", "origin",
+    "forwarded", "x-real-ip",
+];
+const UNDROPPABLE_PREFIXES: &[&str] = &["verified-event", "x-forwarded-"];
+
+/// Reserved for us, whatever the app: the proof header.
+const RESERVED_PREFIX: &str = "verified-event";
+/// Next.js believes these from anyone (NEXTJS-internal routing state), or they re-target a request.
+const NEXTJS_RESERVED: &[&str] = &[
+    "x-middleware-rewrite", "x-middleware-redirect", "x-middleware-next", "x-middleware-skip",
+    "x-middleware-override-headers", "x-middleware-set-cookie", "x-middleware-invoke", "x-matched-path",
+    "x-now-route-matches", "x-action-forwarded", "next-resume", "x-next-resume-state-length", "x-original-url",
+    "x-rewrite-url", "x-http-method-override", "x-http-method", "x-method-override", "location",
+];
+const NEXTJS_RESERVED_PREFIXES: &[&str] =
+    &["x-middleware-subrequest", "x-middleware-request-", "x-invoke-", "x-nextjs-rewritten-", "x-prerender-revalidate"];
+/// On a protected route these make Next.js answer without running the handler: the event would be lost.
+const NEXTJS_PREFETCH: &[&str] =
+    &["rsc", "purpose", "x-middleware-prefetch", "x-nextjs-data", "upgrade", "http2-settings"];
+const NEXTJS_PREFETCH_PREFIX: &str = "next-";
+
+/// Why a `Connection` list is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ProtectedName;
+
+/// Removes the hop-by-hop headers of a request: those its `Connection` lists, and the known ones. `TE: trailers` stays.
+///
+/// # Errors
+/// [`ProtectedName`] when the list names a header that must arrive; `signed` adds a route's own.
+pub(crate) fn end_hop<'n>(
+    headers: &mut HeaderMap,
+    mut signed: impl Iterator<Item = &'n HeaderName> + Clone,
+) -> Result<(), ProtectedName> {
+    if headers.contains_key(CONNECTION) {
+        let mut listed = Vec::new();
+        for value in headers.get_all(CONNECTION) {
+            for name in value.as_bytes().split(|byte| *byte == b',') {
+                let name = name.trim_ascii();
+                let Ok(name) = HeaderName::from_bytes(name) else {
+                    if name.is_empty() { continue } else { return Err(ProtectedName) }
+                };
+                let plain = name.as_str().replace('_', "-");
+                if UNDROPPABLE.contains(&plain.as_str())
+                    || UNDROPPABLE_PREFIXES.iter().any(|prefix| plain.starts_with(prefix))
+                    || signed.clone().any(|signed| *signed == name)
+                {
+                    return Err(ProtectedName);
+                }
+                listed.push(name);
+            }
+        }
+        for name in listed {
+            if name != TE {
+                headers.remove(name);
+            }
+        }
+    }
+    let _ = signed.by_ref();
+    let trailers = headers
+        .get_all(TE)
+        .iter()
+        .any(|value| value.as_bytes().split(|byte| *byte == b',').any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers")));
+    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, TE] {
+        headers.remove(name);
+    }
+    if trailers {
+        headers.insert(TE, TRAILERS);
+    }
+    Ok(())
+}
+
+/// Removes the hop-by-hop headers of a response (RFC 9110 §7.6.1), and those of a body that hyper frames anew.
+pub(crate) fn end_hop_of_response(headers: &mut HeaderMap) {
+    if headers.contains_key(CONNECTION) {
+        let listed: Vec<HeaderName> = headers
+            .get_all(CONNECTION)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
+            .filter(|name| *name != CONTENT_LENGTH)
+            .collect();
+        for name in listed {
+            headers.remove(name);
+        }
+    }
+    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+        headers.remove(name);
+    }
+}
+
+/// Removes what no client may say: `verified-event*`, and the framework's own routing state.
+pub(crate) fn remove_reserved(headers: &mut HeaderMap, framework: Framework) {
+    remove_if(headers, |name| is_reserved(name, framework));
+}
+
+/// Removes what would make the framework answer a webhook without running its handler.
+pub(crate) fn remove_prefetch(headers: &mut HeaderMap, framework: Framework) {
+    if framework == Framework::NextJs {
+        remove_if(headers, |name| NEXTJS_PREFETCH.contains(&name) || name.starts_with(NEXTJS_PREFETCH_PREFIX));
+    }
+}
+
+fn is_reserved(name: &str, framework: Framework) -> bool {
+    // The first byte rules out nearly every header of nearly every request.
+    match name.as_bytes().first() {
+        Some(b'v') => name == RESERVED_PREFIX || name.starts_with("verified-event-"),
+        Some(b'x' | b'n' | b'l') => {
+            framework == Framework::NextJs
+                && (NEXTJS_RESERVED.contains(&name)
+                    || NEXTJS_RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+        }
+        _ => false,
+    }
+}
+
+/// Removes the headers whose name, with `_` read as `-`, is meant: some servers read the two as one.
+fn remove_if(headers: &mut HeaderMap, is_meant: impl Fn(&str) -> bool) {
+    let mut meant = Vec::new();
+    for name in headers.keys() {
+        let plain = name.as_str();
+        let hit = if plain.as_bytes().contains(&b'_') { is_meant(&plain.replace('_', "-")) } else { is_meant(plain) };
+        if hit {
+            meant.push(name.clone());
+        }
+    }
+    for name in meant {
+        headers.remove(name);
+    }
+}
+
+/// Who is connected, as the forwarding headers tell the app.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    /// The socket's address; IPv4-mapped IPv6 is IPv4.
+    pub(crate) address: IpAddr,
+    /// The same, ready to be written.
+    value: HeaderValue,
+    /// Our own port, for `x-forwarded-port`.
+    port: HeaderValue,
+}
+
+impl Peer {
+    pub(crate) fn new(address: IpAddr, port: u16) -> Self {
+        let address = address.to_canonical();
+        let value = HeaderValue::try_from(address.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
+        Self { address, value, port: HeaderValue::from(port) }
+    }
+}
+
+/// Writes `X-Forwarded-*`. An untrusted peer's own are overwritten, and what else names a client is removed; a trusted
+/// one's stay, and its address is appended.
+pub(crate) fn write_forwarded(headers: &mut HeaderMap, peer: &Peer, trusted: bool) {
+    let aliased = |name: &str| {
+        name.contains('_') && {
+            let plain = name.replace('_', "-");
+            plain.starts_with("x-forwarded-") || plain == "x-real-ip"
+        }
+    };
+    let aliases: Vec<HeaderName> = headers.keys().filter(|name| aliased(name.as_str())).cloned().collect();
+    for name in aliases {
+        headers.remove(name);
+    }
+    let host = headers.get(HOST).cloned();
+    if trusted {
+        append_for(headers, peer);
+        headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+        if let Some(host) = host {
+            headers.entry(X_FORWARDED_HOST).or_insert(host);
+        }
+        return;
+    }
+    headers.remove(FORWARDED);
+    headers.remove(X_REAL_IP);
+    headers.insert(X_FORWARDED_FOR, peer.value.clone());
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(X_FORWARDED_PORT, peer.port.clone());
+    match host {
+        Some(host) => headers.insert(X_FORWARDED_HOST, host),
+        None => headers.remove(X_FORWARDED_HOST),
+    };
+}
+
+fn append_for(headers: &mut HeaderMap, peer: &Peer) {
+    let mut list = Vec::new();
+    for value in headers.get_all(X_FORWARDED_FOR) {
+        list.extend_from_slice(value.as_bytes());
+        list.extend_from_slice(b", ");
+    }
+    list.extend_from_slice(peer.value.as_bytes());
+    if let Ok(list) = HeaderValue::from_bytes(&list) {
+        headers.insert(X_FORWARDED_FOR, list);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn map(pairs: &[(&str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    fn names(headers: &HeaderMap) -> Vec<&str> {
+        let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn removes_the_proof_header_in_every_spelling() {
+        let mut headers = map(&[
+            ("verified-event", "x"), ("Verified_Event", "x"), ("verified-event-token", "x"), ("verified_event_token", "x"),
+            ("verified-events", "stays"), ("svix-id", "stays"),
+        ]);
+        remove_reserved(&mut headers, Framework::None);
+        assert_eq!(names(&headers), ["svix-id", "verified-events"]);
+    }
+
+    #[test]
+    fn removes_next_js_routing_state_only_for_next_js() {
+        let pairs = &[
+            ("x-middleware-subrequest", "1"), ("x-middleware-subrequest-id", "1"), ("x_middleware_rewrite", "/"),
+            ("x-invoke-path", "/"), ("x-matched-path", "/"), ("location", "/"), ("next-resume", "1"),
+            ("x-http-method-override", "GET"), ("rsc", "1"), ("next-action", "abc"), ("x-middleware-prefetch", "1"),
+        ];
+        let mut headers = map(pairs);
+        remove_reserved(&mut headers, Framework::NextJs);
+        assert_eq!(names(&headers), ["next-action", "rsc", "x-middleware-prefetch"]);
+        let mut headers = map(pairs);
+        remove_reserved(&mut headers, Framework::None);
+        assert_eq!(headers.len(), pairs.len());
+    }
+
+    #[test]
+    fn removes_prefetch_headers_from_a_webhook() {
+        let mut headers = map(&[
+            ("rsc", "1"), ("next-router-prefetch", "1"), ("next_url", "/"), ("purpose", "prefetch"), ("x-nextjs-data", "1"),
+            ("content-type", "application/json"),
+        ]);
+        remove_prefetch(&mut headers, Framework::NextJs);
+        assert_eq!(names(&headers), ["content-type"]);
+    }
+
+    #[test]
+    fn a_connection_list_drops_what_it_names_and_nothing_that_must_arrive() {
+        let mut headers = map(&[("connection", "close, X-Secret"), ("x-secret", "1"), ("te", "gzip, trailers"), ("keep-alive", "1")]);
+        end_hop(&mut headers, std::iter::empty()).unwrap();
+        assert_eq!(names(&headers), ["te"]);
+        assert_eq!(headers.get("te").unwrap(), "trailers");
+
+        let signed = HeaderName::from_static("svix-signature");
+        for list in ["host", "Content-Length", "svix-signature", "verified_event", "X-Forwarded-For", "\"x\""] {
+            let mut headers = map(&[("connection", list)]);
+            assert_eq!(end_hop(&mut headers, std::iter::once(&signed)), Err(ProtectedName), "{list}");
+        }
+    }
+
+    #[test]
+    fn an_untrusted_peer_cannot_say_who_it_is() {
+        let peer = Peer::new("::ffff:192.0.2.7".parse().unwrap(), 8080);
+        let mut headers = map(&[
+            ("host", "app.example"), ("x-forwarded-for", "10.0.0.1"), ("x-forwarded-host", "evil"), ("x-forwarded-proto", "https"),
+            ("forwarded", "for=10.0.0.1"), ("x-real-ip", "10.0.0.1"), ("x_forwarded_for", "10.0.0.1"), ("x-forwarded-port", "1"),
+        ]);
+        write_forwarded(&mut headers, &peer, false);
+        assert_eq!(
+            names(&headers),
+            ["host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"]
+        );
+        assert_eq!(headers.get("x-forwarded-for").unwrap(), "192.0.2.7");
+        assert_eq!(headers.get("x-forwarded-host").unwrap(), "app.example");
+        assert_eq!(headers.get("x-forwarded-proto").unwrap(), "http");
+        assert_eq!(headers.get("x-forwarded-port").unwrap(), "8080");
+    }
+
+    #[test]
+    fn a_trusted_peer_keeps_its_word_and_is_appended() {
+        let peer = Peer::new("10.0.3.7".parse().unwrap(), 8080);
+        let mut headers = map(&[
+            ("host", "app.internal"), ("x-forwarded-for", "203.0.113.9"), ("x-forwarded-for", "10.0.3.1"),
+            ("x-forwarded-host", "app.example"), ("x-forwarded-proto", "https"), ("x-real-ip", "203.0.113.9"),
+        ]);
+        write_forwarded(&mut headers, &peer, true);
+        assert_eq!(headers.get("x-forwarded-for").unwrap(), "203.0.113.9, 10.0.3.1, 10.0.3.7");
+        assert_eq!(headers.get("x-forwarded-proto").unwrap(), "https");
+        assert_eq!(headers.get("x-forwarded-host").unwrap(), "app.example");
+        assert!(headers.contains_key("x-real-ip"));
+    }
+
+    #[test]
+    fn a_response_loses_its_hop_by_hop_headers() {
+        let mut headers = map(&[("connection", "keep-alive, x-hop"), ("x-hop", "1"), ("keep-alive", "timeout=5"), ("vary", "rsc")]);
+        end_hop_of_response(&mut headers);
+        assert_eq!(names(&headers), ["vary"]);
+    }
+}

@@ -1,0 +1,46 @@
+//! hookward stands in front of an application and lets a webhook through only when it is proven genuine.
+//!
+//! # One request's life
+//! The socket's bytes pass a strict framing guard ([`check::framing`], `wire`) before hyper parses them. The `gate` then
+//! asks, in this order and cheapest first: is the target canonical and which route is it ([`check::target`]); may this
+//! method and this client call ([`check::client`], [`check::ip`]); are the signature headers there and is the time right
+//! ([`check::signature`], [`check::window`]). Only then the body is read, within a budget, and its MAC checked. Out of that
+//! comes the one value that opens the way to the application: [`check::signature::Verified`], from which an `Admitted` is
+//! made, which is all that `forward` takes. Traffic that no route protects streams through.
+//!
+//! # Modules
+//! A module imports only those of a lower level; `tests/layout.rs` holds that.
+//!
+//! | level | modules |
+//! |---|---|
+//! | 0 | `reject`, `clock`, `secret` |
+//! | 1 | `check` (pure: no async, I/O, clock), `providers` (the catalogue, data) |
+//! | 2 | `plan` (the compiled configuration) |
+//! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `wire`, `verified_event`, `outbound`, `admit` |
+//! | 4 | `forward`, `inbound`, `answer` |
+//! | 5 | `gate` |
+//! | 6 | `admin`, `server` |
+//! | 7 | `cli` |
+
+mod admin;
+mod admit;
+mod answer;
+mod budget;
+pub mod check;
+pub mod cli;
+pub mod clock;
+pub mod config;
+mod forward;
+mod gate;
+mod headers;
+mod in_flight;
+mod inbound;
+mod outbound;
+pub mod plan;
+pub mod providers;
+pub mod reject;
+pub mod secret;
+pub mod server;
+pub mod telemetry;
+mod verified_event;
+mod wire;

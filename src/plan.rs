@@ -1,0 +1,180 @@
+//! The compiled, immutable configuration: what the gate reads, and nothing that it would have to check again.
+//!
+//! Made by `config::compile` alone; loaded once per request (per stream in HTTP/2), never per connection. Must never do
+//! I/O or hold anything that a request can change.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::Authority;
+use http::{HeaderName, HeaderValue, Method};
+
+use crate::check::client::ClientRules;
+use crate::check::ip::IpSet;
+use crate::check::signature::{LabeledKey, Scheme};
+use crate::check::target::{Framework, Targets};
+
+/// Everything that one request is judged by.
+#[derive(Debug)]
+pub struct Plan {
+    /// Where requests arrive.
+    pub listen: SocketAddr,
+    /// Where admitted requests go.
+    pub upstream: Upstream,
+    /// What happens to requests that no route matches.
+    pub unmatched: Unmatched,
+    /// How the app reads paths and headers.
+    pub framework: Framework,
+    /// Target → route. Indices are those of `routes`.
+    pub targets: Targets,
+    /// Who is believed about the client's address.
+    pub client: ClientPolicy,
+    /// Where `/livez` and `/readyz` are served.
+    pub health: Option<SocketAddr>,
+    /// Bounds on size, time and number.
+    pub limits: Limits,
+    /// The access line's format.
+    pub log: LogFormat,
+    /// The protected routes.
+    pub routes: Vec<Route>,
+}
+
+/// The application behind the gate, reached over plain TCP.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Upstream {
+    /// `host:port`, resolved anew for every connection.
+    pub authority: Authority,
+}
+
+/// What happens to a request that no route matches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unmatched {
+    /// Streams both ways, unverified.
+    Forward,
+    /// `no_route`.
+    Deny,
+}
+
+/// The trusted proxies, and the header in which they name the client.
+#[derive(Debug)]
+pub struct ClientPolicy {
+    /// The trust rules.
+    pub rules: ClientRules,
+    /// The header that carries the address, as the `HeaderMap` knows it.
+    pub header: HeaderName,
+}
+
+/// Format of log lines.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// `key=value` pairs for people.
+    Text,
+}
+
+/// Bounds. Sizes in bytes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// Default of [`Route::max_body`].
+    pub max_body: u64,
+    /// All unforwarded webhook bodies of the process together.
+    pub buffered_bytes: u64,
+    /// Open client connections.
+    pub max_connections: usize,
+    /// Header lines of one request.
+    pub max_headers: usize,
+    /// Request line and headers of one request.
+    pub max_head: usize,
+    /// From a head's first byte to its last.
+    pub head_timeout: Duration,
+    /// For a webhook's whole body, and between two reads of a passed one.
+    pub body_timeout: Duration,
+    /// Between two requests of a connection.
+    pub idle_timeout: Duration,
+    /// To connect to the upstream.
+    pub connect_timeout: Duration,
+    /// The longest a forwarded delivery may run after the sender has left or its deadline has passed.
+    pub upstream_max: Duration,
+    /// For the upstream's answer to an upgrade.
+    pub upgrade_timeout: Duration,
+    /// For requests in flight at shutdown.
+    pub drain: Duration,
+}
+
+/// One protected path and its policy.
+#[derive(Debug)]
+pub struct Route {
+    /// The table's name in the configuration: label in logs and in `verified-event`.
+    pub name: Box<str>,
+    /// The path as configured (`/a/b` or `/a/*`).
+    pub path: Box<str>,
+    /// Methods that are taken.
+    pub methods: Vec<Method>,
+    /// The value of `Allow` for the others.
+    pub allow: HeaderValue,
+    /// The provider's or custom scheme's name.
+    pub provider: Box<str>,
+    /// How the provider signs.
+    pub scheme: Arc<Scheme>,
+    /// The secrets, never empty. All are tried.
+    pub keys: Vec<LabeledKey>,
+    /// Addresses that may call; `None`: any.
+    pub allow_ips: Option<IpSet>,
+    /// Seconds that a timestamp may be off, either way.
+    pub tolerance: u64,
+    /// For the app's answer, from the head's arrival.
+    pub deadline: Duration,
+    /// Largest body.
+    pub max_body: u64,
+    /// Event types that are forwarded.
+    pub events: EventFilter,
+}
+
+/// Which event types a route forwards. `user.*` matches by prefix; an empty list forwards all.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct EventFilter {
+    /// Patterns as configured: exact, or ending in `*`.
+    pub patterns: Vec<Box<str>>,
+}
+
+impl EventFilter {
+    /// Whether an event of this type is forwarded. An unreadable type (`None`) is.
+    pub fn wants(&self, event_type: Option<&str>) -> bool {
+        let Some(event_type) = event_type else { return true };
+        self.patterns.is_empty()
+            || self.patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
+                Some(prefix) => event_type.starts_with(prefix),
+                None => event_type == &**pattern,
+            })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn filter(patterns: &[&str]) -> EventFilter {
+        EventFilter { patterns: patterns.iter().map(|pattern| (*pattern).into()).collect() }
+    }
+
+    #[test]
+    fn an_empty_filter_wants_everything() {
+        assert!(filter(&[]).wants(Some("user.created")));
+    }
+
+    #[test]
+    fn a_star_matches_by_prefix_and_a_name_exactly() {
+        let filter = filter(&["user.*", "sms.created"]);
+        assert!(filter.wants(Some("user.created")));
+        assert!(filter.wants(Some("sms.created")));
+        assert!(!filter.wants(Some("sms.created.late")));
+        assert!(!filter.wants(Some("userx")));
+    }
+
+    #[test]
+    fn an_unreadable_type_is_wanted() {
+        assert!(filter(&["user.*"]).wants(None));
+    }
+}

@@ -1,0 +1,531 @@
+//! The client's socket as hyper sees it: only bytes that `check::framing` approved, in time, and closed politely.
+//!
+//! hyper's HTTP/1 parser takes what Node refuses (two lengths, bare LF, a missing Host) and hides what the gate must see
+//! (a `#fragment`), so every byte of a client passes a strict state machine first. A head is delivered whole or not at
+//! all, and its verdict travels beside it: the gate takes one [`Head`] per request, in order, and refuses a request
+//! that has none. In place of a refused head hyper gets a harmless one, whose only answer is the refusal.
+//!
+//! Also here, because only the socket's owner can do it: the head, idle, body-stall and write-stall time limits, interim (1xx) responses,
+//! which hyper's server cannot send, and the lingering close that lets a sender read our answer. Must never let a byte
+//! through that was not approved, nor hold back one that was.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+use crate::check::framing::{self, Fault, Framing, HeadFacts, Step};
+use crate::clock;
+
+/// What hyper parses in place of a refused head.
+const SUBSTITUTE: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\n\r\n";
+/// First bytes of an HTTP/2 connection with prior knowledge (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How long, and for how many bytes, we read on after our last answer so that it is not lost to a reset.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 512 * 1024;
+const CHUNK: usize = 8 * 1024;
+
+/// The verdict on one HTTP/1 head.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Head {
+    /// Strictly valid.
+    Approved(HeadFacts),
+    /// hyper sees the substitute.
+    Refused(Fault),
+}
+
+/// Time limits of a connection.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timeouts {
+    pub(crate) head: Duration,
+    pub(crate) body: Duration,
+    pub(crate) idle: Duration,
+}
+
+/// What the socket and the gate tell each other about one connection.
+#[derive(Debug)]
+pub(crate) struct Line(Mutex<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    heads: VecDeque<Head>,
+    body_fault: Option<BodyFault>,
+    interim: Vec<u8>,
+    answered: bool,
+    opaque: bool,
+    in_flight: usize,
+    idle_since: Instant,
+}
+
+/// Why a body stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BodyFault {
+    /// Chunks or trailers broke a rule.
+    Framing(Fault),
+    /// Nothing arrived for `limits.body_timeout`.
+    Stalled,
+}
+
+impl Line {
+    fn new() -> Self {
+        Self(Mutex::new(Shared {
+            heads: VecDeque::new(),
+            body_fault: None,
+            interim: Vec::new(),
+            answered: false,
+            opaque: false,
+            in_flight: 0,
+            idle_since: clock::monotonic(),
+        }))
+    }
+
+    // Never contended: the connection's task is the only one that takes it, but for a detached body's end.
+    fn lock(&self) -> MutexGuard<'_, Shared> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The verdict on the head of the request that hyper has just handed over. Begins a request.
+    pub(crate) fn next_head(&self) -> Option<Head> {
+        let mut shared = self.lock();
+        shared.in_flight = shared.in_flight.saturating_add(1);
+        shared.answered = false;
+        shared.heads.pop_front()
+    }
+
+    /// Begins a request of a protocol whose heads are not followed here (HTTP/2).
+    pub(crate) fn begin(&self) {
+        let mut shared = self.lock();
+        shared.in_flight = shared.in_flight.saturating_add(1);
+    }
+
+    /// Ends a request: its answer is complete or given up.
+    pub(crate) fn end(&self) {
+        let mut shared = self.lock();
+        shared.in_flight = shared.in_flight.saturating_sub(1);
+        shared.idle_since = clock::monotonic();
+    }
+
+    /// Why the body being read stopped, if the socket knows.
+    pub(crate) fn body_fault(&self) -> Option<BodyFault> {
+        self.lock().body_fault
+    }
+
+    /// An interim response to send before the final one. Dropped if the final one has begun.
+    pub(crate) fn interim(&self, bytes: &[u8]) {
+        let mut shared = self.lock();
+        if !shared.answered {
+            shared.interim.extend_from_slice(bytes);
+        }
+    }
+
+    /// The final response begins now.
+    pub(crate) fn answered(&self) {
+        self.lock().answered = true;
+    }
+
+    /// From here on the bytes are another protocol's (after a 101).
+    pub(crate) fn switch(&self) {
+        self.lock().opaque = true;
+    }
+}
+
+/// Which HTTP a connection speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Protocol {
+    /// HTTP/1.0 or 1.1.
+    Http1,
+    /// HTTP/2 with prior knowledge.
+    Http2,
+}
+
+/// The guarded socket.
+#[derive(Debug)]
+pub(crate) struct Guarded<IO> {
+    io: IO,
+    line: Arc<Line>,
+    mode: Mode,
+    undecided: bool,
+    framing: Framing,
+    /// Bytes read but not yet delivered: an incomplete head, or what follows one that asks for an upgrade.
+    held: Vec<u8>,
+    /// Approved bytes to be delivered from the start of `held`.
+    approved: usize,
+    timeouts: Timeouts,
+    timer: Option<Pin<Box<Sleep>>>,
+    waiting: Option<(Waiting, Instant)>,
+    write_blocked: Option<Instant>,
+    write_timer: Option<Pin<Box<Sleep>>>,
+    interim_written: usize,
+    flushed: bool,
+    linger: Option<(Pin<Box<Sleep>>, usize)>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mode {
+    /// Following HTTP/1 messages.
+    Http1,
+    /// Everything passes: HTTP/2, or an upgraded connection.
+    Opaque,
+    /// A head was refused; nothing more of this client is read.
+    Refused,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Waiting {
+    Head,
+    Body,
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
+    pub(crate) fn new(io: IO, limits: framing::Limits, timeouts: Timeouts) -> (Self, Arc<Line>) {
+        let line = Arc::new(Line::new());
+        let guarded = Self {
+            io,
+            line: Arc::clone(&line),
+            mode: Mode::Http1,
+            undecided: false,
+            framing: Framing::new(limits),
+            held: Vec::new(),
+            approved: 0,
+            timeouts,
+            timer: None,
+            waiting: None,
+            write_blocked: None,
+            write_timer: None,
+            interim_written: 0,
+            flushed: true,
+            linger: None,
+        };
+        (guarded, line)
+    }
+
+    /// Reads until the protocol is known. What was read is kept for [`AsyncRead`].
+    ///
+    /// # Errors
+    /// The socket's, and `TimedOut` when a client says nothing, or half a preface, for the idle time limit.
+    pub(crate) async fn detect(&mut self) -> io::Result<Protocol> {
+        use tokio::io::AsyncReadExt;
+        let idle = self.timeouts.idle;
+        let sniff = async {
+            let mut first = [0_u8; PREFACE.len()];
+            loop {
+                let known = self.held.iter().zip(PREFACE).take_while(|(got, want)| got == want).count();
+                if known == PREFACE.len() {
+                    self.mode = Mode::Opaque;
+                    self.approved = self.held.len();
+                    return Ok(Protocol::Http2);
+                }
+                if known < self.held.len() {
+                    return Ok(Protocol::Http1);
+                }
+                let room = first.get_mut(..PREFACE.len().saturating_sub(known)).unwrap_or_default();
+                let n = self.io.read(room).await?;
+                if n == 0 {
+                    return Ok(Protocol::Http1);
+                }
+                self.held.extend(first.iter().take(n));
+            }
+        };
+        tokio::time::timeout(idle, sniff).await.map_err(|_| io::ErrorKind::TimedOut)?
+    }
+
+    /// Runs the state machine over `bytes`; the number approved from its start.
+    fn approve(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut done = 0_usize;
+        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            if self.mode != Mode::Http1 {
+                break;
+            }
+            match self.framing.approve(rest) {
+                Step::Deliver(n) => done = done.saturating_add(n.max(1)),
+                Step::Head(n, facts) => {
+                    done = done.saturating_add(n.max(1));
+                    self.line.lock().heads.push_back(Head::Approved(facts));
+                    self.undecided = facts.upgrade;
+                }
+                Step::NeedMore | Step::AwaitUpgrade => break,
+                Step::RefusedHead(fault) => {
+                    self.mode = Mode::Refused;
+                    self.line.lock().heads.push_back(Head::Refused(fault));
+                }
+                Step::RefusedBody(fault) => {
+                    self.line.lock().body_fault = Some(BodyFault::Framing(fault));
+                    if done == 0 {
+                        return Err(io::Error::new(io::ErrorKind::InvalidData, "request body framing"));
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(done.min(bytes.len()))
+    }
+
+    fn poll_approved(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.approved > 0 {
+                let n = self.approved.min(buf.remaining());
+                buf.put_slice(self.held.get(..n).unwrap_or_default());
+                self.held.drain(..n);
+                self.approved = self.approved.saturating_sub(n);
+                return Poll::Ready(Ok(()));
+            }
+            self.settle_upgrade();
+            match self.mode {
+                Mode::Opaque => return Pin::new(&mut self.io).poll_read(cx, buf),
+                Mode::Refused => return self.poll_after_refusal(cx),
+                Mode::Http1 if self.held.is_empty() => {
+                    let before = buf.filled().len();
+                    ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+                    let read = buf.filled().len().saturating_sub(before);
+                    if read == 0 {
+                        return Poll::Ready(Ok(()));
+                    }
+                    // The usual case: everything is approved where hyper will parse it, and nothing is copied.
+                    let fresh = buf.filled().get(before..).unwrap_or_default();
+                    let done = self.approve(fresh)?;
+                    if done < read {
+                        self.held = buf.filled().get(before.saturating_add(done)..).unwrap_or_default().to_vec();
+                        buf.set_filled(before.saturating_add(done));
+                    }
+                    self.note_refusal();
+                    if done > 0 {
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+                Mode::Http1 => {
+                    // The held bytes of `detect`, or of an incomplete head.
+                    let held = std::mem::take(&mut self.held);
+                    let done = self.approve(&held);
+                    self.held = held;
+                    self.approved = done?;
+                    self.note_refusal();
+                    if self.approved == 0 && self.mode == Mode::Http1 && ready!(self.poll_hold(cx))? == 0 {
+                        // The client is gone: hyper may see the end, never the bytes of half a head.
+                        self.held.clear();
+                        return Poll::Ready(Ok(()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A head asked for an upgrade: what follows it waits until the answer says what it is.
+    fn settle_upgrade(&mut self) {
+        if !self.undecided {
+            return;
+        }
+        let shared = self.line.lock();
+        let (opaque, answered) = (shared.opaque, shared.in_flight == 0 && shared.heads.is_empty());
+        drop(shared);
+        if opaque {
+            self.framing.switch_to_opaque();
+            self.mode = Mode::Opaque;
+            self.approved = self.held.len();
+        } else if answered {
+            self.framing.stay_http();
+        }
+        self.undecided = !opaque && !answered;
+    }
+
+    /// Puts the substitute in the place of what was refused.
+    fn note_refusal(&mut self) {
+        if self.mode == Mode::Refused {
+            self.held.truncate(self.approved);
+            self.held.extend_from_slice(SUBSTITUTE);
+            self.approved = self.held.len();
+        }
+    }
+
+    /// After the substitute: discards, so that a client that leaves is noticed and one that stays may read our answer.
+    fn poll_after_refusal(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut bin = [0_u8; CHUNK];
+        loop {
+            let mut sink = ReadBuf::new(&mut bin);
+            ready!(Pin::new(&mut self.io).poll_read(cx, &mut sink))?;
+            if sink.filled().is_empty() {
+                // hyper must still write the refusal, so the end of input is not passed on while it does.
+                return if self.line.lock().in_flight == 0 { Poll::Ready(Ok(())) } else { Poll::Pending };
+            }
+        }
+    }
+
+    /// Reads into `held`. 0 means the end of input.
+    fn poll_hold(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.undecided && self.held.len() > CHUNK {
+            // Back-pressure: no client speaks the new protocol this much before it is agreed on.
+            return Poll::Pending;
+        }
+        let mut chunk = [0_u8; CHUNK];
+        let mut read = ReadBuf::new(&mut chunk);
+        ready!(Pin::new(&mut self.io).poll_read(cx, &mut read))?;
+        self.held.extend_from_slice(read.filled());
+        Poll::Ready(Ok(read.filled().len()))
+    }
+
+    /// Called when no byte is to be had: how long may that last?
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let Some((deadline, waiting)) = self.deadline() else { return Poll::Pending };
+            let deadline = tokio::time::Instant::from_std(deadline);
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            if timer.deadline() > deadline {
+                timer.as_mut().reset(deadline);
+            }
+            // An early timer is left as it is and re-armed when it fires: one wake-up now and then, instead of a change per read.
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() < deadline {
+                timer.as_mut().reset(deadline);
+                continue;
+            }
+            return Poll::Ready(match waiting {
+                Some(Waiting::Body) => {
+                    self.line.lock().body_fault = Some(BodyFault::Stalled);
+                    Err(io::ErrorKind::TimedOut.into())
+                }
+                // An unfinished head or an idle connection is closed without a word, as every server does.
+                Some(Waiting::Head) | None => {
+                    self.held.clear();
+                    Ok(())
+                }
+            });
+        }
+    }
+
+    fn deadline(&mut self) -> Option<(Instant, Option<Waiting>)> {
+        let waiting = match self.mode {
+            Mode::Http1 if !self.held.is_empty() && !self.undecided => Some(Waiting::Head),
+            Mode::Http1 if self.framing.in_body() => Some(Waiting::Body),
+            _ => None,
+        };
+        if let Some(kind) = waiting {
+            let since = match self.waiting {
+                Some((known, since)) if known == kind => since,
+                _ => clock::monotonic(),
+            };
+            self.waiting = Some((kind, since));
+            let limit = if kind == Waiting::Head { self.timeouts.head } else { self.timeouts.body };
+            return Some((since.checked_add(limit)?, waiting));
+        }
+        self.waiting = None;
+        let shared = self.line.lock();
+        if shared.in_flight > 0 || shared.opaque {
+            return None;
+        }
+        Some((shared.idle_since.checked_add(self.timeouts.idle)?, None))
+    }
+
+    /// Interim bytes go out only between messages: when hyper has flushed all it has, and has not begun the answer.
+    fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut shared = self.line.lock();
+        if shared.interim.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        if !self.flushed && self.interim_written == 0 {
+            shared.interim.clear();
+            return Poll::Ready(Ok(()));
+        }
+        while let Some(rest) = shared.interim.get(self.interim_written..).filter(|rest| !rest.is_empty()) {
+            let n = ready!(Pin::new(&mut self.io).poll_write(cx, rest))?;
+            self.interim_written = self.interim_written.saturating_add(n);
+        }
+        shared.interim.clear();
+        self.interim_written = 0;
+        Poll::Ready(Ok(()))
+    }
+
+    /// A client that does not read our answer holds memory of ours: it may for as long as an idle one.
+    fn poll_write_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let now = clock::monotonic();
+        let since = *self.write_blocked.get_or_insert(now);
+        let Some(deadline) = since.checked_add(self.timeouts.idle) else { return Poll::Pending };
+        if now >= deadline {
+            return Poll::Ready(io::ErrorKind::TimedOut.into());
+        }
+        let timer = self.write_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
+        if timer.deadline() != deadline.into() {
+            timer.as_mut().reset(deadline.into());
+        }
+        timer.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
+    }
+
+    fn after_write(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Pending => self.poll_write_patience(cx).map(Err),
+            Poll::Ready(result) => {
+                self.write_blocked = None;
+                self.flushed = false;
+                Poll::Ready(result)
+            }
+        }
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<IO> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.poll_approved(cx, buf) {
+            Poll::Pending => self.poll_patience(cx),
+            Poll::Ready(result) => {
+                self.waiting = None;
+                Poll::Ready(result)
+            }
+        }
+    }
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(cx))?;
+        let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.after_write(cx, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        ready!(self.poll_interim(cx))?;
+        let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        self.after_write(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        self.flushed = true;
+        self.poll_interim(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+        let unread = self.mode == Mode::Refused || (self.mode == Mode::Http1 && self.framing.in_body());
+        if !unread {
+            return Poll::Ready(Ok(()));
+        }
+        // Closing with unread bytes makes the kernel send a reset, which can destroy our answer at the sender.
+        let this = &mut *self;
+        let (timer, left) =
+            this.linger.get_or_insert_with(|| (Box::pin(tokio::time::sleep(LINGER)), LINGER_BYTES));
+        let mut bin = [0_u8; CHUNK];
+        loop {
+            let mut sink = ReadBuf::new(&mut bin);
+            match Pin::new(&mut this.io).poll_read(cx, &mut sink) {
+                Poll::Ready(Ok(())) if !sink.filled().is_empty() && *left > 0 => {
+                    *left = left.saturating_sub(sink.filled().len());
+                }
+                Poll::Ready(_) => return Poll::Ready(Ok(())),
+                Poll::Pending => return timer.as_mut().poll(cx).map(Ok),
+            }
+        }
+    }
+}

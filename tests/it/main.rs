@@ -1,0 +1,9 @@
+//! The real server on port 0, raw sockets before it, a recording app behind it.
+//!
+//! A refused request is proven not to have reached the app: every test that refuses asserts on what the app recorded.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
+#![allow(missing_docs, unreachable_pub, clippy::as_conversions, clippy::missing_panics_doc, reason = "tests")]
+
+mod harness;
+
+mod forged;

@@ -2,17 +2,16 @@
 //!
 //! A connection is driven by the request that uses it, not by a task of its own: one wake-up less per request, and the
 //! socket is looked at in the moment it is reused. Next.js advertises `Keep-Alive: timeout=5` and closes in that last
-//! tenth of a second, so a connection rests at most min(4 s, advertised − 1 s) and is peeked at before reuse; a request is
-//! sent again only when hyper reports that it was never written (RFC 9110 §9.2.2). Must never send a byte of a request
+//! tenth of a second, so a connection rests at most min(4 s, advertised − 1 s); a request is sent again only when hyper
+//! reports that it was never written (RFC 9110 §9.2.2). Must never send a byte of a request
 //! that was not admitted, and never cancel a delivery whose first byte is out: it runs on detached.
 
 use std::future::Future;
 use std::io;
-use std::net::TcpStream as StdStream;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -33,8 +32,6 @@ use crate::reject::Reject;
 
 /// A connection never rests longer than this, whatever the app advertises.
 const REST: Duration = Duration::from_secs(4);
-/// A connection that rested less is not peeked at: the reactor has just seen it.
-const FRESH: Duration = Duration::from_millis(1);
 /// How often resting connections are looked through.
 const SWEEP: Duration = Duration::from_secs(1);
 
@@ -83,7 +80,6 @@ pub(crate) struct Forwarder {
 #[derive(Debug)]
 struct Resting {
     link: Box<Link>,
-    since: Instant,
     until: Instant,
 }
 
@@ -93,8 +89,6 @@ struct Link {
     connection: Connection<Io, Outbound>,
     sender: SendRequest<Outbound>,
     closed: bool,
-    /// A second handle of the same socket, to peek through.
-    probe: StdStream,
 }
 
 impl Link {
@@ -103,11 +97,6 @@ impl Link {
         if !self.closed {
             self.closed = Pin::new(&mut self.connection).poll(cx).is_ready();
         }
-    }
-
-    /// Whether the app has neither closed nor sent anything: either way the connection can't be used.
-    fn is_quiet(&self) -> bool {
-        matches!(self.probe.peek(&mut [0]), Err(error) if error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 
@@ -198,20 +187,20 @@ impl Forwarder {
             .map_err(|_elapsed| ForwardError::ConnectTimeout)?
             .map_err(ForwardError::Connect)?;
         stream.set_nodelay(true).map_err(ForwardError::Connect)?;
-        let probe = socket2::SockRef::from(&stream).try_clone().map_err(ForwardError::Connect)?.into();
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(ForwardError::Answer)?;
-        Ok(Box::new(Link { connection, sender, closed: false, probe }))
+        Ok(Box::new(Link { connection, sender, closed: false }))
     }
 
     /// The connection that rested last, if it is still good.
     fn rested(&self) -> Option<Box<Link>> {
         let now = clock::monotonic();
         loop {
-            let resting = self.shard().lock().unwrap_or_else(PoisonError::into_inner).pop()?;
-            let rested = now.saturating_duration_since(resting.since);
-            if resting.until > now && resting.link.sender.is_ready() && (rested < FRESH || resting.link.is_quiet()) {
-                return Some(resting.link);
+            let Resting { mut link, until } = self.shard().lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            // Lets hyper see what the reactor knows: a close, or bytes that nobody asked for.
+            link.drive(&mut Context::from_waker(Waker::noop()));
+            if until > now && !link.closed && link.sender.is_ready() {
+                return Some(link);
             }
         }
     }
@@ -220,7 +209,7 @@ impl Forwarder {
         let since = clock::monotonic();
         let rest = advertised.map_or(REST, |limit| limit.saturating_sub(Duration::from_secs(1)).min(REST));
         let Some(until) = since.checked_add(rest).filter(|until| *until > since) else { return };
-        self.shard().lock().unwrap_or_else(PoisonError::into_inner).push(Resting { link, since, until });
+        self.shard().lock().unwrap_or_else(PoisonError::into_inner).push(Resting { link, until });
     }
 
     /// A worker keeps to its own shard, so the lock is only ever contended by the sweep.
@@ -266,7 +255,7 @@ impl Exchange {
             let mut answer =
                 Answer { body: Some(body), link: Some(link), advertised, forwarder: Arc::clone(&self.forwarder), passage: self.passage };
             if answer.is_end_stream() {
-                answer.rest(&mut Context::from_waker(std::task::Waker::noop()));
+                answer.rest(&mut Context::from_waker(Waker::noop()));
             }
             answer
         }))

@@ -2,13 +2,13 @@
 //!
 //! Cheap checks come first, nothing signed is believed before the MAC, and no byte goes upstream before `Verified`. The
 //! twelve steps are those of the design; read [`Gate::judge`] for their order. Must never forward a request to a protected
-//! path by any way but [`Gate::deliver`].
+//! path by any way but [`Admitted::delivery`].
 
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
@@ -96,7 +96,7 @@ impl Gate {
         let plan = Arc::clone(&self.plan);
         let path = request.uri().path();
         let mut ending = Ending {
-            record: Record::new(self.access.clone(), caller.peer.address, request.method().clone(), path),
+            record: Record::new(self.access.clone(), caller.peer.text().clone(), request.method().clone(), path),
             line: Arc::clone(&caller.line),
             _ticket: self.in_flight.ticket(),
         };
@@ -152,11 +152,11 @@ impl Gate {
         let undecided = matches!(head, Some(Head::Approved(facts)) if facts.upgrade);
         let websocket = route.is_none() && undecided && wants_websocket(&request);
         let signed = route.map(|route| route.scheme.headers()).into_iter().flatten();
-        if headers::end_hop(request.headers_mut(), signed).is_err() {
+        if headers::apply_connection(request.headers_mut(), signed).is_err() {
             record.detail = Some("the Connection list names a protected header".into());
             return Err(Reject::Framing.into());
         }
-        headers::remove_reserved(request.headers_mut(), plan.framework);
+        headers::remove_reserved(request.headers_mut(), plan.framework, route.is_some());
 
         let trusted = client::peer_is_trusted(&plan.client.rules, caller.peer.address);
         let client = address(plan, caller, request.headers());
@@ -169,9 +169,8 @@ impl Gate {
             record.outcome = Outcome::Passed;
             return self.pass(plan, caller, request, websocket).await.map_err(|error| refused(&error, record));
         };
-        record.route = Some(route.name.clone());
-        record.provider = Some(route.provider.clone());
-        headers::remove_prefetch(request.headers_mut(), plan.framework);
+        record.route = Some(Arc::clone(&route.name));
+        record.provider = Some(Arc::clone(&route.provider));
 
         // 4. Method.
         if !route.methods.contains(request.method()) {
@@ -184,7 +183,7 @@ impl Gate {
                 Client::Known(address) if allowed.contains(address) => {}
                 Client::Known(_) => return Err(Reject::IpNotAllowed.into()),
                 Client::Unknown(fault) => {
-                    record.detail = Some(fault.code().to_owned());
+                    record.detail = Some(fault.code().into());
                     return Err(Reject::ClientUnknown.into());
                 }
             }
@@ -207,12 +206,10 @@ impl Gate {
             signature::verify(&route.scheme, &route.keys, &presented, &frames, clock::unix_now(), route.tolerance)
                 .map_err(|failure| failed(failure, record))?;
         charge.keep().map_err(|Short| Reject::Overloaded)?;
-        record.secret = Some(verified.label().into());
-        record.event_id = verified.id().map(|id| id.text.to_owned());
-        record.event_type = verified.event_type().map(|event_type| event_type.text.to_owned());
-        for foreign in route.foreign_headers(&verified) {
-            parts.headers.remove(foreign);
-        }
+        let foreign = route.foreign.get(verified.family()).ok_or(Reject::HeaderMalformed)?;
+        foreign.remove_from(&mut parts.headers);
+
+        let verified = &*record.verified.insert(verified);
 
         // 9. Event filter: genuine, but not wanted here.
         if !route.events.wants(verified.event_type().map(|event_type| event_type.text)) {
@@ -225,24 +222,13 @@ impl Gate {
         // 11. Forward with the proof attached; 12. answer with what the app really says.
         parts.headers.remove(EXPECT);
         headers::write_forwarded(&mut parts.headers, &caller.peer, trusted);
-        let event = verified_event::value(&verified, route).ok_or(Reject::HeaderMalformed)?;
+        let event = verified_event::value(verified, route).ok_or(Reject::HeaderMalformed)?;
         parts.headers.insert(VERIFIED_EVENT, event);
         record.outcome = Outcome::Forwarded;
-        self.deliver(route, &verified, parts, frames, record.started).await.map_err(|error| refused(&error, record))
-    }
-
-    /// Sends a verified delivery. The deadline began with the request's head.
-    async fn deliver(
-        self: &Arc<Self>,
-        route: &Route,
-        verified: &signature::Verified,
-        parts: Parts,
-        frames: Vec<Bytes>,
-        started: Instant,
-    ) -> Result<Answered, ForwardError> {
-        let request = upstream_request(parts, Outbound::whole(frames));
-        let deadline = started.checked_add(route.deadline);
-        self.forwarder.send(Admitted::delivery(verified, request), deadline).await.map(Answered::App)
+        let admitted = Admitted::delivery(verified, upstream_request(parts, Outbound::whole(frames)));
+        // The deadline began with the request's head.
+        let deadline = record.started.checked_add(route.deadline);
+        self.forwarder.send(admitted, deadline).await.map(Answered::App).map_err(|error| refused(&error, record))
     }
 
     /// Sends traffic that no route protects, streaming both ways.
@@ -325,8 +311,8 @@ impl Gate {
                 Some(Err(error)) => {
                     let fault = caller.line.body_fault();
                     record.detail = Some(match fault {
-                        Some(BodyFault::Framing(fault)) => fault.why().to_owned(),
-                        Some(BodyFault::Stalled) | None => error.to_string(),
+                        Some(BodyFault::Framing(fault)) => fault.why().into(),
+                        Some(BodyFault::Stalled) | None => error.to_string().into(),
                     });
                     return Err(match fault {
                         Some(BodyFault::Framing(_)) => Reject::Framing,
@@ -363,8 +349,8 @@ fn framing(
     match (protocol, head) {
         (Protocol::Http1, Some(Head::Approved(_))) => Ok(()),
         (Protocol::Http1, Some(Head::Refused(fault))) => {
-            record.detail = Some(fault.why().to_owned());
-            record.path = String::new();
+            record.detail = Some(fault.why().into());
+            record.forget_target();
             Err(fault.reject().into())
         }
         // A request without a verdict cannot be, and is not forwarded if it is.
@@ -415,7 +401,7 @@ fn target(
         Verdict::Route(index) => Ok(Some(index)),
         Verdict::Unmatched => Ok(None),
         Verdict::Refused(fault) => {
-            record.detail = Some(fault.code().to_owned());
+            record.detail = Some(fault.code().into());
             Err(Reject::BadTarget.into())
         }
     }
@@ -440,7 +426,7 @@ fn failed(failure: signature::Failure, record: &mut Record) -> Refusal {
 }
 
 fn refused(error: &ForwardError, record: &mut Record) -> Refusal {
-    record.detail = Some(error.to_string());
+    record.detail = Some(error.to_string().into());
     Reject::from(error).into()
 }
 

@@ -1,7 +1,7 @@
 //! Headers on their way through: hop-by-hop ones end here, reserved ones are removed, forwarding ones are written.
 //!
-//! Order matters and is the caller's: the client's `Connection` list first, then the reserved names, then our own headers, so
-//! that a client can neither keep a reserved header nor strip one of ours. Sources: RFC 9110 §7.6.1 (Connection),
+//! Order matters and is the caller's: the client's `Connection` list first, then the reserved names, then our own headers,
+//! so that a client can neither keep a reserved header nor strip one of ours. Sources: RFC 9110 §7.6.1 (Connection),
 //! RFC 7239 and the de-facto `X-Forwarded-*`; the Next.js lists were measured on next 14–16. Must never touch a value
 //! that a signature covers.
 
@@ -28,8 +28,11 @@ const UNDROPPABLE: &[&str] = &[
 ];
 const UNDROPPABLE_PREFIXES: &[&str] = &["verified-event", "x-forwarded-"];
 
-/// Reserved for us, whatever the app: the proof header.
-const RESERVED_PREFIX: &str = "verified-event";
+/// RFC 9110 §7.6.1.
+const HOP_BY_HOP: &[&str] = &["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
+/// Reserved for us, whatever the app: the proof header and its kin.
+const RESERVED: &str = "verified-event";
+const RESERVED_PREFIX: &str = "verified-event-";
 /// Next.js believes these from anyone (NEXTJS-internal routing state), or they re-target a request.
 const NEXTJS_RESERVED: &[&str] = &[
     "x-middleware-rewrite", "x-middleware-redirect", "x-middleware-next", "x-middleware-skip",
@@ -41,55 +44,40 @@ const NEXTJS_RESERVED_PREFIXES: &[&str] =
     &["x-middleware-subrequest", "x-middleware-request-", "x-invoke-", "x-nextjs-rewritten-", "x-prerender-revalidate"];
 /// On a protected route these make Next.js answer without running the handler: the event would be lost.
 const NEXTJS_PREFETCH: &[&str] =
-    &["rsc", "purpose", "x-middleware-prefetch", "x-nextjs-data", "upgrade", "http2-settings"];
+    &["rsc", "purpose", "x-middleware-prefetch", "x-nextjs-data", "http2-settings"];
 const NEXTJS_PREFETCH_PREFIX: &str = "next-";
 
 /// Why a `Connection` list is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProtectedName;
 
-/// Removes the hop-by-hop headers of a request: those its `Connection` lists, and the known ones. `TE: trailers` stays.
+/// Removes what the client's `Connection` lists. `TE` stays for [`remove_reserved`] to look at.
 ///
 /// # Errors
 /// [`ProtectedName`] when the list names a header that must arrive; `signed` adds a route's own.
-pub(crate) fn end_hop<'n>(
+pub(crate) fn apply_connection<'n>(
     headers: &mut HeaderMap,
-    mut signed: impl Iterator<Item = &'n HeaderName> + Clone,
+    signed: impl Iterator<Item = &'n HeaderName> + Clone,
 ) -> Result<(), ProtectedName> {
-    if headers.contains_key(CONNECTION) {
-        let mut listed = Vec::new();
-        for value in headers.get_all(CONNECTION) {
-            for name in value.as_bytes().split(|byte| *byte == b',') {
-                let name = name.trim_ascii();
-                let Ok(name) = HeaderName::from_bytes(name) else {
-                    if name.is_empty() { continue } else { return Err(ProtectedName) }
-                };
-                let plain = name.as_str().replace('_', "-");
-                if UNDROPPABLE.contains(&plain.as_str())
-                    || UNDROPPABLE_PREFIXES.iter().any(|prefix| plain.starts_with(prefix))
-                    || signed.clone().any(|signed| *signed == name)
-                {
-                    return Err(ProtectedName);
-                }
-                listed.push(name);
+    if !headers.contains_key(CONNECTION) {
+        return Ok(());
+    }
+    let mut listed = Vec::new();
+    for value in headers.get_all(CONNECTION) {
+        for name in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|name| !name.is_empty()) {
+            let name = HeaderName::from_bytes(name).map_err(|_| ProtectedName)?;
+            let plain = name.as_str().replace('_', "-");
+            if UNDROPPABLE.contains(&plain.as_str())
+                || UNDROPPABLE_PREFIXES.iter().any(|prefix| plain.starts_with(prefix))
+                || signed.clone().any(|signed| *signed == name)
+            {
+                return Err(ProtectedName);
             }
-        }
-        for name in listed {
-            if name != TE {
-                headers.remove(name);
-            }
+            listed.push(name);
         }
     }
-    let _ = signed.by_ref();
-    let trailers = headers
-        .get_all(TE)
-        .iter()
-        .any(|value| value.as_bytes().split(|byte| *byte == b',').any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers")));
-    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE, TE] {
+    for name in listed.into_iter().filter(|name| *name != TE) {
         headers.remove(name);
-    }
-    if trailers {
-        headers.insert(TE, TRAILERS);
     }
     Ok(())
 }
@@ -113,44 +101,50 @@ pub(crate) fn end_hop_of_response(headers: &mut HeaderMap) {
     }
 }
 
-/// Removes what no client may say: `verified-event*`, and the framework's own routing state.
-pub(crate) fn remove_reserved(headers: &mut HeaderMap, framework: Framework) {
-    remove_if(headers, |name| is_reserved(name, framework));
-}
-
-/// Removes what would make the framework answer a webhook without running its handler.
-pub(crate) fn remove_prefetch(headers: &mut HeaderMap, framework: Framework) {
-    if framework == Framework::NextJs {
-        remove_if(headers, |name| NEXTJS_PREFETCH.contains(&name) || name.starts_with(NEXTJS_PREFETCH_PREFIX));
+/// Removes, in one pass, what ends here or what no client may say: hop-by-hop headers, `verified-event*`, the framework's own
+/// routing state, and other spellings of forwarding headers. On a `webhook`, also what would make the framework answer
+/// without running the handler. `TE: trailers` stays.
+pub(crate) fn remove_reserved(headers: &mut HeaderMap, framework: Framework, webhook: bool) {
+    let mut removed = Vec::new();
+    for name in headers.keys() {
+        let text = name.as_str();
+        // Some servers read `_` as `-` (CGI, WSGI), so both spellings of a reserved name are meant.
+        let meant = if text.as_bytes().contains(&b'_') {
+            let plain = text.replace('_', "-");
+            is_reserved(&plain, framework, webhook) || plain.starts_with("x-forwarded-") || plain == "x-real-ip"
+        } else {
+            is_reserved(text, framework, webhook)
+        };
+        if meant {
+            removed.push(name.clone());
+        }
+    }
+    for name in removed {
+        let trailers = name == TE && headers.get_all(TE).iter().any(|value| lists(value, b"trailers"));
+        headers.remove(&name);
+        if trailers {
+            headers.insert(TE, TRAILERS);
+        }
     }
 }
 
-fn is_reserved(name: &str, framework: Framework) -> bool {
-    // The first byte rules out nearly every header of nearly every request.
+/// The first byte rules out nearly every header of nearly every request.
+fn is_reserved(name: &str, framework: Framework, webhook: bool) -> bool {
+    let nextjs = framework == Framework::NextJs;
     match name.as_bytes().first() {
-        Some(b'v') => name == RESERVED_PREFIX || name.starts_with("verified-event-"),
-        Some(b'x' | b'n' | b'l') => {
-            framework == Framework::NextJs
-                && (NEXTJS_RESERVED.contains(&name)
-                    || NEXTJS_RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix)))
+        Some(b'c' | b'k' | b'p' | b't' | b'u') if HOP_BY_HOP.contains(&name) => true,
+        Some(b'v') => name == RESERVED || name.starts_with(RESERVED_PREFIX),
+        Some(b'x' | b'n' | b'l' | b'r' | b'p' | b'h') if nextjs => {
+            NEXTJS_RESERVED.contains(&name)
+                || NEXTJS_RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
+                || (webhook && (NEXTJS_PREFETCH.contains(&name) || name.starts_with(NEXTJS_PREFETCH_PREFIX)))
         }
         _ => false,
     }
 }
 
-/// Removes the headers whose name, with `_` read as `-`, is meant: some servers read the two as one.
-fn remove_if(headers: &mut HeaderMap, is_meant: impl Fn(&str) -> bool) {
-    let mut meant = Vec::new();
-    for name in headers.keys() {
-        let plain = name.as_str();
-        let hit = if plain.as_bytes().contains(&b'_') { is_meant(&plain.replace('_', "-")) } else { is_meant(plain) };
-        if hit {
-            meant.push(name.clone());
-        }
-    }
-    for name in meant {
-        headers.remove(name);
-    }
+fn lists(value: &HeaderValue, member: &[u8]) -> bool {
+    value.as_bytes().split(|byte| *byte == b',').any(|found| found.trim_ascii().eq_ignore_ascii_case(member))
 }
 
 /// Who is connected, as the forwarding headers tell the app.
@@ -170,21 +164,16 @@ impl Peer {
         let value = HeaderValue::try_from(address.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
         Self { address, value, port: HeaderValue::from(port) }
     }
+
+    /// The address as text.
+    pub(crate) fn text(&self) -> &HeaderValue {
+        &self.value
+    }
 }
 
 /// Writes `X-Forwarded-*`. An untrusted peer's own are overwritten, and what else names a client is removed; a trusted
 /// one's stay, and its address is appended.
 pub(crate) fn write_forwarded(headers: &mut HeaderMap, peer: &Peer, trusted: bool) {
-    let aliased = |name: &str| {
-        name.contains('_') && {
-            let plain = name.replace('_', "-");
-            plain.starts_with("x-forwarded-") || plain == "x-real-ip"
-        }
-    };
-    let aliases: Vec<HeaderName> = headers.keys().filter(|name| aliased(name.as_str())).cloned().collect();
-    for name in aliases {
-        headers.remove(name);
-    }
     let host = headers.get(HOST).cloned();
     if trusted {
         append_for(headers, peer);
@@ -241,7 +230,7 @@ mod tests {
             ("verified-event", "x"), ("Verified_Event", "x"), ("verified-event-token", "x"), ("verified_event_token", "x"),
             ("verified-events", "stays"), ("svix-id", "stays"),
         ]);
-        remove_reserved(&mut headers, Framework::None);
+        remove_reserved(&mut headers, Framework::None, false);
         assert_eq!(names(&headers), ["svix-id", "verified-events"]);
     }
 
@@ -253,10 +242,10 @@ mod tests {
             ("x-http-method-override", "GET"), ("rsc", "1"), ("next-action", "abc"), ("x-middleware-prefetch", "1"),
         ];
         let mut headers = map(pairs);
-        remove_reserved(&mut headers, Framework::NextJs);
+        remove_reserved(&mut headers, Framework::NextJs, false);
         assert_eq!(names(&headers), ["next-action", "rsc", "x-middleware-prefetch"]);
         let mut headers = map(pairs);
-        remove_reserved(&mut headers, Framework::None);
+        remove_reserved(&mut headers, Framework::None, false);
         assert_eq!(headers.len(), pairs.len());
     }
 
@@ -266,21 +255,22 @@ mod tests {
             ("rsc", "1"), ("next-router-prefetch", "1"), ("next_url", "/"), ("purpose", "prefetch"), ("x-nextjs-data", "1"),
             ("content-type", "application/json"),
         ]);
-        remove_prefetch(&mut headers, Framework::NextJs);
+        remove_reserved(&mut headers, Framework::NextJs, true);
         assert_eq!(names(&headers), ["content-type"]);
     }
 
     #[test]
     fn a_connection_list_drops_what_it_names_and_nothing_that_must_arrive() {
         let mut headers = map(&[("connection", "close, X-Secret"), ("x-secret", "1"), ("te", "gzip, trailers"), ("keep-alive", "1")]);
-        end_hop(&mut headers, std::iter::empty()).unwrap();
+        apply_connection(&mut headers, std::iter::empty()).unwrap();
+        remove_reserved(&mut headers, Framework::None, false);
         assert_eq!(names(&headers), ["te"]);
         assert_eq!(headers.get("te").unwrap(), "trailers");
 
         let signed = HeaderName::from_static("svix-signature");
         for list in ["host", "Content-Length", "svix-signature", "verified_event", "X-Forwarded-For", "\"x\""] {
             let mut headers = map(&[("connection", list)]);
-            assert_eq!(end_hop(&mut headers, std::iter::once(&signed)), Err(ProtectedName), "{list}");
+            assert_eq!(apply_connection(&mut headers, std::iter::once(&signed)), Err(ProtectedName), "{list}");
         }
     }
 
@@ -291,6 +281,7 @@ mod tests {
             ("host", "app.example"), ("x-forwarded-for", "10.0.0.1"), ("x-forwarded-host", "evil"), ("x-forwarded-proto", "https"),
             ("forwarded", "for=10.0.0.1"), ("x-real-ip", "10.0.0.1"), ("x_forwarded_for", "10.0.0.1"), ("x-forwarded-port", "1"),
         ]);
+        remove_reserved(&mut headers, Framework::None, false);
         write_forwarded(&mut headers, &peer, false);
         assert_eq!(
             names(&headers),

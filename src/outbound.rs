@@ -39,7 +39,7 @@ impl Body for Outbound {
             Self::Whole(frames) => Poll::Ready(frames.pop().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream(body, framework) => Pin::new(body).poll_frame(cx).map_ok(|mut frame| {
                 if let Some(trailers) = frame.trailers_mut() {
-                    headers::remove_reserved(trailers, *framework);
+                    headers::remove_reserved(trailers, *framework, false);
                 }
                 frame
             }),

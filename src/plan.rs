@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue, Method};
 
 use crate::check::client::ClientRules;
 use crate::check::ip::IpSet;
-use crate::check::signature::{LabeledKey, Scheme};
+use crate::check::signature::{ForeignHeaders, LabeledKey, Scheme};
 use crate::check::target::{Framework, Targets};
 
 /// Everything that one request is judged by.
@@ -107,7 +107,7 @@ pub struct Limits {
 #[derive(Debug)]
 pub struct Route {
     /// The table's name in the configuration: label in logs and in `verified-event`.
-    pub name: Box<str>,
+    pub name: Arc<str>,
     /// The path as configured (`/a/b` or `/a/*`).
     pub path: Box<str>,
     /// Methods that are taken.
@@ -115,7 +115,7 @@ pub struct Route {
     /// The value of `Allow` for the others.
     pub allow: HeaderValue,
     /// The provider's or custom scheme's name.
-    pub provider: Box<str>,
+    pub provider: Arc<str>,
     /// How the provider signs.
     pub scheme: Arc<Scheme>,
     /// The secrets, never empty. All are tried.
@@ -130,6 +130,8 @@ pub struct Route {
     pub max_body: u64,
     /// Event types that are forwarded.
     pub events: EventFilter,
+    /// What is removed from a verified request, by [`crate::check::signature::Verified::family`]: one for each family.
+    pub foreign: Vec<ForeignHeaders>,
 }
 
 /// Which event types a route forwards. `user.*` matches by prefix; an empty list forwards all.

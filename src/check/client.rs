@@ -70,11 +70,7 @@ pub enum ClientFault {
 /// The address that allowlists are compared with.
 ///
 /// `values` are all lines of the configured header, in order of arrival; they are not looked at unless `peer` is trusted.
-pub fn client<'a>(
-    rules: &ClientRules,
-    peer: IpAddr,
-    values: impl DoubleEndedIterator<Item = &'a [u8]>,
-) -> Client {
+pub fn client<'a>(rules: &ClientRules, peer: IpAddr, values: impl DoubleEndedIterator<Item = &'a [u8]>) -> Client {
     if !peer_is_trusted(rules, peer) {
         return Client::Known(peer.to_canonical());
     }
@@ -183,11 +179,8 @@ fn split_last_element(list: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
     Some((None, list))
 }
 
-/// The position of the quote that the one at `closing` ends.
+/// The position of the quote that the one at `closing` ends. Whether they are quotes at all is for the parser to say.
 fn opening_quote(list: &[u8], closing: usize) -> Option<usize> {
-    if is_escaped(list, closing) {
-        return None;
-    }
     let mut end = closing;
     loop {
         let at = memchr::memrchr(b'"', list.get(..end)?)?;
@@ -318,4 +311,350 @@ fn trim(mut text: &[u8]) -> &[u8] {
         text = rest;
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::ip::parse_entry;
+
+    const PROXY: &str = "10.0.3.7";
+
+    fn ip(text: &str) -> IpAddr {
+        text.parse().unwrap()
+    }
+
+    fn rules(header: ClientHeader) -> ClientRules {
+        let trusted = ["10.0.3.7", "10.0.4.0/24", "2001:db8:7::/48"];
+        ClientRules { trusted: trusted.iter().map(|entry| parse_entry(entry).unwrap()).collect(), header }
+    }
+
+    fn ask(header: ClientHeader, peer: &str, lines: &[&str]) -> Client {
+        client(&rules(header), ip(peer), lines.iter().map(|line| line.as_bytes()))
+    }
+
+    /// What each single line means when the trusted proxy sends it.
+    fn check(header: &ClientHeader, cases: &[(&str, Result<&str, ClientFault>)]) {
+        for (line, expected) in cases {
+            let expected = expected.map_or_else(Client::Unknown, |address| Client::Known(ip(address)));
+            assert_eq!(ask(header.clone(), PROXY, &[line]), expected, "{line:?}");
+        }
+    }
+
+    fn single() -> ClientHeader {
+        ClientHeader::Single("cf-connecting-ip".into())
+    }
+
+    #[test]
+    fn an_untrusted_peer_is_the_client_whatever_it_sends() {
+        for header in [ClientHeader::XForwardedFor, ClientHeader::Forwarded, single()] {
+            for lines in [&[][..], &["198.51.100.1"], &["for=198.51.100.1"], &["10.0.3.7"], &["garbage", ""]] {
+                assert_eq!(ask(header.clone(), "203.0.113.9", lines), Client::Known(ip("203.0.113.9")));
+            }
+        }
+    }
+
+    #[test]
+    fn the_header_of_an_untrusted_peer_is_not_read() {
+        let lines = (0..3).map(|_| -> &[u8] { panic!("the header was read") });
+        let found = client(&rules(ClientHeader::XForwardedFor), ip("203.0.113.9"), lines);
+        assert_eq!(found, Client::Known(ip("203.0.113.9")));
+    }
+
+    #[test]
+    fn without_trusted_proxies_everybody_is_untrusted() {
+        let rules = ClientRules { trusted: IpSet::default(), header: ClientHeader::XForwardedFor };
+        assert!(!peer_is_trusted(&rules, ip("127.0.0.1")));
+        assert_eq!(
+            client(&rules, ip("127.0.0.1"), [b"198.51.100.1".as_ref()].into_iter()),
+            Client::Known(ip("127.0.0.1"))
+        );
+    }
+
+    #[test]
+    fn a_mapped_peer_is_its_ipv4_address() {
+        assert_eq!(ask(ClientHeader::XForwardedFor, "::ffff:203.0.113.9", &[]), Client::Known(ip("203.0.113.9")));
+        assert_eq!(
+            ask(ClientHeader::XForwardedFor, "::ffff:10.0.3.7", &["198.51.100.1"]),
+            Client::Known(ip("198.51.100.1")),
+            "and so it is trusted"
+        );
+    }
+
+    #[test]
+    fn a_list_is_walked_from_the_right_past_trusted_hops() {
+        use ClientFault::*;
+        check(
+            &ClientHeader::XForwardedFor,
+            &[
+                ("198.51.100.1", Ok("198.51.100.1")),
+                ("198.51.100.1, 10.0.4.9", Ok("198.51.100.1")),
+                ("198.51.100.1,10.0.4.9,\t10.0.3.7 ", Ok("198.51.100.1")),
+                ("2001:db8::5, 2001:db8:7::1", Ok("2001:db8::5")),
+                ("198.51.100.1, ::ffff:10.0.4.9", Ok("198.51.100.1")),
+                ("10.0.3.7, 10.0.4.9", Err(OnlyTrustedHops)),
+                ("10.0.3.7", Err(OnlyTrustedHops)),
+            ],
+        );
+    }
+
+    #[test]
+    fn nothing_left_of_the_first_untrusted_hop_is_read() {
+        check(
+            &ClientHeader::XForwardedFor,
+            &[
+                ("192.0.2.66, 198.51.100.1", Ok("198.51.100.1")),
+                ("10.0.3.7, 198.51.100.1, 10.0.4.9", Ok("198.51.100.1")),
+                ("garbage, ,,unknown,\"\\, 198.51.100.1", Ok("198.51.100.1")),
+                ("\u{e9}\u{0}, 198.51.100.1", Ok("198.51.100.1")),
+                (",198.51.100.1", Ok("198.51.100.1")),
+            ],
+        );
+        check(
+            &ClientHeader::Forwarded,
+            &[
+                ("for=192.0.2.66, for=198.51.100.1", Ok("198.51.100.1")),
+                ("garbage;;==, for=198.51.100.1", Ok("198.51.100.1")),
+                // The client opens a quote and hopes that it swallows what the proxy appends.
+                ("for=\"192.0.2.66, for=198.51.100.1", Ok("198.51.100.1")),
+                ("for=192.0.2.66;host=\"x\\, for=198.51.100.1", Ok("198.51.100.1")),
+                ("for=192.0.2.66;host=\", for=\"[2001:db8::5]\"", Ok("2001:db8::5")),
+                ("\", for=\"198.51.100.1\"", Ok("198.51.100.1")),
+            ],
+        );
+    }
+
+    #[test]
+    fn several_lines_are_one_list() {
+        let xff = |lines: &[&str]| ask(ClientHeader::XForwardedFor, PROXY, lines);
+        assert_eq!(xff(&["192.0.2.66", "198.51.100.1"]), Client::Known(ip("198.51.100.1")), "the last line counts");
+        assert_eq!(xff(&["192.0.2.66, 198.51.100.1", "10.0.4.9"]), Client::Known(ip("198.51.100.1")));
+        assert_eq!(xff(&["198.51.100.1", "10.0.4.9", "10.0.3.7"]), Client::Known(ip("198.51.100.1")));
+        assert_eq!(xff(&["10.0.4.9", "10.0.3.7"]), Client::Unknown(ClientFault::OnlyTrustedHops));
+        assert_eq!(xff(&["198.51.100.1", ""]), Client::Unknown(ClientFault::EmptyElement));
+        assert_eq!(xff(&["", "198.51.100.1"]), Client::Known(ip("198.51.100.1")));
+        assert_eq!(xff(&[]), Client::Unknown(ClientFault::HeaderMissing));
+        let forwarded = |lines: &[&str]| ask(ClientHeader::Forwarded, PROXY, lines);
+        assert_eq!(forwarded(&["for=192.0.2.66", "for=198.51.100.1, for=10.0.4.9"]), Client::Known(ip("198.51.100.1")));
+        assert_eq!(forwarded(&["for=\"192.0.2.66", "for=198.51.100.1"]), Client::Known(ip("198.51.100.1")));
+        assert_eq!(
+            forwarded(&["for=\"192.0.2.66", "for=10.0.4.9\""]),
+            Client::Unknown(ClientFault::MalformedForwarded),
+            "a quoted string does not reach over lines"
+        );
+        assert_eq!(forwarded(&[]), Client::Unknown(ClientFault::HeaderMissing));
+    }
+
+    #[test]
+    fn what_cannot_be_read_for_sure_is_no_client() {
+        use ClientFault::*;
+        check(
+            &ClientHeader::XForwardedFor,
+            &[
+                ("", Err(EmptyElement)),
+                (" \t ", Err(EmptyElement)),
+                (",", Err(EmptyElement)),
+                ("198.51.100.1,", Err(EmptyElement)),
+                ("198.51.100.1, , 10.0.4.9", Err(EmptyElement)),
+                ("unknown", Err(UnknownHop)),
+                ("Unknown", Err(UnknownHop)),
+                ("198.51.100.1, unknown, 10.0.4.9", Err(UnknownHop)),
+                ("_hidden", Err(ObfuscatedHop)),
+                ("_", Err(ObfuscatedHop)),
+                ("fe80::1%eth0", Err(ZoneId)),
+                ("[fe80::1%25eth0]:80", Err(ZoneId)),
+                ("198.51.100.010", Err(LeadingZero)),
+                ("0198.51.100.1:80", Err(LeadingZero)),
+                ("198.51.100.1:", Err(Port)),
+                ("198.51.100.1:x", Err(Port)),
+                ("198.51.100.1:+80", Err(Port)),
+                ("198.51.100.1:65536", Err(Port)),
+                ("198.51.100.1:000080", Err(Port)),
+                ("[2001:db8::5]80", Err(Port)),
+                ("[2001:db8::5]:", Err(Port)),
+                ("[2001:db8::5] :80", Err(Port)),
+                ("[2001:db8::5", Err(NotAnAddress)),
+                ("2001:db8::5]", Err(NotAnAddress)),
+                ("[[2001:db8::5]]", Err(NotAnAddress)),
+                ("[198.51.100.1]", Err(NotAnAddress)),
+                ("198.51.100", Err(NotAnAddress)),
+                ("198.51.100.1/32", Err(NotAnAddress)),
+                ("198.51.100.1 10.0.4.9", Err(NotAnAddress)),
+                ("198.51.100.1;10.0.4.9", Err(NotAnAddress)),
+                ("\"198.51.100.1\"", Err(NotAnAddress)),
+                ("for=198.51.100.1", Err(NotAnAddress)),
+                ("0x7f.0.0.1", Err(NotAnAddress)),
+                ("3325256705", Err(NotAnAddress)),
+                ("localhost", Err(NotAnAddress)),
+                ("198.51.100.1\u{a0}", Err(NotAnAddress)),
+                ("198.51.100.1\r", Err(NotAnAddress)),
+            ],
+        );
+        let not_utf8 = client(&rules(ClientHeader::XForwardedFor), ip(PROXY), [b"\xFF".as_ref()].into_iter());
+        assert_eq!(not_utf8, Client::Unknown(NotAnAddress));
+    }
+
+    #[test]
+    fn ports_and_brackets_are_understood_and_mapped_addresses_are_ipv4() {
+        for header in [ClientHeader::XForwardedFor, single()] {
+            check(
+                &header,
+                &[
+                    ("198.51.100.1:4711", Ok("198.51.100.1")),
+                    ("198.51.100.1:0", Ok("198.51.100.1")),
+                    ("198.51.100.1:65535", Ok("198.51.100.1")),
+                    ("2001:db8::5", Ok("2001:db8::5")),
+                    ("[2001:DB8::5]", Ok("2001:db8::5")),
+                    ("[2001:db8::5]:4711", Ok("2001:db8::5")),
+                    ("::ffff:198.51.100.1", Ok("198.51.100.1")),
+                    ("[::ffff:c633:6401]:80", Ok("198.51.100.1")),
+                    ("::1", Ok("::1")),
+                ],
+            );
+        }
+    }
+
+    #[test]
+    fn reads_forwarded_as_rfc_7239_writes_it() {
+        check(
+            &ClientHeader::Forwarded,
+            &[
+                ("for=192.0.2.43", Ok("192.0.2.43")),
+                ("For=192.0.2.43", Ok("192.0.2.43")),
+                ("FOR=\"192.0.2.43\"", Ok("192.0.2.43")),
+                ("For=\"[2001:db8:cafe::17]:4711\"", Ok("2001:db8:cafe::17")),
+                ("for=\"[2001:db8:cafe::17]\"", Ok("2001:db8:cafe::17")),
+                ("for=\"192.0.2.43:47011\"", Ok("192.0.2.43")),
+                ("for=192.0.2.60;proto=http;by=203.0.113.43", Ok("192.0.2.60")),
+                ("proto=https; by=203.0.113.43 ; for=192.0.2.60", Ok("192.0.2.60")),
+                (";for=192.0.2.60;;proto=http;", Ok("192.0.2.60")),
+                ("for=192.0.2.43, for=10.0.4.9;by=\"[2001:db8::1]:80\"", Ok("192.0.2.43")),
+                ("for=192.0.2.43,for=\"[2001:db8:7::9]\"", Ok("192.0.2.43")),
+                ("for=\"\\1\\92.0.2.43\"", Ok("192.0.2.43")),
+                ("for=\"[::ffff:192.0.2.43]\"", Ok("192.0.2.43")),
+                ("forx=1.1.1.1;for=192.0.2.43;xfor=2.2.2.2", Ok("192.0.2.43")),
+            ],
+        );
+    }
+
+    #[test]
+    fn separators_in_quoted_strings_do_not_split() {
+        check(
+            &ClientHeader::Forwarded,
+            &[
+                ("for=192.0.2.43;host=\"a,for=6.6.6.6\"", Ok("192.0.2.43")),
+                ("for=192.0.2.43;host=\"a;for=6.6.6.6\"", Ok("192.0.2.43")),
+                ("for=192.0.2.43;host=\"\\\", for=6.6.6.6\"", Ok("192.0.2.43")),
+                ("for=192.0.2.43;host=\"\\\\\\\", for=6.6.6.6\"", Ok("192.0.2.43")),
+                ("for=192.0.2.43;host=\"\\\\\", for=10.0.4.9", Ok("192.0.2.43")),
+                ("for=192.0.2.43;host=\"\", for=10.0.4.9;host=\",,\"", Ok("192.0.2.43")),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_malformed_element_of_forwarded_is_no_client() {
+        use ClientFault::*;
+        check(
+            &ClientHeader::Forwarded,
+            &[
+                ("", Err(EmptyElement)),
+                ("for=192.0.2.43,", Err(EmptyElement)),
+                ("for=192.0.2.43, , for=10.0.4.9", Err(EmptyElement)),
+                (";", Err(NoFor)),
+                ("by=192.0.2.43", Err(NoFor)),
+                ("proto=https, for=10.0.4.9", Err(NoFor)),
+                ("for=10.0.4.9", Err(OnlyTrustedHops)),
+                ("for=unknown", Err(UnknownHop)),
+                ("for=\"_gazonk\"", Err(ObfuscatedHop)),
+                ("for=_SEVKISEK", Err(ObfuscatedHop)),
+                ("for=\"[fe80::1%eth0]\"", Err(ZoneId)),
+                ("for=192.0.02.43", Err(LeadingZero)),
+                ("for=\"192.0.2.43:_port\"", Err(Port)),
+                ("for=\"\"", Err(EmptyElement)),
+                ("for=garbage", Err(NotAnAddress)),
+                ("192.0.2.43", Err(MalformedForwarded)),
+                ("for", Err(MalformedForwarded)),
+                ("for=", Err(MalformedForwarded)),
+                ("=192.0.2.43", Err(MalformedForwarded)),
+                ("for =192.0.2.43", Err(MalformedForwarded)),
+                ("for= 192.0.2.43", Err(MalformedForwarded)),
+                ("for=192.0.2.43 192.0.2.44", Err(MalformedForwarded)),
+                ("for=192.0.2.43:80", Err(MalformedForwarded)),
+                ("for=2001:db8::5", Err(MalformedForwarded)),
+                ("for=[2001:db8::5]", Err(MalformedForwarded)),
+                ("for=\"2001:db8::5\"", Err(MalformedForwarded)),
+                ("for=192.0.2.43;for=192.0.2.44", Err(MalformedForwarded)),
+                ("for=192.0.2.43;FOR=192.0.2.43", Err(MalformedForwarded)),
+                ("for=192.0.2.43;garbage", Err(MalformedForwarded)),
+                ("for=\"192.0.2.43", Err(MalformedForwarded)),
+                ("for=192.0.2.43\"", Err(MalformedForwarded)),
+                ("for=\"192.0.2.43\"x", Err(MalformedForwarded)),
+                ("for=\"192.0.2.43\"proto=http", Err(MalformedForwarded)),
+                ("for=\"192.0.2.43\\\"", Err(MalformedForwarded)),
+                ("for='192.0.2.43'", Err(NotAnAddress)),
+                ("for=192.0.2.43;h\"=\"x", Err(MalformedForwarded)),
+            ],
+        );
+    }
+
+    #[test]
+    fn a_single_header_is_there_once_with_one_address() {
+        use ClientFault::*;
+        check(
+            &single(),
+            &[
+                ("198.51.100.1", Ok("198.51.100.1")),
+                (" 198.51.100.1\t", Ok("198.51.100.1")),
+                // The trusted proxy vouches for it, so it may be another trusted machine's.
+                ("10.0.4.9", Ok("10.0.4.9")),
+                ("198.51.100.1, 198.51.100.2", Err(NotAnAddress)),
+                ("198.51.100.1,", Err(NotAnAddress)),
+                ("", Err(EmptyElement)),
+                ("unknown", Err(UnknownHop)),
+            ],
+        );
+        assert_eq!(ask(single(), PROXY, &[]), Client::Unknown(HeaderMissing));
+        assert_eq!(ask(single(), PROXY, &["198.51.100.1", "198.51.100.1"]), Client::Unknown(HeaderRepeated));
+        assert_eq!(single().name(), "cf-connecting-ip");
+    }
+
+    #[test]
+    fn a_huge_list_is_not_read_beyond_the_client() {
+        // One line for every entry: a walk that went on would panic.
+        let spoofed = (0..100_000).map(|_| -> &[u8] { panic!("an entry left of the client was read") });
+        let lines = spoofed.chain([b"198.51.100.1".as_ref(), b"10.0.4.9"]);
+        assert_eq!(client(&rules(ClientHeader::XForwardedFor), ip(PROXY), lines), Client::Known(ip("198.51.100.1")));
+    }
+
+    #[test]
+    fn walks_a_huge_list_of_trusted_hops_once() {
+        let list = vec!["for=10.0.4.9;host=\"a,b\""; 100_000].join(", ");
+        let found = ask(ClientHeader::Forwarded, PROXY, &[&format!("for=198.51.100.1, {list}")]);
+        assert_eq!(found, Client::Known(ip("198.51.100.1")));
+        let quotes = format!("{}{}", "\\".repeat(100_000), "\"".repeat(100_001));
+        let found = ask(ClientHeader::Forwarded, PROXY, &[&quotes]);
+        assert_eq!(found, Client::Unknown(ClientFault::MalformedForwarded));
+    }
+
+    #[test]
+    fn every_fault_has_its_own_name() {
+        use ClientFault::*;
+        let faults = [
+            HeaderMissing,
+            HeaderRepeated,
+            OnlyTrustedHops,
+            EmptyElement,
+            UnknownHop,
+            ObfuscatedHop,
+            ZoneId,
+            LeadingZero,
+            Port,
+            NotAnAddress,
+            MalformedForwarded,
+            NoFor,
+        ];
+        let names: std::collections::BTreeSet<_> = faults.iter().map(|fault| fault.code()).collect();
+        assert_eq!(names.len(), faults.len());
+    }
 }

@@ -254,13 +254,9 @@ mod tests {
     #[test]
     fn holds_both_ends_of_a_network_and_no_address_more() {
         let set = set(&["192.0.2.0/24", "198.51.100.7", "2001:db8:0:8000::/56"]);
-        for inside in [
-            "192.0.2.0",
-            "192.0.2.255",
-            "198.51.100.7",
-            "2001:db8:0:8000::",
-            "2001:db8:0:80ff:ffff:ffff:ffff:ffff",
-        ] {
+        for inside in
+            ["192.0.2.0", "192.0.2.255", "198.51.100.7", "2001:db8:0:8000::", "2001:db8:0:80ff:ffff:ffff:ffff:ffff"]
+        {
             assert!(set.contains(ip(inside)), "{inside}");
         }
         for outside in [

@@ -237,7 +237,7 @@ impl Targets {
             return Err(TargetFault::DotSegment);
         }
         let mut seen = Seen::default();
-        for url in [Some(text), after_scheme(text)].into_iter().flatten() {
+        for url in [Some(path), after_scheme(path)].into_iter().flatten() {
             canonical::each_form(url, |form| {
                 // With the scheme gone: the path itself, behind a host, behind `//user@host/` of a sloppy parser.
                 let mut rest = Some(form);

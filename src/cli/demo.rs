@@ -90,7 +90,7 @@ fn row(out: &mut dyn Write, [mark, what, answer, code, app]: [&str; 5]) -> io::R
 }
 
 fn try_it(out: &mut dyn Write, address: SocketAddr, cases: &[Case]) -> io::Result<()> {
-    writeln!(out, "\nStill running. Paste these (signed at {}; good for five minutes):\n", clock::Rfc3339(clock::unix_now_millis()))?;
+    writeln!(out, "\nStill running. Paste these (signed at {}; good for five minutes):\n", clock::Civil::of(clock::unix_now_millis()))?;
     for case in cases.iter().filter(|case| case.paste) {
         writeln!(out, "  # {}\n  {}\n", case.what, case.request.as_curl(address))?;
     }

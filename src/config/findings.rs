@@ -74,6 +74,14 @@ impl<'a> Findings<'a> {
         self.found.iter().any(|(_, problem)| problem.severity == Severity::Error)
     }
 
+    /// Whether something inside this table is refused already.
+    pub(crate) fn refused_inside(&self, table: &Spot) -> bool {
+        self.found.iter().any(|(_, problem)| {
+            let rest = problem.key.strip_prefix(table.key.as_str());
+            problem.severity == Severity::Error && rest.is_some_and(|rest| matches!(rest.as_bytes(), [] | [b'.' | b'[', ..]))
+        })
+    }
+
     /// The findings in the order of the file: notices, or a report if one of them is an error.
     pub(crate) fn finish(mut self) -> Result<Vec<Problem>, Report> {
         self.found.sort_by(|(a, left), (b, right)| a.cmp(b).then_with(|| left.severity.cmp(&right.severity)));

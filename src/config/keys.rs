@@ -29,6 +29,8 @@ pub(crate) enum Kind {
     Texts,
     /// One text, or a list of them.
     TextOrTexts,
+    /// A list of which each element is one text or a list of them.
+    Groups,
     Table(&'static Shape),
     /// A list of tables.
     Tables(&'static Shape),
@@ -223,7 +225,7 @@ static ROUTE: Shape = Shape {
         ),
         optional("allow_ips", Kind::Texts, "Addresses and CIDRs that may call. Without it any may. Never replaces the signature."),
         optional("tolerance", seconds(1, HOUR), "How far a signed timestamp may be off, either way. By default what the scheme says, mostly \"5m\"."),
-        optional("deadline", milliseconds(100, 300_000), "For the app's answer. By default a little below the sender's own."),
+        optional("deadline", milliseconds(100, 300_000), "For the app's answer. By default a little below the sender's own; \"10s\" for your own schemes."),
         optional("max_body", Kind::Size { min: 1, max: GIB }, "Largest body. By default `limits.max_body`."),
         key("events", Kind::Texts, "[]", "Event types that are forwarded, `user.*` or `sms.created`; genuine others get 204. Empty: all."),
         later_unless("replay", "\"off\"", "De-duplication of this route's deliveries."),
@@ -272,6 +274,7 @@ pub(crate) static SCHEME: Shape = shape(&[
         Kind::Text,
         "What is signed: literals and {id}, {timestamp}, {body}. {body} exactly once, a literal between variable parts.",
     ),
+    key("required_headers", Kind::Groups, "[]", "Further headers that must be there, once and not empty; each a name, or one per family. They are not signed."),
     key("refuse_empty_body", Kind::Bool, "false", "Refuse an empty body even when it is signed."),
     key("insecure_unsigned_body", Kind::Bool, "false", "Allows a `content` without {body}."),
 ]);
@@ -281,10 +284,12 @@ static SCHEME_KEY: Shape = shape(&[
     key("prefixes", Kind::Texts, "[]", "Prefixes a secret may start with; the longest that fits counts."),
     key("keep_prefix", Kind::Bool, "false", "Whether the prefix is part of the key."),
     key("prefix_required", Kind::Bool, "false", "Whether a secret without a prefix is a problem."),
+    key("foreign_prefixes", Kind::Texts, "[]", "Prefixes of the provider's other credentials, refused here."),
 ]);
 
 static SCHEME_ALTERNATIVE_KEY: Shape = shape(&[
     required("prefix", Kind::Text, "What such a secret starts with."),
+    optional("private_prefix", Kind::Text, "What its private half starts with, which is refused."),
     required("encoding", Kind::Choice(KEY_ENCODINGS), "Its encoding after the prefix."),
     required("algorithm", Kind::Choice(ALGORITHMS), "Its algorithm."),
     required("version", Kind::Text, "The version of the signature entries that it checks."),

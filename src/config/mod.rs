@@ -115,14 +115,14 @@ pub fn load(path: &Path, environment: &dyn Environment) -> Result<Loaded, Report
     let bytes = environment.read(path).map_err(|error| unreadable(format!("cannot be read: {error}"), None))?;
     let text = String::from_utf8(bytes)
         .map_err(|_| unreadable("is not UTF-8".to_owned(), Some("save the file as UTF-8, the only encoding of TOML")))?;
-    let mut loaded = compile(&text, &file, environment)?;
+    let mut loaded = compile(&text, path, environment)?;
     loaded.files.insert(0, path.to_path_buf());
     Ok(loaded)
 }
 
 /// Compiles `text`; `file` is its name in problems. Reads nothing but what `environment` gives.
-pub fn compile(text: &str, file: &str, environment: &dyn Environment) -> Result<Loaded, Report> {
-    compile::compile(text, file, environment)
+pub fn compile(text: &str, file: &Path, environment: &dyn Environment) -> Result<Loaded, Report> {
+    compile::compile(text, &file.display().to_string(), environment)
 }
 
 #[cfg(test)]

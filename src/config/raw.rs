@@ -104,6 +104,11 @@ impl Table {
         list.iter().map(|(text, spot)| (text.as_str(), spot))
     }
 
+    /// Whether a list is there, typed or by default, that was not refused as a whole.
+    pub(crate) fn has_list(&self, name: &str) -> bool {
+        self.node(name).is_some_and(|node| matches!(node.value, Value::Texts(_)))
+    }
+
     pub(crate) fn table(&self, name: &str) -> Option<&Table> {
         match &self.node(name)?.value {
             Value::Table(table) => Some(table),
@@ -160,7 +165,8 @@ impl Walk<'_, '_> {
             Status::Works | Status::Required => {
                 let is_header = matches!(key.kind, Kind::Table(_) | Kind::Named(_));
                 let spot = if is_header { here } else { here.at(value.span().start) };
-                let value = self.value(&key.kind, &spot, value.get_ref())?;
+                // What was refused stays known as typed, so that nobody calls it missing.
+                let value = self.value(&key.kind, &spot, value.get_ref()).unwrap_or(Value::Nothing);
                 Some(Node { name: key.name.to_owned(), spot, given: true, value })
             }
             Status::Later { unless: Some(harmless) } | Status::NoEffect { unless: Some(harmless) }
@@ -174,7 +180,8 @@ impl Walk<'_, '_> {
                 None
             }
             Status::NoEffect { .. } => {
-                self.findings.warn(&here, "has no effect in this version", format!("({})", topic(key)));
+                let hint = format!("it is kept for a later version ({})", topic(key));
+                self.findings.warn(&here, "has no effect in this version", hint);
                 nothing(here)
             }
             Status::Never(hint) => {
@@ -185,16 +192,16 @@ impl Walk<'_, '_> {
     }
 
     fn unknown(&mut self, shape: &'static Shape, here: &Spot, name: &str) {
-        let writable = |key: &&Key| !matches!(key.status, Status::Never(_));
-        let names = || shape.keys.iter().filter(writable).map(|key| key.name);
-        let home = TOP.iter().find_map(|section| match section.kind {
+        let works = |key: &&Key| matches!(key.status, Status::Works | Status::Required);
+        let names = || shape.keys.iter().filter(|key| !matches!(key.status, Status::Never(_))).map(|key| key.name);
+        let home = TOP.keys.iter().find_map(|section| match section.kind {
             Kind::Table(shape) => shape.keys.iter().any(|key| key.name == name).then_some(section.name),
             _ => None,
         });
         let hint = match (nearest(name, names()), home) {
             (Some(near), _) => format!("did you mean `{near}`?"),
             (None, Some(section)) => format!("`{name}` is a key of [{section}]"),
-            (None, None) => format!("the keys here are {}", alternatives(names())),
+            (None, None) => format!("the keys here are {}", alternatives(shape.keys.iter().filter(works).map(|key| key.name))),
         };
         self.findings.error(here, "unknown key", hint);
     }
@@ -224,7 +231,7 @@ impl Walk<'_, '_> {
     fn absent(&mut self, key: &'static Key, table: &Spot) -> Option<Node> {
         let spot = table.child(key.name);
         if key.status == Status::Required {
-            self.findings.error(&spot, "is missing", format!("add it: {}", lower_first(key.doc)));
+            self.findings.error(&spot, "is missing", format!("add it: {}", topic(key)));
             return None;
         }
         let value = match (&key.kind, key.default) {
@@ -272,10 +279,11 @@ impl Walk<'_, '_> {
                     Some(near) => format!("did you mean \"{near}\"?"),
                     None => format!("write {}", alternatives(choices.iter().copied())),
                 };
-                self.refuse(spot, format!("{text:?} is not one of {}", alternatives(choices.iter().copied())), hint)
+                self.refuse(spot, format!("{text:?} is not {}", alternatives(choices.iter().copied())), hint)
             }
             (Kind::TextOrTexts, DeValue::String(text)) => Some(Value::Texts(vec![(text.clone().into_owned(), spot.clone())])),
             (Kind::Texts | Kind::TextOrTexts, DeValue::Array(array)) => Some(Value::Texts(self.texts(spot, array))),
+            (Kind::Groups, DeValue::Array(groups)) => self.groups(spot, groups),
             (Kind::Table(shape), DeValue::Table(table)) => Some(Value::Table(self.table(shape, spot.clone(), table))),
             (Kind::Tables(shape), DeValue::Array(array)) => Some(Value::Tables(self.tables(shape, spot, array))),
             (Kind::Named(shape), DeValue::Table(table)) => Some(Value::Table(self.named(shape, spot, table))),
@@ -297,6 +305,14 @@ impl Walk<'_, '_> {
             }
         }
         texts
+    }
+
+    /// Only checked: serde reads schemes.
+    fn groups<'v>(&mut self, spot: &Spot, groups: impl IntoIterator<Item = &'v Spanned<DeValue<'v>>>) -> Option<Value> {
+        for (index, group) in groups.into_iter().enumerate() {
+            self.value(&Kind::TextOrTexts, &spot.index(index, group.span().start), group.get_ref());
+        }
+        Some(Value::Nothing)
     }
 
     fn tables<'v>(
@@ -398,6 +414,7 @@ fn expected(kind: &Kind) -> &'static str {
         Kind::Text | Kind::Choice(_) => "a string",
         Kind::Texts => "a list of strings",
         Kind::TextOrTexts => "a string or a list of strings",
+        Kind::Groups => "a list of strings or lists of strings",
         Kind::Table(_) | Kind::Named(_) => "a table",
         Kind::Tables(_) => "a list of tables",
     }
@@ -439,7 +456,7 @@ fn topic(key: &Key) -> String {
 fn lower_first(text: &str) -> String {
     let mut letters = text.chars();
     match (letters.next(), letters.clone().next()) {
-        (Some(first), Some(second)) if second.is_lowercase() => format!("{}{}", first.to_lowercase(), letters.as_str()),
+        (Some(first), Some(second)) if !second.is_uppercase() => format!("{}{}", first.to_lowercase(), letters.as_str()),
         _ => text.to_owned(),
     }
 }

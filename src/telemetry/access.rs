@@ -3,16 +3,18 @@
 //! Field names are stable; they are the words of the reject table and the configuration. Must never hold a body, a secret, a
 //! signature, or a query value: the path stops at its `?`.
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use http::{HeaderName, Method, StatusCode};
-use serde::{Serialize, Serializer};
+use http::{HeaderName, HeaderValue, Method, StatusCode};
 
+use super::fields::Fields;
 use super::output::Output;
+use crate::check::signature::Verified;
 use crate::clock;
 use crate::plan::LogFormat;
 use crate::reject::Reject;
@@ -47,12 +49,6 @@ impl Outcome {
     }
 }
 
-impl Serialize for Outcome {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.code())
-    }
-}
-
 /// Where lines go and how they look. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct AccessLog {
@@ -72,75 +68,52 @@ impl AccessLog {
 }
 
 /// What is known of one request. Written when dropped.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Record {
-    #[serde(serialize_with = "rfc3339")]
     time: u64,
     pub(crate) outcome: Outcome,
-    #[serde(serialize_with = "status", skip_serializing_if = "Option::is_none")]
     pub(crate) status: Option<StatusCode>,
-    #[serde(serialize_with = "method")]
-    pub(crate) method: Method,
-    pub(crate) path: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) route: Option<Box<str>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) provider: Option<Box<str>>,
-    pub(crate) peer: IpAddr,
-    #[serde(skip_serializing_if = "Option::is_none")]
+    method: Method,
+    path: String,
+    pub(crate) route: Option<Arc<str>>,
+    pub(crate) provider: Option<Arc<str>>,
+    /// The socket's address, as text.
+    peer: HeaderValue,
     pub(crate) client: Option<IpAddr>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) event_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) event_type: Option<String>,
-    /// The label of the secret that matched.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) secret: Option<Box<str>>,
+    /// Id, type and the label of the secret that matched.
+    pub(crate) verified: Option<Verified>,
     /// The header that a reject is about.
-    #[serde(serialize_with = "header", skip_serializing_if = "Option::is_none")]
     pub(crate) header: Option<HeaderName>,
     /// Seconds by which the timestamp is ahead of our clock.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) skew_seconds: Option<i64>,
     /// More about a reject: which rule, which error.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) detail: Option<String>,
+    pub(crate) detail: Option<Cow<'static, str>>,
     pub(crate) bytes_in: u64,
     bytes_out: u64,
     /// The answer's body was not sent to its end.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
     cut_off: bool,
     /// Until the app's answer began.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) upstream_us: Option<u64>,
-    duration_us: u64,
     request_id: RequestId,
-    #[serde(skip)]
     pub(crate) started: Instant,
-    #[serde(skip)]
     log: AccessLog,
 }
 
 impl Record {
-    pub(crate) fn new(log: AccessLog, peer: IpAddr, method: Method, path: &str) -> Box<Self> {
-        let mut path = path.split(['?', '#']).next().unwrap_or_default().to_owned();
-        if path.len() > LONGEST_PATH {
-            let end = (0..=LONGEST_PATH).rev().find(|end| path.is_char_boundary(*end)).unwrap_or(0);
-            path.truncate(end);
-        }
+    pub(crate) fn new(log: AccessLog, peer: HeaderValue, method: Method, path: &str) -> Box<Self> {
+        let path = path.split(['?', '#']).next().unwrap_or_default();
+        let end = (0..=LONGEST_PATH.min(path.len())).rev().find(|end| path.is_char_boundary(*end)).unwrap_or(0);
         Box::new(Self {
             time: clock::unix_now_millis(),
             outcome: Outcome::ClientLeft,
             status: None,
             method,
-            path,
+            path: path.get(..end).unwrap_or_default().to_owned(),
             route: None,
             provider: None,
             peer,
             client: None,
-            event_id: None,
-            event_type: None,
-            secret: None,
+            verified: None,
             header: None,
             skew_seconds: None,
             detail: None,
@@ -148,7 +121,6 @@ impl Record {
             bytes_out: 0,
             cut_off: false,
             upstream_us: None,
-            duration_us: 0,
             request_id: RequestId::next(),
             started: clock::monotonic(),
             log,
@@ -158,6 +130,11 @@ impl Record {
     /// The id that also stands in problem+json.
     pub(crate) fn request_id(&self) -> RequestId {
         self.request_id
+    }
+
+    /// What hyper was shown was not what the client sent.
+    pub(crate) fn forget_target(&mut self) {
+        self.path.clear();
     }
 
     /// Counts bytes of the answer's body.
@@ -175,42 +152,64 @@ impl Record {
         let elapsed = clock::monotonic().saturating_duration_since(self.started);
         u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
     }
+
+    /// Every field, in the order of the line. Names are stable.
+    fn write(&self, fields: &mut Fields<'_>) {
+        fields.time("time", self.time);
+        fields.text("outcome", self.outcome.code());
+        if let Some(status) = self.status {
+            fields.number("status", status.as_u16().into());
+        }
+        fields.text("method", self.method.as_str());
+        fields.text("path", &self.path);
+        if let (Some(route), Some(provider)) = (&self.route, &self.provider) {
+            fields.text("route", route);
+            fields.text("provider", provider);
+        }
+        fields.text("peer", self.peer.to_str().unwrap_or_default());
+        if let Some(client) = self.client {
+            fields.text("client", &client.to_string());
+        }
+        if let Some(verified) = &self.verified {
+            if let Some(id) = verified.id() {
+                fields.text("event_id", id.text);
+            }
+            if let Some(event_type) = verified.event_type() {
+                fields.text("event_type", event_type.text);
+            }
+            fields.text("secret", verified.label());
+        }
+        if let Some(header) = &self.header {
+            fields.text("header", header.as_str());
+        }
+        if let Some(skew) = self.skew_seconds {
+            fields.signed("skew_seconds", skew);
+        }
+        if let Some(detail) = &self.detail {
+            fields.text("detail", detail);
+        }
+        fields.number("bytes_in", self.bytes_in);
+        fields.number("bytes_out", self.bytes_out);
+        if self.cut_off {
+            fields.raw("cut_off", b"true");
+        }
+        if let Some(upstream) = self.upstream_us {
+            fields.number("upstream_us", upstream);
+        }
+        fields.number("duration_us", self.elapsed_us());
+        fields.raw_text("request_id", &self.request_id.digits());
+    }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
-        let Some((output, format)) = self.log.output.take() else { return };
-        self.duration_us = self.elapsed_us();
-        match format {
-            LogFormat::Json => output.line(|line| {
-                if serde_json::to_writer(&mut *line, self).is_ok() {
-                    line.push(b'\n');
-                }
-            }),
-            LogFormat::Text => {
-                if let Ok(serde_json::Value::Object(fields)) = serde_json::to_value(&*self) {
-                    output.line(|line| {
-                        for (name, value) in fields {
-                            let value = match value {
-                                serde_json::Value::String(text)
-                                    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'"') =>
-                                {
-                                    text
-                                }
-                                other => other.to_string(),
-                            };
-                            line.extend_from_slice(format!("{name}={value} ").as_bytes());
-                        }
-                        line.pop();
-                        line.push(b'\n');
-                    });
-                }
-            }
+        if let Some((output, format)) = self.log.output.take() {
+            output.line(|line| Fields::line(line, format, |fields| self.write(fields)));
         }
     }
 }
 
-/// Names one request in the log and in our answer. Not secret, not guessable across processes.
+/// Names one request in the log and in our answer. Not secret, not the same in another process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RequestId(u64);
 
@@ -221,6 +220,16 @@ impl RequestId {
         let first = *FIRST.get_or_init(|| RandomState::new().hash_one(clock::unix_now_millis()));
         Self(first.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)))
     }
+
+    /// Sixteen hex digits.
+    fn digits(self) -> [u8; 16] {
+        let mut digits = [b'0'; 16];
+        for (digit, shift) in digits.iter_mut().rev().zip((0..64).step_by(4)) {
+            let nibble = u8::try_from((self.0 >> shift) & 15).unwrap_or(0);
+            *digit = if nibble < 10 { b'0'.wrapping_add(nibble) } else { b'a'.wrapping_add(nibble.wrapping_sub(10)) };
+        }
+        digits
+    }
 }
 
 impl std::fmt::Display for RequestId {
@@ -229,47 +238,37 @@ impl std::fmt::Display for RequestId {
     }
 }
 
-impl Serialize for RequestId {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-fn rfc3339<S: Serializer>(millis: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&clock::Rfc3339(*millis))
-}
-
-#[expect(clippy::ref_option, reason = "serde gives a reference")]
-fn status<S: Serializer>(status: &Option<StatusCode>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_u16(status.map_or(0, |status| status.as_u16()))
-}
-
-fn method<S: Serializer>(method: &Method, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(method.as_str())
-}
-
-#[expect(clippy::ref_option, reason = "serde gives a reference")]
-fn header<S: Serializer>(header: &Option<HeaderName>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(header.as_ref().map_or("", HeaderName::as_str))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const PEER: HeaderValue = HeaderValue::from_static("127.0.0.1");
+
+    fn line(record: &Record, format: LogFormat) -> String {
+        let mut line = Vec::new();
+        Fields::line(&mut line, format, |fields| record.write(fields));
+        String::from_utf8(line).unwrap()
+    }
+
     #[test]
     fn a_line_never_holds_a_query() {
-        let mut record = Record::new(AccessLog::off(), [127, 0, 0, 1].into(), Method::POST, "/a?token=hunter2");
+        let mut record = Record::new(AccessLog::off(), PEER, Method::POST, "/a?token=hunter2");
         record.outcome = Outcome::Rejected(Reject::SignatureMismatch);
-        let line = serde_json::to_string(&*record).unwrap();
-        assert!(line.contains("\"path\":\"/a\"") && line.contains("\"outcome\":\"signature_mismatch\""), "{line}");
-        assert!(!line.contains("hunter2"));
+        record.status = Some(StatusCode::UNAUTHORIZED);
+        let json: serde_json::Value = serde_json::from_str(&line(&record, LogFormat::Json)).unwrap();
+        assert_eq!(json["path"], "/a");
+        assert_eq!(json["outcome"], "signature_mismatch");
+        assert_eq!(json["status"], 401);
+        assert_eq!(json["request_id"], record.request_id().to_string());
+        let text = line(&record, LogFormat::Text);
+        assert!(text.contains("outcome=signature_mismatch status=401 method=POST path=/a peer=127.0.0.1"), "{text}");
+        assert!(!text.contains("hunter2"));
     }
 
     #[test]
     fn a_long_path_is_cut() {
-        let record = Record::new(AccessLog::off(), [127, 0, 0, 1].into(), Method::GET, &"/é".repeat(500));
-        assert!(record.path.len() <= LONGEST_PATH);
+        let record = Record::new(AccessLog::off(), PEER, Method::GET, &"/é".repeat(500));
+        assert!(record.path.len() <= LONGEST_PATH && record.path.len() > LONGEST_PATH - 4);
     }
 
     #[test]

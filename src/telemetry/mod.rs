@@ -3,6 +3,7 @@
 //! Must never print a body, a secret, a signature or a query.
 
 pub(crate) mod access;
+mod fields;
 mod output;
 
 pub use access::AccessLog;

@@ -8,7 +8,7 @@ import random
 import target_rule
 
 HERE = os.path.dirname(os.path.abspath(__file__))
-PER_SPEC = 1150
+PER_SPEC = 1000
 METHODS = ["POST", "POST", "POST", "GET", "HEAD", "PUT"]
 SPECS = [
     dict(base="", locales=["en", "fr", "sk"], aliases=[], routes=["/api/webhooks/clerk", "/api/clerk-webhook"]),
@@ -17,6 +17,7 @@ SPECS = [
          routes=["/api/hooks/*", "/api/hooks/special/deep", "/api/hooks/inner/*", "/api/clerk"]),
     dict(base="/app/web", locales=["en-US"], aliases=[], routes=["/api/Webhooks/Clerk", "/v1/in/*"]),
     dict(base="", locales=["de"], aliases=[], routes=["/hook/*"]),
+    dict(base="", locales=["en"], aliases=[], routes=["/", "/api/hook"]),
 ]
 SUFFIXES = [".json", ".rsc", ".prefetch.rsc", ".segment.rsc", ".action", ".html", ".txt", ".body", ".meta", ".png",
             ".segments/_tree.segment.rsc", "/index", "/route", "/page", "/index.json", "/x", "x", "-status", "/", "//"]

@@ -59,7 +59,7 @@ pub enum SchemeFlaw {
     /// A prefix that would make every secret match.
     #[error("an empty prefix fits every secret")]
     EmptyPrefix,
-    /// A prefix cannot be both kept and required of nobody.
+    /// A rule about prefixes without prefixes.
     #[error("needs key.prefixes")]
     NoPrefixes,
     /// A placeholder that we do not know.
@@ -112,7 +112,9 @@ impl SchemeFlaw {
             Self::UnbalancedBrace => "placeholders are {id}, {timestamp} and {body}; a literal brace is not supported",
             Self::PlaceholderTwice => "use each placeholder once",
             Self::NoDelimiter | Self::WeakDelimiter => "put the provider's delimiter between them, such as `.` or `:`",
-            Self::BodyNotSigned => "add {body}, or set insecure_unsigned_body = true if the provider really does not sign it",
+            Self::BodyNotSigned => {
+                "add {body}, or set insecure_unsigned_body = true if the provider really does not sign it"
+            }
             Self::NothingSigned => "use at least one of {id}, {timestamp} and {body}",
             Self::SourceMissing(_) => "add the table of the same name with a header, or remove the placeholder",
             Self::TimeNotSigned => "add {timestamp} to content, or remove the timestamp table",
@@ -328,7 +330,8 @@ impl Compiler<'_> {
                 (Format::Plain, None)
             }
             SignatureFormat::Pairs => {
-                let time = spec.timestamp.as_ref().and_then(|time| time.pair.as_deref()).map(|pair| pair.as_bytes().into());
+                let time =
+                    spec.timestamp.as_ref().and_then(|time| time.pair.as_deref()).map(|pair| pair.as_bytes().into());
                 let separator = self.separator(separator.unwrap_or(','), prefix, '=')?;
                 (Format::Pairs { separator, time }, version.as_deref())
             }
@@ -349,18 +352,18 @@ impl Compiler<'_> {
             slots.push(Slot { version: key.version.as_bytes().into(), algorithm: key.algorithm });
         }
         if !matches!(format, Format::Plain) {
-            self.names(&slots);
+            self.names();
         }
         Some(Grammar { format, prefix: prefix.as_bytes().into(), encoding, slots })
     }
 
     /// Versions and the time's key are plain, and all different.
-    fn names(&mut self, slots: &[Slot]) {
+    fn names(&mut self) {
         let versions = self.spec.signature.version.iter().map(|version| ("signature.version", version));
         let others = self.spec.alternative_keys.iter().map(|key| ("alternative_keys.version", &key.version));
-        let pair = self.spec.timestamp.iter().filter_map(|time| time.pair.as_ref()).map(|pair| ("timestamp.pair", pair));
+        let pair =
+            self.spec.timestamp.iter().filter_map(|time| time.pair.as_ref()).map(|pair| ("timestamp.pair", pair));
         let names: Vec<_> = versions.chain(others).chain(pair).collect();
-        debug_assert!(names.len() <= slots.len().saturating_add(1));
         for (index, (field, name)) in names.iter().enumerate() {
             if !is_name(name.as_bytes()) {
                 self.problem(field, SchemeFlaw::NotPlain);
@@ -433,8 +436,18 @@ impl Compiler<'_> {
 /// Headers that end here, frame the message, or are ours: a scheme cannot rest on them.
 fn is_unusable(name: &HeaderName) -> bool {
     const TAKEN: &[&str] = &[
-        "connection", "content-length", "expect", "host", "http2-settings", "keep-alive", "proxy-authorization",
-        "proxy-connection", "te", "trailer", "transfer-encoding", "upgrade",
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
     ];
     let name = name.as_str();
     TAKEN.contains(&name) || name.replace('_', "-").starts_with("verified-event")

@@ -17,7 +17,7 @@ pub(super) fn read(body: &[Bytes], wanted: [Option<&str>; 2]) -> [Option<Box<str
         return [None, None];
     }
     match body {
-        [] => [None, None],
+        [] => None,
         [only] => scan(only, wanted),
         chunks => scan(&chunks.concat(), wanted),
     }
@@ -168,16 +168,19 @@ mod tests {
         read(&[Bytes::copy_from_slice(body.as_bytes())], [Some("id"), Some("type")]).map(|text| text.map(String::from))
     }
 
-    fn text(text: &str) -> Option<String> {
-        Some(text.to_owned())
+    fn texts(id: Option<&str>, kind: Option<&str>) -> [Option<String>; 2] {
+        [id, kind].map(|text| text.map(String::from))
     }
 
     #[test]
     fn reads_top_level_strings_alone() {
-        assert_eq!(read_both(r#"{"data":{"id":"x","type":"y"},"type":"user.created","id":"evt_1"}"#), [text("evt_1"), text("user.created")]);
+        assert_eq!(
+            read_both(r#"{"data":{"id":"x","type":"y"},"type":"user.created","id":"evt_1"}"#),
+            texts(Some("evt_1"), Some("user.created"))
+        );
         assert_eq!(read_both(r#"{"data":{"id":"x","type":"y"}}"#), [None, None]);
-        assert_eq!(read_both(r#"{"id":"caf\u00e9 \ud83d\ude00"}"#), [text("café 😀"), None]);
-        assert_eq!(read_both(" \r\n{ \"t\\u0079pe\" : \"a\" }\n"), [None, text("a")]);
+        assert_eq!(read_both(r#"{"id":"caf\u00e9 \ud83d\ude00"}"#), texts(Some("café 😀"), None));
+        assert_eq!(read_both(" \r\n{ \"t\\u0079pe\" : \"a\" }\n"), texts(None, Some("a")));
     }
 
     #[test]
@@ -189,22 +192,34 @@ mod tests {
             r#"{"type":1,"id":"1","type":"a"}"#,
             r#"{"type":"a","type":"b","id":"1","type":"c"}"#,
         ] {
-            assert_eq!(read_both(body), [text("1"), None], "{body}");
+            assert_eq!(read_both(body), texts(Some("1"), None), "{body}");
         }
     }
 
     #[test]
     fn what_is_no_string_is_absent() {
-        for value in ["1", "-1", "1.5", "null", "true", "[\"a\",[1]]", "{\"a\":{\"b\":1}}", "\"\"", "\"a\\nb\"", "\"\\u0000\""] {
-            assert_eq!(read_both(&format!(r#"{{"id":"1","type":{value}}}"#)), [text("1"), None], "{value}");
+        for value in
+            ["1", "-1", "1.5", "null", "true", "[\"a\",[1]]", "{\"a\":{\"b\":1}}", "\"\"", "\"a\\nb\"", "\"\\u0000\""]
+        {
+            assert_eq!(read_both(&format!(r#"{{"id":"1","type":{value}}}"#)), texts(Some("1"), None), "{value}");
         }
     }
 
     #[test]
     fn what_is_not_one_object_has_no_members() {
         for body in [
-            "", "null", "[]", r#"["type"]"#, r#""type""#, r#"{"type":"a"} x"#, r#"{"type":"a"}{"type":"a"}"#, r#"{"type":"a""#,
-            r#"{"type":"a",}"#, "\u{feff}{\"type\":\"a\"}", "type=a", r#"{'type':'a'}"#,
+            "",
+            "null",
+            "[]",
+            r#"["type"]"#,
+            r#""type""#,
+            r#"{"type":"a"} x"#,
+            r#"{"type":"a"}{"type":"a"}"#,
+            r#"{"type":"a""#,
+            r#"{"type":"a",}"#,
+            "\u{feff}{\"type\":\"a\"}",
+            "type=a",
+            r"{'type':'a'}",
         ] {
             assert_eq!(read_both(body), [None, None], "{body}");
         }
@@ -214,14 +229,14 @@ mod tests {
     #[test]
     fn a_long_text_is_absent() {
         let fits = "x".repeat(super::super::MAX_FIELD);
-        assert_eq!(read_both(&format!(r#"{{"id":"{fits}"}}"#)), [text(&fits), None]);
+        assert_eq!(read_both(&format!(r#"{{"id":"{fits}"}}"#)), texts(Some(&fits), None));
         assert_eq!(read_both(&format!(r#"{{"id":"{fits}x"}}"#)), [None, None]);
     }
 
     #[test]
     fn deep_nesting_neither_overflows_nor_hides() {
         let deep = format!(r#"{{"data":{}{},"id":"1"}}"#, "[".repeat(100_000), "]".repeat(100_000));
-        assert_eq!(read_both(&deep), [text("1"), None]);
+        assert_eq!(read_both(&deep), texts(Some("1"), None));
         let wanted = format!(r#"{{"id":{}{}}}"#, "[".repeat(100_000), "]".repeat(100_000));
         assert_eq!(read_both(&wanted), [None, None]);
     }

@@ -77,6 +77,9 @@ pub enum KeyProblem {
     /// Not 32 bytes.
     #[error("a public key has 32 bytes, this has {0}")]
     PublicKeyLength(usize),
+    /// The algorithm refuses it.
+    #[error("the scheme's algorithm does not take this secret")]
+    Unusable,
     /// No point of the curve, or one for which anyone can sign.
     #[error("this is not a safe Ed25519 public key")]
     WeakPublicKey,
@@ -93,11 +96,16 @@ impl KeyProblem {
             Self::Empty => "set the variable or file to the signing secret from the provider's dashboard",
             Self::EmptyAfterPrefix(_) | Self::AllZero => "an empty key would let anyone sign; copy the whole secret",
             Self::LacksPrefix(_) => "copy the endpoint's signing secret with its prefix; an API key is something else",
-            Self::IsPrivateKey(_) => "configure the public key, and change the key pair if this one was meant to be secret",
+            Self::IsPrivateKey(_) => {
+                "configure the public key, and change the key pair if this one was meant to be secret"
+            }
             Self::OtherCredential(_) => "copy the signing secret of the webhook endpoint instead",
-            Self::NotBase64 => "copy the secret again, whole: only A-Z a-z 0-9 + / and = at the end may follow the prefix",
+            Self::NotBase64 => {
+                "copy the secret again, whole: only A-Z a-z 0-9 + / and = at the end may follow the prefix"
+            }
             Self::NotHex => "copy the secret again, whole: an even number of digits 0-9 a-f",
             Self::PublicKeyLength(_) => "copy the public key again, whole",
+            Self::Unusable => "copy the secret again, whole",
             Self::WeakPublicKey => "copy the public key again; if it is right, the sender's key is unsafe",
         }
     }
@@ -148,12 +156,19 @@ impl KeyForms {
                 algorithm: spec.algorithm,
             },
             prefix_required: spec.key.prefix_required,
-            private_prefixes: spec.alternative_keys.iter().filter_map(|key| key.private_prefix.as_deref().map(Into::into)).collect(),
+            private_prefixes: spec
+                .alternative_keys
+                .iter()
+                .filter_map(|key| key.private_prefix.as_deref().map(Into::into))
+                .collect(),
             foreign_prefixes: boxed(&spec.key.foreign_prefixes),
             alternatives: alternatives
                 .map(|(key, slot)| {
                     let (encoding, algorithm) = (key.encoding, key.algorithm);
-                    (KeyForm { prefixes: vec![key.prefix.as_str().into()], keep_prefix: false, encoding, algorithm }, slot)
+                    (
+                        KeyForm { prefixes: vec![key.prefix.as_str().into()], keep_prefix: false, encoding, algorithm },
+                        slot,
+                    )
                 })
                 .collect(),
         }
@@ -189,7 +204,11 @@ impl Scheme {
 }
 
 fn longest_prefix<'p>(prefixes: &'p [Box<str>], text: &[u8]) -> Option<&'p str> {
-    prefixes.iter().filter(|prefix| text.starts_with(prefix.as_bytes())).max_by_key(|prefix| prefix.len()).map(|prefix| &**prefix)
+    prefixes
+        .iter()
+        .filter(|prefix| text.starts_with(prefix.as_bytes()))
+        .max_by_key(|prefix| prefix.len())
+        .map(|prefix| &**prefix)
 }
 
 impl KeyForm {
@@ -206,7 +225,7 @@ impl KeyForm {
                 if bytes.iter().all(|byte| *byte == 0) {
                     return Err(KeyProblem::AllZero);
                 }
-                Check::Mac(MacState::new(self.algorithm, &bytes))
+                Check::Mac(MacState::new(self.algorithm, &bytes).ok_or(KeyProblem::Unusable)?)
             }
             Algorithm::Ed25519 => Check::Ed25519(Box::new(public_key(&bytes)?)),
         };
@@ -237,7 +256,8 @@ fn decode(encoding: KeyEncoding, text: &[u8]) -> Result<(Zeroizing<Vec<u8>>, Opt
         KeyEncoding::Hex => {
             let (pairs, rest) = text.as_chunks::<2>();
             let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-            let bytes = pairs.iter().map(|[high, low]| Some((digit(*high)? << 4) | digit(*low)?)).collect::<Option<Vec<u8>>>();
+            let bytes =
+                pairs.iter().map(|[high, low]| Some((digit(*high)? << 4) | digit(*low)?)).collect::<Option<Vec<u8>>>();
             match bytes {
                 Some(bytes) if rest.is_empty() => Ok((Zeroizing::new(bytes), None)),
                 Some(_) | None => Err(KeyProblem::NotHex),

@@ -158,7 +158,8 @@ pub fn present(scheme: &Scheme, headers: &HeaderMap, now: u64, tolerance: u64) -
 
     // Presence of all before the form of any: "missing" is the more useful answer.
     let signature = single(headers, &family.signature)?;
-    let time_header = family.timestamp.as_ref().map(|name| single(headers, name).map(|value| (name, value))).transpose()?;
+    let time_header =
+        family.timestamp.as_ref().map(|name| single(headers, name).map(|value| (name, value))).transpose()?;
     let signed_id = match &family.id {
         Some(name) if scheme.content.has_id() => Some((name, single(headers, name)?)),
         _ => None,
@@ -298,8 +299,12 @@ pub fn verify(
     Ok(Verified {
         family: presented.family,
         label: Arc::clone(&matching.label),
-        id: Field::new(&presented.id, json_id, scheme.signs_id()),
-        event_type: Field::new(&presented.event_type, json_type, json_is_signed(scheme, scheme.event_type.as_ref())),
+        id: Field::new(presented.id.as_ref(), json_id, scheme.signs_id()),
+        event_type: Field::new(
+            presented.event_type.as_ref(),
+            json_type,
+            json_is_signed(scheme, scheme.event_type.as_ref()),
+        ),
         timestamp: presented.stamp.as_ref().map(Stamp::seconds),
         signs_body: scheme.signs_body(),
     })
@@ -374,7 +379,7 @@ enum FieldValue {
 }
 
 impl Field {
-    fn new(header: &Option<HeaderValue>, json: Option<Box<str>>, signed: bool) -> Option<Self> {
+    fn new(header: Option<&HeaderValue>, json: Option<Box<str>>, signed: bool) -> Option<Self> {
         let value = match (header, json) {
             (Some(value), _) => FieldValue::Header(value.clone()),
             (None, Some(text)) => FieldValue::Json(text),

@@ -5,7 +5,7 @@
 //! Sources: RFC 3986 §2.1; Unicode 16 §3.9 (overlong UTF-8) and `CaseFolding.txt`; `%uXXXX` from ECMA-262 Annex B
 //! `unescape`; path parameters from RFC 3986 §3.3.
 
-use memchr::memchr;
+use memchr::{memchr, memmem};
 
 use super::TargetFault;
 
@@ -14,20 +14,50 @@ const ROUNDS: usize = 4;
 
 /// Calls `judge` with `text` as received and after every round of decoding, until nothing changes any more.
 ///
+/// Both kinds of decoders are followed on their own: what a lenient one makes of one part of a path must not hide what a
+/// standard one reads in another.
+///
 /// # Errors
 /// The first error of `judge`, or [`TargetFault::UnstableEncoding`].
 pub(super) fn each_round(
     text: &[u8],
     mut judge: impl FnMut(&[u8]) -> Result<(), TargetFault>,
 ) -> Result<(), TargetFault> {
+    let mut readers_differ = false;
+    rounds(text, Decoder::Standard, |text| {
+        readers_differ = readers_differ || is_read_leniently(text);
+        judge(text)
+    })?;
+    if readers_differ { rounds(text, Decoder::Lenient, judge) } else { Ok(()) }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Decoder {
+    /// `%XX` alone.
+    Standard,
+    /// Also `%uXXXX`, and folds what remains.
+    Lenient,
+}
+
+fn rounds(
+    text: &[u8],
+    decoder: Decoder,
+    mut judge: impl FnMut(&[u8]) -> Result<(), TargetFault>,
+) -> Result<(), TargetFault> {
     judge(text)?;
-    let mut decoded = decode(text);
+    let mut decoded = decode(text, decoder);
     for _ in 0..ROUNDS {
         let Some(text) = decoded else { return Ok(()) };
         judge(&text)?;
-        decoded = decode(&text);
+        decoded = decode(&text, decoder);
     }
     if decoded.is_none() { Ok(()) } else { Err(TargetFault::UnstableEncoding) }
+}
+
+/// Whether a lenient decoder would see more in `text` than a standard one.
+fn is_read_leniently(text: &[u8]) -> bool {
+    let has_wide_escape = memmem::find(text, b"%u").is_some() || memmem::find(text, b"%U").is_some();
+    has_wide_escape || (!text.iter().all(u8::is_ascii_graphic) && fold(text).len() < text.len())
 }
 
 /// Calls `read` with the canonical form of `text`, and once more as a sloppy reader sees it: without path parameters and
@@ -81,34 +111,36 @@ fn push(joined: &mut Vec<u8>, segment_starts: &mut bool, byte: u8) {
     joined.push(byte);
 }
 
-/// One round: decodes every escape, then folds what remains. `None` when nothing changed; a change always shortens, so
-/// repeating it ends.
-fn decode(text: &[u8]) -> Option<Vec<u8>> {
-    let escaped = memchr(b'%', text).is_some();
-    if !escaped && text.iter().all(u8::is_ascii_graphic) {
-        return None;
-    }
+/// One round. `None` when nothing changed; a change always shortens, so repeating it ends.
+fn decode(text: &[u8], decoder: Decoder) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;
-    while let [first, after_first @ ..] = rest {
-        rest = match rest {
-            [b'%', high, low, after @ ..] if let Some(byte) = hex(&[*high, *low]) => {
+    while let Some(escape) = memchr(b'%', rest) {
+        let (before, escaped) = rest.split_at_checked(escape)?;
+        decoded.extend_from_slice(before);
+        rest = match escaped {
+            [_, high, low, after @ ..] if let Some(byte) = hex(&[*high, *low]) => {
                 decoded.extend(u8::try_from(byte));
                 after
             }
-            [b'%', b'u' | b'U', a, b, c, d, after @ ..]
-                if let Some(character) = hex(&[*a, *b, *c, *d]).and_then(char::from_u32) =>
+            [_, b'u' | b'U', a, b, c, d, after @ ..]
+                if decoder == Decoder::Lenient
+                    && let Some(character) = hex(&[*a, *b, *c, *d]).and_then(char::from_u32) =>
             {
                 decoded.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
                 after
             }
-            _ => {
-                decoded.push(*first);
-                after_first
+            [percent, after @ ..] => {
+                decoded.push(*percent);
+                after
             }
+            [] => break,
         };
     }
-    let decoded = if decoded.iter().all(u8::is_ascii_graphic) { decoded } else { fold(&decoded) };
+    decoded.extend_from_slice(rest);
+    if decoder == Decoder::Lenient {
+        decoded = fold(&decoded);
+    }
     (decoded.len() < text.len()).then_some(decoded)
 }
 
@@ -165,7 +197,7 @@ mod tests {
     /// The careful form after the last round.
     fn canonical(path: &[u8]) -> Result<Vec<u8>, TargetFault> {
         let mut last = Vec::new();
-        each_round(path, |text| {
+        rounds(path, Decoder::Lenient, |text| {
             last = text.to_vec();
             Ok(())
         })?;
@@ -207,7 +239,7 @@ mod tests {
             ("/%ef%bc%8561/b", "/a/b"),
             ("/%e2%84%aa/%c5%bf/%c4%b0/%c4%b1", "/k/s/i/i"),
             ("/a%20/b%09%0d%0a%7f", "/a/b"),
-            ("/%2%0961/b", "/a/b"),
+            ("/%%0961/b", "/a/b"),
             ("/a%00/b", "/a\0/b"),
             ("/%", "/%"),
             ("/%6", "/%6"),
@@ -250,6 +282,26 @@ mod tests {
         });
         assert_eq!(outcome, Ok(()));
         assert_eq!(seen, ["/a%252fb", "/a%2fb", "/a/b"]);
+    }
+
+    #[test]
+    fn follows_a_lenient_decoder_only_where_it_reads_something_else_and_then_on_its_own() {
+        let rounds = |text: &[u8]| {
+            let mut seen = Vec::new();
+            let outcome = each_round(text, |text| {
+                seen.push(String::from_utf8_lossy(text).into_owned());
+                Ok(())
+            });
+            assert_eq!(outcome, Ok(()));
+            seen
+        };
+        assert_eq!(rounds(b"/caf%C3%A9"), ["/caf%C3%A9", "/caf\u{e9}"]);
+        assert_eq!(rounds(b"/%u0061"), ["/%u0061", "/%u0061", "/a"]);
+        assert_eq!(rounds(b"/%61%20"), ["/%61%20", "/a ", "/%61%20", "/a"]);
+        assert_eq!(
+            rounds(b"/x%e2%84%aa/%2561"),
+            ["/x%e2%84%aa/%2561", "/x\u{212a}/%61", "/x\u{212a}/a", "/x%e2%84%aa/%2561", "/xk/%61", "/xk/a"]
+        );
     }
 
     #[test]

@@ -18,7 +18,6 @@ pub(super) struct Readings {
     framework: Framework,
     /// The base path and the locales, each as `/x`, lower case.
     wrappers: Vec<Box<[u8]>>,
-    /// The most specific first.
     protected: Vec<Protected>,
 }
 
@@ -79,8 +78,7 @@ impl Readings {
         wrappers.sort();
         wrappers.dedup();
         let routes = (0..).zip(spec.routes).map(|(index, path)| Protected::route(path, index));
-        let mut protected: Vec<Protected> = routes.chain(spec.aliases.iter().map(Protected::alias)).collect();
-        protected.sort_by_key(|entry| (std::cmp::Reverse(entry.path.len()), entry.prefix));
+        let protected = routes.chain(spec.aliases.iter().map(Protected::alias)).collect();
         Self { framework: spec.framework, wrappers, protected }
     }
 
@@ -92,32 +90,30 @@ impl Readings {
     }
 
     fn read_inside(&self, path: &[u8], depth: usize, owner: Option<&Protected>, seen: &mut Seen) {
-        let hit = self.protected.iter().find(|entry| self.is_reading_of(path, entry));
-        if let Some(hit) = hit
-            && !owner.is_some_and(|owner| hit.contains(owner))
-        {
-            seen.shadow = Some(hit.owner);
-        }
+        let is_foreign = |entry: &Protected| !owner.is_some_and(|owner| entry.contains(owner));
+        let hit = self.protected.iter().find(|entry| self.is_reading_of(path, entry) && is_foreign(entry));
+        seen.shadow = seen.shadow.or(hit.map(|hit| hit.owner));
         let Some(depth) = depth.checked_sub(1) else {
             seen.too_deep = true;
             return;
         };
         for wrapper in &self.wrappers {
-            match strip_prefix(path, wrapper) {
-                Some(rest) if matches!(rest, [] | [b'/', ..]) => self.read_inside(rest, depth, owner, seen),
-                Some(_) | None => (),
+            // What follows need not be a new segment: `/en.json` is the root's, in a locale and with a suffix.
+            if let Some(rest) = strip_prefix(path, wrapper) {
+                self.read_inside(rest, depth, owner, seen);
             }
         }
         match self.framework {
             Framework::NextJs => {
                 let Some(internal) = strip_prefix(path, b"/_next") else { return };
                 seen.image |= strip_prefix(internal, b"/image").is_some_and(ends_segment);
-                if let Some(data) = strip_prefix(internal, b"/data").filter(|rest| ends_segment(rest)) {
-                    seen.data = true;
-                    // Behind the build id, which is not checked here, stands a page's path.
-                    if let Some(page) = without_first_segment(data) {
-                        self.read_inside(page, depth, owner, seen);
-                    }
+                let data = strip_prefix(internal, b"/data").filter(|rest| ends_segment(rest));
+                seen.data |= data.is_some();
+                // Behind the build id, which is not checked here, stands a page's path.
+                let page = data.and_then(without_first_segment);
+                let resumed = strip_prefix(internal, b"/postponed/resume").filter(|rest| ends_segment(rest));
+                for rest in page.into_iter().chain(resumed) {
+                    self.read_inside(rest, depth, owner, seen);
                 }
             }
             Framework::None => {

@@ -98,9 +98,9 @@ impl fmt::Display for RoutePathError {
             Self::NoLeadingSlash => f.write_str("it must start with `/`"),
             Self::EmptySegment => f.write_str("it has an empty segment (`//`)"),
             Self::DotSegment => f.write_str("it has a `.` or `..` segment"),
-            Self::TrailingSlash => {
-                f.write_str("it must not end in `/` (the path with one `/` more is taken anyway; `/*` is everything below)")
-            }
+            Self::TrailingSlash => f.write_str(
+                "it must not end in `/` (the path with one `/` more is taken anyway; `/*` is everything below)",
+            ),
             Self::Wildcard => f.write_str("`*` may only be the last segment, as in `/hooks/*`"),
             Self::Forbidden('?') => f.write_str("a route is a path, without a query"),
             Self::Forbidden('%') => f.write_str("it must be written without percent-encoding"),

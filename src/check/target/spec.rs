@@ -78,11 +78,8 @@ pub(super) fn bad_locales(locales: &[String]) -> impl Iterator<Item = SpecFault>
 pub(super) fn conflicts(spec: &TargetSpec<'_>, base: &str, readings: &Readings) -> Vec<SpecFault> {
     let mut faults = Vec::new();
     for (index, route) in (0..).zip(spec.routes) {
-        let twin = (0..).zip(spec.routes).take(index).find(|(_, earlier)| earlier.collides(route));
-        if let Some((earlier, _)) = twin {
-            faults.push(SpecFault::Collision(earlier, index));
-            continue;
-        }
+        let twin = spec.routes.iter().take(index).position(|earlier| earlier.collides(route));
+        faults.extend(twin.map(|earlier| SpecFault::Collision(earlier, index)));
         // A prefix stands for what lies below it; what equals it may be an exact route of its own.
         let below = if route.is_prefix() { "/~" } else { "" };
         let mut seen = Seen::default();

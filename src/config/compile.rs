@@ -1,0 +1,442 @@
+//! From the tree of typed values to the [`Plan`]: everything but the routes, and the rules between keys.
+//!
+//! Each part returns a placeholder when it has reported a problem, so that the other parts are checked all the same; the
+//! plan is made only when nothing was refused.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::HeaderName;
+use http::uri::Authority;
+use ipnet::IpNet;
+use toml::de::DeTable;
+
+use super::compile_routes::{self, Routes};
+use super::compile_scheme;
+use super::findings::{Findings, Spot};
+use super::hint::nearest;
+use super::problem::Report;
+use super::raw::{self, Table, Text};
+use super::values::{show_duration, show_size};
+use super::{App, Environment, Loaded};
+use crate::check::client::{ClientHeader, ClientRules};
+use crate::check::ip::{IpEntryError, IpSet, parse_entry};
+use crate::check::target::{Framework, RoutePath, SpecFault, TargetSpec, Targets};
+use crate::plan::{ClientPolicy, Limits, LogFormat, Plan, Unmatched, Upstream};
+use crate::providers::Catalog;
+
+/// Node keeps this much of a body when Next runs any middleware, and runs the handler on the rest cut off.
+const NEXT_BODY_CLONE: u64 = 10_000_000;
+/// Node answers 431 beyond this.
+const NODE_MAX_HEAD: u64 = 16 << 10;
+
+/// What all steps need.
+pub(super) struct Context<'c, 'a> {
+    pub(super) environment: &'c dyn Environment,
+    pub(super) catalog: &'c Catalog,
+    pub(super) findings: Findings<'a>,
+    /// Files that were read.
+    pub(super) files: Vec<PathBuf>,
+}
+
+pub(super) fn compile(text: &str, file: &str, environment: &dyn Environment) -> Result<Loaded, Report> {
+    let mut findings = Findings::new(file, text);
+    let (document, errors) = DeTable::parse_recoverable(text);
+    if !errors.is_empty() {
+        return Err(syntax(text, &errors, findings));
+    }
+    let raw = raw::read(document.get_ref(), &mut findings);
+    let catalog = match Catalog::load() {
+        Ok(catalog) => catalog,
+        Err(error) => {
+            findings.error(&Spot::default(), format!("the built-in catalogue is broken: {}", error.message()), "report this");
+            return findings.finish().and_then(|problems| Err(Report { problems }));
+        }
+    };
+    let mut context = Context { environment, catalog: &catalog, findings, files: Vec::new() };
+    let plan = context.plan(&raw, document.get_ref());
+    let Context { findings, files, .. } = context;
+    let notices = findings.finish()?;
+    // Whatever yields no plan has reported why.
+    let (plan, app, sources) = plan.ok_or_else(|| Report { problems: notices.clone() })?;
+    Ok(Loaded { plan, notices, app, sources, files })
+}
+
+/// Only the first error of a line: the others follow from it.
+fn syntax(text: &str, errors: &[toml::de::Error], mut findings: Findings<'_>) -> Report {
+    let mut last_line = None;
+    for error in errors {
+        let offset = error.span().map_or(text.len(), |span| span.start);
+        let line = text.get(..offset).map(|before| before.matches('\n').count());
+        if last_line != Some(line) {
+            findings.error_without_hint(&Spot { key: String::new(), offset }, format!("not TOML: {}", error.message()));
+        }
+        last_line = Some(line);
+    }
+    match findings.finish() {
+        Ok(problems) | Err(Report { problems }) => Report { problems },
+    }
+}
+
+impl Context<'_, '_> {
+    fn plan(&mut self, raw: &Table, document: &DeTable<'_>) -> Option<(Plan, App, Vec<Vec<super::SecretSource>>)> {
+        let server = raw.table("server");
+        let listen = server.and_then(|server| self.address(server, "listen"));
+        let upstream = server.and_then(|server| self.upstream(server));
+        let health = raw.table("admin").and_then(|admin| self.address(admin, "health"));
+        self.overlaps(raw, listen, upstream.as_ref(), health);
+        let limits = raw.table("limits").map(|limits| self.limits(limits));
+        let client = raw.table("client_ip").and_then(|table| self.client(table));
+        let schemes = compile_scheme::schemes(self, raw, document);
+        let Routes { routes, sources, paths } = compile_routes::routes(self, raw, schemes, limits.as_ref());
+        let (app, framework, targets) = self.targets(raw, &paths)?;
+        if framework == Framework::NextJs {
+            self.next_limits(raw);
+        }
+        self.allowlists(raw, listen, client.as_ref());
+        let choice = |table: &str, key: &str| raw.table(table).and_then(|table| table.text(key)).map(|(text, _)| text);
+        let plan = Plan {
+            listen: listen?,
+            upstream: upstream?,
+            unmatched: if choice("server", "unmatched")? == "deny" { Unmatched::Deny } else { Unmatched::Forward },
+            framework,
+            targets: targets?,
+            client: client?,
+            health,
+            limits: limits?,
+            log: if choice("telemetry", "log")? == "text" { LogFormat::Text } else { LogFormat::Json },
+            routes,
+        };
+        Some((plan, app, sources))
+    }
+
+    fn address(&mut self, table: &Table, key: &str) -> Option<SocketAddr> {
+        let (text, spot) = table.text(key)?;
+        if let Ok(address) = text.parse() {
+            return Some(address);
+        }
+        let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok() && !port.starts_with('+'));
+        let hint = match (port, text.strip_prefix("localhost:")) {
+            (Some(port), Some(_)) => format!("write \"127.0.0.1:{port}\""),
+            (Some(port), None) if text == port || text.starts_with(':') => format!("write \"0.0.0.0:{port}\""),
+            _ => "write an address and a port: \"0.0.0.0:8080\" or \"[::]:8080\"".to_owned(),
+        };
+        self.findings.error(spot, format!("{text:?} is not an address with a port"), hint);
+        None
+    }
+
+    fn upstream(&mut self, server: &Table) -> Option<Upstream> {
+        let (text, spot) = server.text("upstream")?;
+        let form = "write http://host:port";
+        if text.starts_with("https:") || text.starts_with("unix:") {
+            let what = format!("{}: not in this version", if text.starts_with('h') { "https://" } else { "unix:" });
+            self.findings.error(spot, what, "use plain http:// to an app on this machine or in this pod");
+            return None;
+        }
+        let Some(rest) = text.strip_prefix("http://") else {
+            self.findings.error(spot, "the app's address must start with http://", form);
+            return None;
+        };
+        if rest.contains('@') {
+            self.findings.error(spot, "a user name or password has no place here", form);
+            return None;
+        }
+        let host = rest.strip_suffix('/').unwrap_or(rest);
+        if host.contains(['/', '?', '#']) {
+            self.findings.error(spot, "only scheme, host and port may be here: paths are forwarded as they are", form);
+            return None;
+        }
+        let parsed = host.parse::<Authority>().ok().filter(|authority| !authority.host().is_empty());
+        let authority = parsed.and_then(|authority| match authority.port() {
+            None if host.ends_with(':') => None,
+            None => format!("{authority}:80").parse().ok(),
+            Some(port) => (port.as_str().parse::<u16>().ok()? != 0).then_some(authority),
+        });
+        if authority.is_none() {
+            self.findings.error(spot, format!("{host:?} is not a host with a port"), form);
+        }
+        authority.map(|authority| Upstream { authority })
+    }
+
+    /// Two of our own sockets in the same place, or a gate in front of itself.
+    fn overlaps(&mut self, raw: &Table, listen: Option<SocketAddr>, upstream: Option<&Upstream>, health: Option<SocketAddr>) {
+        let (Some(server), Some(admin)) = (raw.table("server"), raw.table("admin")) else { return };
+        if let (Some(listen), Some(health)) = (listen, health)
+            && reaches(health.ip(), health.port(), listen)
+        {
+            let hint = "give it another port";
+            self.findings.error(&admin.spot_of("health"), "is the same address as server.listen", hint);
+        }
+        let Some(authority) = upstream.map(|upstream| &upstream.authority) else { return };
+        let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let host: Option<IpAddr> = if name.eq_ignore_ascii_case("localhost") {
+            Some(IpAddr::from([127, 0, 0, 1]))
+        } else {
+            name.parse().ok()
+        };
+        let (Some(host), Some(port)) = (host, authority.port_u16()) else { return };
+        for (key, address) in [("server.listen", listen), ("admin.health", health)] {
+            if address.is_some_and(|address| reaches(host, port, address)) {
+                let hint = "write the app's own port";
+                self.findings.error(&server.spot_of("upstream"), format!("leads back to {key}"), hint);
+            }
+        }
+    }
+
+    fn limits(&mut self, table: &Table) -> Limits {
+        let size = |key: &str| table.integer(key).unwrap_or_default();
+        let count = |key: &str| table.integer(key).and_then(|count| usize::try_from(count).ok()).unwrap_or_default();
+        let time = |key: &str| table.duration(key).unwrap_or_default();
+        let limits = Limits {
+            max_body: size("max_body"),
+            buffered_bytes: size("buffered_bytes"),
+            max_connections: count("max_connections"),
+            max_headers: count("max_headers"),
+            max_head: count("max_head"),
+            head_timeout: time("head_timeout"),
+            body_timeout: time("body_timeout"),
+            idle_timeout: time("idle_timeout"),
+            connect_timeout: time("connect_timeout"),
+            upstream_max: time("upstream_max"),
+            upgrade_timeout: time("upgrade_timeout"),
+            drain: time("drain"),
+        };
+        if table.integer("buffered_bytes").is_some_and(|buffered| limits.max_body > buffered) {
+            let what = format!("is more than limits.buffered_bytes ({})", show_size(limits.buffered_bytes));
+            self.findings.error(&table.spot_of("max_body"), what, "raise limits.buffered_bytes or lower this");
+        }
+        limits
+    }
+
+    /// Limits that hookward would keep and the app behind it would not.
+    fn next_limits(&mut self, raw: &Table) {
+        let tables = raw.table("limits").into_iter();
+        let tables = tables.chain(raw.table("routes").into_iter().flat_map(Table::named).map(|(_, route)| route));
+        for table in tables {
+            if table.integer("max_body").is_some_and(|max_body| max_body >= NEXT_BODY_CLONE) {
+                let what = "with any middleware, Next.js cuts bodies at 10 MB and still runs the handler";
+                self.findings.warn(&table.spot_of("max_body"), what, "stay below \"10MB\"");
+            }
+            if table.integer("max_head").is_some_and(|max_head| max_head > NODE_MAX_HEAD) {
+                let hint = "start Node.js with --max-http-header-size, or write \"16KiB\"";
+                self.findings.warn(&table.spot_of("max_head"), "Node.js refuses heads above 16 KiB (431)", hint);
+            }
+        }
+    }
+
+    fn client(&mut self, table: &Table) -> Option<ClientPolicy> {
+        let networks = self.networks(table, "trusted_proxies");
+        for (network, spot) in &networks {
+            let narrow = if network.addr().is_ipv4() { 16 } else { 48 };
+            if network.prefix_len() == 0 {
+                let what = format!("{network} trusts everyone: any caller can claim any address");
+                self.findings.warn(spot, what, "write the addresses of the proxies in front of hookward");
+            } else if network.prefix_len() < narrow {
+                let what = format!("{network} is wide: everyone in it can claim any client address");
+                self.findings.warn(spot, what, "write the ingress's own addresses, not the whole network");
+            }
+        }
+        let header = self.client_header(table)?;
+        let name = HeaderName::from_bytes(header.name().as_bytes()).ok()?;
+        let trusted: IpSet = networks.into_iter().map(|(network, _)| network).collect();
+        if trusted.is_empty() && table.given("header") {
+            let hint = "set client_ip.trusted_proxies to the addresses that may send it";
+            self.findings.warn(&table.spot_of("header"), "has no effect: nobody is trusted to send it", hint);
+        }
+        Some(ClientPolicy { rules: ClientRules { trusted, header }, header: name })
+    }
+
+    fn client_header(&mut self, table: &Table) -> Option<ClientHeader> {
+        const KNOWN: &[&str] = &[
+            "x-forwarded-for",
+            "forwarded",
+            "cf-connecting-ip",
+            "x-real-ip",
+            "true-client-ip",
+            "x-client-ip",
+            "fly-client-ip",
+            "fastly-client-ip",
+            "x-azure-clientip",
+            "x-envoy-external-address",
+        ];
+        const NO_ADDRESS: &[&str] = &[
+            "host", "connection", "cookie", "authorization", "content-length", "content-type", "transfer-encoding", "via",
+            "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "user-agent", "origin", "referer",
+        ];
+        let (text, spot) = table.text("header")?;
+        let hint = "write x-forwarded-for, forwarded, cf-connecting-ip, x-real-ip or another header with one address";
+        let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
+            self.findings.error(spot, format!("{text:?} is not a header name"), hint);
+            return None;
+        };
+        if NO_ADDRESS.contains(&name.as_str()) {
+            self.findings.error(spot, format!("`{name}` does not carry the client's address"), hint);
+            return None;
+        }
+        if !KNOWN.contains(&name.as_str())
+            && let Some(near) = nearest(name.as_str(), KNOWN.iter().copied())
+        {
+            self.findings.warn(spot, format!("`{name}` is not a known header of proxies"), format!("did you mean `{near}`?"));
+        }
+        Some(match name.as_str() {
+            "x-forwarded-for" => ClientHeader::XForwardedFor,
+            "forwarded" => ClientHeader::Forwarded,
+            single => ClientHeader::Single(single.into()),
+        })
+    }
+
+    /// A list of addresses and CIDRs, those that are readable.
+    pub(super) fn networks<'t>(&mut self, table: &'t Table, key: &str) -> Vec<(IpNet, &'t Spot)> {
+        let mut networks: Vec<(IpNet, &Spot)> = Vec::new();
+        for (text, spot) in table.texts(key) {
+            match parse_entry(text) {
+                Ok(network) if networks.iter().any(|(earlier, _)| *earlier == network) => {
+                    self.findings.warn(spot, format!("{text} is in this list already"), "remove it");
+                }
+                Ok(network) => networks.push((network, spot)),
+                Err(error) => self.network_problem((text, spot), error),
+            }
+        }
+        networks
+    }
+
+    fn network_problem(&mut self, (text, spot): Text<'_>, error: IpEntryError) {
+        let is_name = text.starts_with(|c: char| c.is_ascii_alphabetic()) && !text.contains([':', '.', '/']);
+        let (what, hint) = match error {
+            _ if text.starts_with("file:") => ("`file:` lists: not in this version".to_owned(), "write CIDRs".to_owned()),
+            IpEntryError::Malformed if is_name => {
+                let what = format!("named lists come in a later version: {text:?}");
+                (what, "write the CIDRs that the provider publishes".to_owned())
+            }
+            IpEntryError::HostBits(network) => (format!("{text} has host bits set"), format!("write {network}")),
+            IpEntryError::MappedTooWide => {
+                (format!("{text} is wider than /96 inside ::ffff:0:0/96"), "write the IPv4 network".to_owned())
+            }
+            IpEntryError::Malformed | IpEntryError::LeadingZero | IpEntryError::ZoneId | IpEntryError::Length => {
+                let what = format!("{text:?} is not an address or CIDR: {error}");
+                (what, "write 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32".to_owned())
+            }
+        };
+        self.findings.error(spot, what, hint);
+    }
+
+    /// An allowlist is worth what is known about the client. Said once, not per route.
+    fn allowlists(&mut self, raw: &Table, listen: Option<SocketAddr>, client: Option<&ClientPolicy>) {
+        let routes = raw.table("routes").into_iter().flat_map(Table::named);
+        let Some(spot) = routes.map(|(_, route)| route).find(|route| route.given("allow_ips")).map(|r| r.spot_of("allow_ips"))
+        else {
+            return;
+        };
+        let (Some(listen), Some(client)) = (listen, client) else { return };
+        if !client.rules.trusted.is_empty() {
+            return;
+        }
+        let hint = "set client_ip.trusted_proxies to the addresses of the proxies in front of hookward";
+        if listen.ip().is_loopback() {
+            let what = "every client is this machine: server.listen is loopback and no proxy is trusted to name the client";
+            self.findings.warn(&spot, what, hint);
+        } else {
+            let what = "is compared with the connection's own address, since client_ip.trusted_proxies is empty: behind a \
+                        load balancer or ingress that is the proxy's";
+            self.findings.warn(&spot, what, format!("{hint}, unless senders connect directly"));
+        }
+    }
+}
+
+impl Context<'_, '_> {
+    /// `None` inside: refused. `paths` are those of all routes that have a readable one.
+    fn targets(&mut self, raw: &Table, paths: &[(String, RoutePath, Spot)]) -> Option<(App, Framework, Option<Targets>)> {
+        let table = raw.table("app")?;
+        let framework = match table.text("framework") {
+            Some(("none", _)) => Framework::None,
+            _ => Framework::NextJs,
+        };
+        let base_path = table.text("base_path").map(|(text, _)| text).unwrap_or_default();
+        let locales: Vec<String> = table.texts("locales").map(|(locale, _)| locale.to_owned()).collect();
+        if framework == Framework::None && !locales.is_empty() {
+            let hint = "remove it, or write framework = \"nextjs\"";
+            self.findings.warn(&table.spot_of("locales"), "locales are a matter of Next.js", hint);
+        }
+        let mut aliases: Vec<(RoutePath, &Spot)> = Vec::new();
+        for (text, spot) in table.texts("aliases") {
+            match RoutePath::parse(text) {
+                Ok(path) => aliases.push((path, spot)),
+                Err(error) => compile_routes::path_problem(&mut self.findings, (text, spot), error),
+            }
+        }
+        let routes: Vec<RoutePath> = paths.iter().map(|(_, path, _)| path.clone()).collect();
+        let alias_paths: Vec<RoutePath> = aliases.iter().map(|(path, _)| path.clone()).collect();
+        let spec =
+            TargetSpec { framework, base_path, locales: &locales, aliases: &alias_paths, routes: &routes };
+        let targets = match Targets::compile(spec) {
+            Ok(targets) => Some(targets),
+            Err(faults) => {
+                for fault in faults {
+                    self.target_problem(table, paths, &aliases, fault);
+                }
+                None
+            }
+        };
+        let aliases = alias_paths.iter().map(RoutePath::to_string).collect();
+        Some((App { base_path: base_path.to_owned(), locales, aliases }, framework, targets))
+    }
+
+    fn target_problem(
+        &mut self,
+        app: &Table,
+        paths: &[(String, RoutePath, Spot)],
+        aliases: &[(RoutePath, &Spot)],
+        fault: SpecFault,
+    ) {
+        let route = |index: usize| paths.get(index).map(|(name, _, _)| format!("routes.{name}")).unwrap_or_default();
+        let path_spot = |index: usize| paths.get(index).map(|(_, _, spot)| spot.clone()).unwrap_or_default();
+        let alias_spot = |index: usize| aliases.get(index).map(|(_, spot)| (*spot).clone()).unwrap_or_default();
+        let (spot, what, hint) = match fault {
+            SpecFault::BasePath(error) => {
+                (app.spot_of("base_path"), format!("is not a plain path: {error}"), "write \"\" or \"/docs\"".to_owned())
+            }
+            SpecFault::Locale(index) => {
+                let spot = app.texts("locales").nth(index).map(|(_, spot)| spot.clone()).unwrap_or_default();
+                (spot, "is not a locale: letters, digits, `-` and `_`".to_owned(), "write \"en\" or \"en-US\"".to_owned())
+            }
+            SpecFault::Collision(earlier, later) => (
+                path_spot(later),
+                format!("is the path of {} too (case does not count)", route(earlier)),
+                "give each route its own path, or put both secrets into one route".to_owned(),
+            ),
+            SpecFault::Shadow(first, second) => (
+                path_spot(first),
+                format!("the app may read this path as that of {}, which has other secrets", route(second)),
+                "rename one of the two".to_owned(),
+            ),
+            SpecFault::RouteReadsAsAlias(index) => (
+                path_spot(index),
+                "the app may read this path as one of app.aliases, which are refused".to_owned(),
+                "remove the alias, or rename one of the two".to_owned(),
+            ),
+            SpecFault::AliasInsideRoute(alias, index) => (
+                alias_spot(alias),
+                format!("lies inside {}, which protects it already", route(index)),
+                "remove it".to_owned(),
+            ),
+        };
+        self.findings.error(&spot, what, hint);
+    }
+
+    /// A deadline that the upstream limit would cut.
+    pub(super) fn deadline_fits(&mut self, spot: &Spot, deadline: Duration, limits: Option<&Limits>) {
+        let Some(longest) = limits.map(|limits| limits.upstream_max).filter(|longest| !longest.is_zero()) else { return };
+        if deadline > longest {
+            let what = format!("{} is longer than limits.upstream_max ({})", show_duration(deadline), show_duration(longest));
+            self.findings.error(spot, what, "raise limits.upstream_max or lower this");
+        }
+    }
+}
+
+/// Whether a connection to `host:port` arrives at the socket bound to `address`. Port 0 is one nobody knows yet.
+fn reaches(host: IpAddr, port: u16, address: SocketAddr) -> bool {
+    let same_machine = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+    let same = host == address.ip() || (same_machine(host) && same_machine(address.ip())) || address.ip().is_unspecified() && same_machine(host);
+    port != 0 && port == address.port() && same
+}

@@ -1,0 +1,331 @@
+//! Routes: each `[routes.NAME]` to a [`Route`], with every problem of it.
+//!
+//! Must never yield a route without a key, nor one whose policy says something that its scheme cannot keep (a tolerance
+//! without a timestamp, an event filter without a type).
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::{HeaderValue, Method};
+
+use super::SecretSource;
+use super::compile::Context;
+use super::compile_scheme::Custom;
+use super::compile_secrets;
+use super::findings::{Findings, Spot};
+use super::hint::{alternatives, nearest};
+use super::raw::{Table, Text};
+use super::values::{show_duration, show_size};
+use crate::check::ip::IpSet;
+use crate::check::signature::{Scheme, SchemeSpec};
+use crate::check::target::{RoutePath, RoutePathError};
+use crate::plan::{EventFilter, Limits, Route};
+use crate::providers::Provider;
+
+/// For the user's own schemes, whose senders' patience is unknown.
+const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
+/// Beyond this a recorded delivery can be replayed for long.
+const LONG_TOLERANCE: Duration = Duration::from_secs(600);
+const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"];
+
+/// What became of `[routes]`.
+#[derive(Debug, Default)]
+pub(super) struct Routes {
+    /// Complete unless something was refused.
+    pub(super) routes: Vec<Route>,
+    pub(super) sources: Vec<Vec<SecretSource>>,
+    /// The name, path and place of each route with a readable path.
+    pub(super) paths: Vec<(String, RoutePath, Spot)>,
+}
+
+/// A scheme and where it comes from.
+struct Chosen<'c> {
+    name: String,
+    scheme: Arc<Scheme>,
+    has_event_type: bool,
+    provider: Option<&'c Provider>,
+}
+
+pub(super) fn routes(
+    context: &mut Context<'_, '_>,
+    raw: &Table,
+    mut custom: BTreeMap<String, Custom>,
+    limits: Option<&Limits>,
+) -> Routes {
+    let mut all = Routes::default();
+    let mut built_in: BTreeMap<String, Arc<Scheme>> = BTreeMap::new();
+    let mut drafts: Vec<Route> = Vec::new();
+    let tables: Vec<(&str, &Table)> = raw.table("routes").into_iter().flat_map(Table::named).collect();
+    if tables.is_empty() {
+        let hint = "add [routes.NAME] with path, provider and secrets";
+        context.findings.error(&raw.spot_of("routes"), "there is no route: nothing would be protected", hint);
+    }
+    for (name, table) in tables {
+        let path = context.path(raw, table);
+        if let Some((path, spot)) = &path {
+            all.paths.push((name.to_owned(), path.clone(), spot.clone()));
+        }
+        let chosen = context.scheme_of(table, &mut custom, &mut built_in);
+        let methods = context.methods(table);
+        let allow_ips = context.allow_ips(table);
+        let events = context.events(table, chosen.as_ref());
+        let max_body = context.max_body(table, limits);
+        let Some(chosen) = chosen else { continue };
+        let tolerance = context.tolerance(table, &chosen);
+        let deadline = context.deadline(table, &chosen, limits);
+        let (keys, sources) = compile_secrets::secrets(context, table, &chosen.scheme, chosen.provider);
+        let allow = HeaderValue::from_str(&methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", "));
+        let (Some((path, _)), Ok(allow)) = (path, allow) else { continue };
+        all.sources.push(sources);
+        drafts.push(Route {
+            name: name.into(),
+            path: path.to_string().into(),
+            methods,
+            allow,
+            provider: chosen.name.as_str().into(),
+            scheme: chosen.scheme,
+            keys,
+            allow_ips,
+            tolerance,
+            deadline,
+            max_body,
+            events,
+            foreign: Vec::new(),
+        });
+    }
+    for (name, unused) in custom.iter().filter(|(_, custom)| !custom.used && custom.compiled.is_some()) {
+        context.findings.warn(&unused.spot, "no route uses this scheme", format!("write scheme = \"{name}\" in a route, or remove it"));
+    }
+    let own: Vec<&SchemeSpec> = custom.values().filter_map(|custom| Some(&custom.compiled.as_ref()?.0)).collect();
+    for route in &mut drafts {
+        let all = || context.catalog.schemes().chain(own.iter().copied());
+        route.foreign = (0..route.scheme.families()).map(|family| route.scheme.foreign_headers(family, all())).collect();
+    }
+    all.routes = drafts;
+    all
+}
+
+impl<'c> Context<'c, '_> {
+    fn path(&mut self, raw: &Table, table: &Table) -> Option<(RoutePath, Spot)> {
+        let (text, spot) = table.text("path")?;
+        let path = match RoutePath::parse(text) {
+            Ok(path) => path,
+            Err(error) => {
+                path_problem(&mut self.findings, (text, spot), error);
+                return None;
+            }
+        };
+        let base = raw.table("app").and_then(|app| app.text("base_path")).map(|(base, _)| base).unwrap_or_default();
+        if !base.is_empty() && text.strip_prefix(base).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')) {
+            let what = format!("begins with app.base_path: this protects {base}{text}");
+            self.findings.warn(spot, what, "write the path without the base path");
+        }
+        if path.is_prefix() && path.stem().is_empty() {
+            let what = "protects every path: nothing passes without a signature";
+            self.findings.warn(spot, what, "protect the webhook's own path");
+        }
+        Some((path, spot.clone()))
+    }
+
+    fn scheme_of(
+        &mut self,
+        table: &Table,
+        custom: &mut BTreeMap<String, Custom>,
+        built_in: &mut BTreeMap<String, Arc<Scheme>>,
+    ) -> Option<Chosen<'c>> {
+        if table.given("provider") && table.given("scheme") {
+            return None;
+        }
+        if let Some((name, spot)) = table.text("provider") {
+            return self.provider(name, spot, custom, built_in);
+        }
+        let (name, spot) = table.text("scheme")?;
+        let Some(found) = custom.get_mut(name) else {
+            let hint = match nearest(name, custom.keys().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None if self.catalog.get(name).is_some() => format!("it is built in: write provider = \"{name}\""),
+                None => format!("describe it in [schemes.{name}]"),
+            };
+            self.findings.error(spot, "there is no such scheme", hint);
+            return None;
+        };
+        found.used = true;
+        let (spec, scheme) = found.compiled.as_ref()?;
+        let has_event_type = spec.event_type.is_some();
+        Some(Chosen { name: name.to_owned(), scheme: Arc::clone(scheme), has_event_type, provider: None })
+    }
+
+    fn provider(
+        &mut self,
+        name: &str,
+        spot: &Spot,
+        custom: &mut BTreeMap<String, Custom>,
+        built_in: &mut BTreeMap<String, Arc<Scheme>>,
+    ) -> Option<Chosen<'c>> {
+        let Some(provider) = self.catalog.get(name) else {
+            let own = custom.get_mut(name).map(|own| own.used = true);
+            let hint = match (own, nearest(name, self.catalog.names())) {
+                (Some(()), _) => format!("it is one of your own: write scheme = \"{name}\""),
+                (None, Some(near)) => format!("did you mean `{near}`?"),
+                (None, None) => {
+                    let names = alternatives(self.catalog.names());
+                    format!("this version knows {names}; describe others in [schemes.NAME] and write scheme = \"NAME\"")
+                }
+            };
+            self.findings.error(spot, "there is no such provider", hint);
+            return None;
+        };
+        let scheme = match built_in.get(name) {
+            Some(scheme) => Arc::clone(scheme),
+            None => match Scheme::compile(name, &provider.scheme) {
+                Ok(scheme) => {
+                    let scheme = Arc::new(scheme);
+                    built_in.insert(name.to_owned(), Arc::clone(&scheme));
+                    scheme
+                }
+                Err(_) => {
+                    self.findings.error(spot, "its entry in the built-in catalogue is broken", "report this");
+                    return None;
+                }
+            },
+        };
+        let has_event_type = provider.scheme.event_type.is_some();
+        Some(Chosen { name: name.to_owned(), scheme, has_event_type, provider: Some(provider) })
+    }
+
+    fn methods(&mut self, table: &Table) -> Vec<Method> {
+        let mut methods: Vec<Method> = Vec::new();
+        for (text, spot) in table.texts("methods") {
+            let upper = text.to_ascii_uppercase();
+            match Method::from_bytes(text.as_bytes()) {
+                Ok(method) if METHODS.contains(&text) && methods.contains(&method) => {
+                    self.findings.warn(spot, "is in this list already", "remove it");
+                }
+                Ok(method) if METHODS.contains(&text) => methods.push(method),
+                _ if matches!(&*upper, "CONNECT" | "TRACE") => {
+                    self.findings.error(spot, format!("{upper} never goes through hookward"), "remove it");
+                }
+                _ if METHODS.contains(&&*upper) => {
+                    self.findings.error(spot, "methods are written in capitals", format!("write \"{upper}\""));
+                }
+                _ => {
+                    let hint = match nearest(&upper, METHODS.iter().copied()) {
+                        Some(near) => format!("did you mean \"{near}\"?"),
+                        None => format!("write {}", alternatives(METHODS.iter().copied())),
+                    };
+                    self.findings.error(spot, "is not a method that hookward knows", hint);
+                }
+            }
+        }
+        let spot = table.spot_of("methods");
+        if methods.is_empty() && table.has_list("methods") && !self.findings.refused_inside(&spot) {
+            self.findings.error(&spot, "the list is empty: every request would get 405", "write [\"POST\"]");
+        }
+        methods
+    }
+
+    fn allow_ips(&mut self, table: &Table) -> Option<IpSet> {
+        if !table.given("allow_ips") {
+            return None;
+        }
+        let networks = self.networks(table, "allow_ips");
+        let spot = table.spot_of("allow_ips");
+        if table.has_list("allow_ips") && table.texts("allow_ips").next().is_none() {
+            self.findings.error(&spot, "the list is empty: nobody could call", "add addresses, or remove the key to let any call");
+        }
+        let set: IpSet = networks.into_iter().map(|(network, _)| network).collect();
+        if set.is_everything() {
+            self.findings.warn(&spot, "lets everyone in", "remove it, or list the sender's addresses");
+        }
+        Some(set)
+    }
+
+    fn events(&mut self, table: &Table, chosen: Option<&Chosen<'_>>) -> EventFilter {
+        let mut patterns: Vec<Box<str>> = Vec::new();
+        for (text, spot) in table.texts("events") {
+            let name = text.strip_suffix('*').unwrap_or(text);
+            let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
+            if text == "*" {
+                self.findings.error(spot, "`*` alone is every event", "remove `events`: without it all are forwarded");
+            } else if name.is_empty() || name.contains('*') || !printable {
+                let what = "is not an event type or a prefix of one";
+                self.findings.error(spot, what, "write a type, \"sms.created\", or one `*` at the end, \"user.*\"");
+            } else if patterns.iter().any(|pattern| &**pattern == text) {
+                self.findings.warn(spot, "is in this list already", "remove it");
+            } else {
+                patterns.push(text.into());
+            }
+        }
+        if let Some(chosen) = chosen.filter(|chosen| !chosen.has_event_type && table.texts("events").next().is_some()) {
+            let what = format!("`{}` does not tell the event's type, so everything would be forwarded", chosen.name);
+            let hint = if chosen.provider.is_some() { "remove it" } else { "remove it, or add event_type to the scheme" };
+            self.findings.error(&table.spot_of("events"), what, hint);
+        }
+        EventFilter { patterns }
+    }
+
+    fn max_body(&mut self, table: &Table, limits: Option<&Limits>) -> u64 {
+        let usual = limits.map(|limits| limits.max_body).unwrap_or_default();
+        let Some(max_body) = table.integer("max_body") else { return usual };
+        let buffered = limits.map(|limits| limits.buffered_bytes).filter(|buffered| *buffered > 0);
+        if let Some(buffered) = buffered.filter(|buffered| max_body > *buffered) {
+            let what = format!("is more than limits.buffered_bytes ({})", show_size(buffered));
+            self.findings.error(&table.spot_of("max_body"), what, "raise limits.buffered_bytes or lower this");
+        }
+        max_body
+    }
+
+    /// Seconds.
+    fn tolerance(&mut self, table: &Table, chosen: &Chosen<'_>) -> u64 {
+        let usual = chosen.scheme.default_tolerance();
+        let Some(tolerance) = table.duration("tolerance") else { return usual.unwrap_or_default() };
+        let spot = table.spot_of("tolerance");
+        if usual.is_none() {
+            let what = format!("`{}` signs no time, so there is nothing to compare", chosen.name);
+            self.findings.error(&spot, what, "remove it");
+        } else if tolerance.subsec_nanos() != 0 {
+            self.findings.error(&spot, "timestamps have whole seconds", format!("write \"{}s\"", tolerance.as_secs()));
+        } else if tolerance > LONG_TOLERANCE {
+            let what = format!("a recorded delivery can be sent again for {}", show_duration(tolerance));
+            self.findings.warn(&spot, what, "\"5m\" is what most senders' libraries allow");
+        }
+        tolerance.as_secs()
+    }
+
+    fn deadline(&mut self, table: &Table, chosen: &Chosen<'_>, limits: Option<&Limits>) -> Duration {
+        let usual = chosen.provider.map_or(DEFAULT_DEADLINE, Provider::deadline);
+        let deadline = table.duration("deadline").unwrap_or(usual);
+        let spot = table.spot_of("deadline");
+        let sender = chosen.provider.map(Provider::sender_deadline);
+        if let Some(sender) = sender.filter(|sender| table.given("deadline") && deadline >= *sender) {
+            let what = format!("the sender itself waits no longer than {}", show_duration(sender));
+            self.findings.warn(&spot, what, format!("stay below it: the default is \"{}\"", show_duration(usual)));
+        }
+        self.deadline_fits(&spot, deadline, limits);
+        deadline
+    }
+}
+
+/// A path that is not plain, with the plain one where it can be told.
+pub(super) fn path_problem(findings: &mut Findings<'_>, (text, spot): Text<'_>, error: RoutePathError) {
+    let hint = match error {
+        RoutePathError::NoLeadingSlash if text.contains("://") => {
+            let path = text.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, path)| path);
+            format!("write only its path: \"/{path}\"")
+        }
+        RoutePathError::NoLeadingSlash => format!("write \"/{text}\""),
+        RoutePathError::TrailingSlash => format!("write {:?}", text.trim_end_matches('/')),
+        RoutePathError::EmptySegment => {
+            let segments: Vec<&str> = text.split('/').filter(|segment| !segment.is_empty()).collect();
+            format!("write \"/{}\"", segments.join("/"))
+        }
+        RoutePathError::Forbidden('[' | ']' | '{' | '}') | RoutePathError::Wildcard => {
+            let fixed = text.split(['[', '{', '*']).next().and_then(|before| before.rsplit_once('/')).map_or("", |(stem, _)| stem);
+            format!("protect everything below it: \"{fixed}/*\"")
+        }
+        RoutePathError::DotSegment => "write the path that remains when the dots are resolved".to_owned(),
+        RoutePathError::Forbidden(_) => "write the path as the app's router knows it, in plain ASCII".to_owned(),
+    };
+    findings.error(spot, format!("{text:?} is not a plain path: {error}"), hint);
+}

@@ -1,0 +1,98 @@
+//! `[schemes.NAME]`: the user's own schemes, each problem at the key that has it.
+//!
+//! What a scheme must be is `Scheme::compile`'s to say; this file only finds the places. Must never let a user's scheme take
+//! the name of one in the catalogue, because logs and `verified-event` show that name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use toml::de::{DeTable, DeValue, ValueDeserializer};
+
+use super::compile::Context;
+use super::findings::Spot;
+use super::raw::Table;
+use crate::check::signature::{Scheme, SchemeSpec};
+
+/// A user's scheme. One that is broken is kept, so that routes that name it are not told that it does not exist.
+#[derive(Debug)]
+pub(super) struct Custom {
+    pub(super) compiled: Option<(SchemeSpec, Arc<Scheme>)>,
+    pub(super) used: bool,
+    pub(super) spot: Spot,
+}
+
+pub(super) fn schemes(context: &mut Context<'_, '_>, raw: &Table, document: &DeTable<'_>) -> BTreeMap<String, Custom> {
+    let typed = document.get("schemes").and_then(|schemes| schemes.get_ref().as_table());
+    let mut all = BTreeMap::new();
+    for (name, table) in raw.table("schemes").into_iter().flat_map(Table::named) {
+        if context.catalog.get(name).is_some() {
+            let hint = format!("choose another name, or use the built-in one with provider = \"{name}\"");
+            context.findings.error(&table.spot, "is the name of a built-in provider", hint);
+        }
+        let value = typed.and_then(|schemes| schemes.get(name));
+        let spec = match value {
+            Some(value) if context.is_readable(table) => context.spec(table, value),
+            _ => None,
+        };
+        let compiled = spec.and_then(|spec| context.scheme(name, table, spec));
+        all.insert(name.to_owned(), Custom { compiled, used: false, spot: table.spot.clone() });
+    }
+    all
+}
+
+impl Context<'_, '_> {
+    /// Whether serde will take it: the walk has checked all types but this one.
+    fn is_readable(&mut self, table: &Table) -> bool {
+        let separator = table.table("signature").and_then(|signature| signature.text("separator"));
+        if let Some((_, spot)) = separator.filter(|(text, _)| text.chars().count() != 1) {
+            self.findings.error(spot, "is not one character", "write the character between two entries, such as \",\"");
+        }
+        !self.findings.refused_inside(&table.spot)
+    }
+
+    fn spec(&mut self, table: &Table, value: &toml::Spanned<DeValue<'_>>) -> Option<SchemeSpec> {
+        match SchemeSpec::deserialize(ValueDeserializer::from(value.clone())) {
+            Ok(spec) => Some(spec),
+            Err(error) => {
+                let offset = error.span().map_or(table.spot.offset, |span| span.start);
+                let what = error.message().to_owned();
+                self.findings.error_without_hint(&table.spot.clone().at(offset), what);
+                None
+            }
+        }
+    }
+
+    fn scheme(&mut self, name: &str, table: &Table, spec: SchemeSpec) -> Option<(SchemeSpec, Arc<Scheme>)> {
+        match Scheme::compile(name, &spec) {
+            Ok(scheme) => {
+                if spec.insecure_unsigned_body {
+                    let what = "the body is not signed: whoever sees one delivery can send another body with its signature";
+                    self.findings.warn(&table.spot_of("insecure_unsigned_body"), what, "let the provider sign the body if it can");
+                }
+                Some((spec, Arc::new(scheme)))
+            }
+            Err(problems) => {
+                for problem in problems {
+                    let spot = place(table, problem.field);
+                    self.findings.error(&spot, problem.flaw.to_string(), problem.flaw.hint());
+                }
+                None
+            }
+        }
+    }
+}
+
+/// `signature.prefix` → where that key is, or the nearest table around it.
+fn place(table: &Table, field: &str) -> Spot {
+    match field.split_once('.') {
+        None => table.spot_of(field),
+        Some((first, rest)) => match table.table(first) {
+            Some(inner) => place(inner, rest),
+            None => {
+                let outer = table.spot_of(first);
+                outer.child(rest)
+            }
+        },
+    }
+}

@@ -1,0 +1,122 @@
+//! The catalogue of providers: data in `catalog.toml`, embedded, parsed once at start.
+//!
+//! Only the schemes that routes use are compiled. Must never hold what only one provider needs as code: what data cannot
+//! say is a scheme of its own in `check::signature`.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::check::signature::SchemeSpec;
+
+/// The catalogue's text, for `hookward providers NAME`.
+pub const CATALOG: &str = include_str!("catalog.toml");
+
+/// All known providers.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Catalog {
+    providers: BTreeMap<String, Provider>,
+}
+
+/// One provider.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// As people write it.
+    pub title: String,
+    /// The page that describes the signature.
+    pub docs: String,
+    /// Seconds that the sender waits for an answer.
+    sender_deadline: u64,
+    /// Whether the sender uses the answer's content.
+    pub answer_matters: bool,
+    /// Environment variables that hold the secret if a route names none. Any but the first are older names.
+    #[serde(default)]
+    pub secret_env: Vec<String>,
+    /// The named list of the provider's addresses.
+    #[serde(default)]
+    pub ip_list: Option<String>,
+    /// How it signs.
+    pub scheme: SchemeSpec,
+}
+
+impl Catalog {
+    /// Parses the embedded catalogue.
+    ///
+    /// # Errors
+    /// None in a build that passed its tests; the catalogue is part of the binary.
+    pub fn load() -> Result<Self, toml::de::Error> {
+        toml::from_str(CATALOG)
+    }
+
+    /// The provider with this name.
+    pub fn get(&self, name: &str) -> Option<&Provider> {
+        self.providers.get(name)
+    }
+
+    /// All names, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.providers.keys().map(String::as_str)
+    }
+
+    /// All providers, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Provider)> {
+        self.providers.iter().map(|(name, provider)| (name.as_str(), provider))
+    }
+
+    /// All schemes: what [`crate::check::signature::Scheme::foreign_headers`] needs, next to the custom ones.
+    pub fn schemes(&self) -> impl Iterator<Item = &SchemeSpec> {
+        self.providers.values().map(|provider| &provider.scheme)
+    }
+}
+
+impl Provider {
+    /// How long the sender waits for an answer.
+    pub fn sender_deadline(&self) -> Duration {
+        Duration::from_secs(self.sender_deadline)
+    }
+
+    /// The default deadline of a route: a fifth, at most two seconds, below the sender's own, so that ours is the answer it sees.
+    pub fn deadline(&self) -> Duration {
+        let sender = self.sender_deadline();
+        let margin = sender.checked_div(5).unwrap_or_default().min(Duration::from_secs(2));
+        sender.saturating_sub(margin)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::signature::Scheme;
+
+    #[test]
+    fn every_entry_compiles_and_says_where_it_comes_from() {
+        let catalog = Catalog::load().unwrap();
+        assert!(catalog.iter().count() >= 7);
+        for (name, provider) in catalog.iter() {
+            let scheme =
+                Scheme::compile(name, &provider.scheme).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
+            assert!(scheme.signs_body(), "{name}");
+            assert!(provider.docs.starts_with("https://"), "{name}");
+            assert!(provider.deadline() < provider.sender_deadline(), "{name}");
+            assert!(!provider.title.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_default_deadline_is_below_the_senders() {
+        let catalog = Catalog::load().unwrap();
+        let deadline = |name| catalog.get(name).unwrap().deadline();
+        assert_eq!(deadline("clerk"), Duration::from_secs(13));
+        assert_eq!(deadline("github"), Duration::from_secs(8));
+        assert_eq!(deadline("slack"), Duration::from_millis(2400));
+    }
+
+    #[test]
+    fn clerk_knows_its_variables_in_order() {
+        let catalog = Catalog::load().unwrap();
+        assert_eq!(catalog.get("clerk").unwrap().secret_env, ["CLERK_WEBHOOK_SIGNING_SECRET", "CLERK_WEBHOOK_SECRET"]);
+    }
+}

@@ -1,0 +1,188 @@
+//! One line of named fields, as JSON or as `name=value`, appended to a buffer without further allocation.
+//!
+//! A line is written for every request, so this does not go through a serializer. Must never write an unescaped byte of a
+//! value: values come from the network.
+
+use crate::clock::Civil;
+use crate::plan::LogFormat;
+
+/// A line under construction.
+#[derive(Debug)]
+pub(super) struct Fields<'l> {
+    line: &'l mut Vec<u8>,
+    format: LogFormat,
+    first: bool,
+}
+
+impl<'l> Fields<'l> {
+    /// Appends one whole line, with its end.
+    pub(super) fn line(line: &'l mut Vec<u8>, format: LogFormat, write: impl FnOnce(&mut Fields<'_>)) {
+        if format == LogFormat::Json {
+            line.push(b'{');
+        }
+        let mut fields = Fields { line, format, first: true };
+        write(&mut fields);
+        let line = fields.line;
+        match format {
+            LogFormat::Json => line.extend_from_slice(b"}\n"),
+            LogFormat::Text => line.push(b'\n'),
+        }
+    }
+
+    /// A text, escaped.
+    pub(super) fn text(&mut self, name: &str, value: &str) {
+        self.name(name);
+        let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\' && byte != 0x7f;
+        let bare = self.format == LogFormat::Text && !value.is_empty() && value.bytes().all(|byte| plain(byte) && byte != b' ' && byte != b'=');
+        if bare {
+            self.line.extend_from_slice(value.as_bytes());
+            return;
+        }
+        self.line.push(b'"');
+        if value.bytes().all(plain) {
+            self.line.extend_from_slice(value.as_bytes());
+        } else {
+            for byte in value.bytes() {
+                match byte {
+                    b'"' | b'\\' => self.line.extend_from_slice(&[b'\\', byte]),
+                    byte if plain(byte) => self.line.push(byte),
+                    byte => {
+                        self.line.extend_from_slice(b"\\u00");
+                        self.line.extend([byte >> 4, byte & 15].map(|nibble| b"0123456789abcdef".get(usize::from(nibble)).copied().unwrap_or(b'0')));
+                    }
+                }
+            }
+        }
+        self.line.push(b'"');
+    }
+
+    /// A text that is known to need no escape.
+    pub(super) fn raw_text(&mut self, name: &str, value: &[u8]) {
+        self.name(name);
+        if self.format == LogFormat::Json {
+            self.line.push(b'"');
+        }
+        self.line.extend_from_slice(value);
+        if self.format == LogFormat::Json {
+            self.line.push(b'"');
+        }
+    }
+
+    /// A number, or a word of the format.
+    pub(super) fn raw(&mut self, name: &str, value: &[u8]) {
+        self.name(name);
+        self.line.extend_from_slice(value);
+    }
+
+    pub(super) fn number(&mut self, name: &str, value: u64) {
+        self.name(name);
+        digits(self.line, value, 1);
+    }
+
+    pub(super) fn signed(&mut self, name: &str, value: i64) {
+        self.name(name);
+        if value < 0 {
+            self.line.push(b'-');
+        }
+        digits(self.line, value.unsigned_abs(), 1);
+    }
+
+    /// Milliseconds since 1970, as RFC 3339 in UTC.
+    pub(super) fn time(&mut self, name: &str, millis: u64) {
+        let civil = Civil::of(millis);
+        self.name(name);
+        if self.format == LogFormat::Json {
+            self.line.push(b'"');
+        }
+        for (value, width, after) in [
+            (civil.year, 4, &b"-"[..]),
+            (civil.month, 2, b"-"),
+            (civil.day, 2, b"T"),
+            (civil.hour, 2, b":"),
+            (civil.minute, 2, b":"),
+            (civil.second, 2, b"."),
+            (civil.milli, 3, b"Z"),
+        ] {
+            digits(self.line, value, width);
+            self.line.extend_from_slice(after);
+        }
+        if self.format == LogFormat::Json {
+            self.line.push(b'"');
+        }
+    }
+
+    fn name(&mut self, name: &str) {
+        match (self.format, std::mem::take(&mut self.first)) {
+            (LogFormat::Json, first) => {
+                self.line.extend_from_slice(if first { b"\"" } else { b",\"" });
+                self.line.extend_from_slice(name.as_bytes());
+                self.line.extend_from_slice(b"\":");
+            }
+            (LogFormat::Text, first) => {
+                if !first {
+                    self.line.push(b' ');
+                }
+                self.line.extend_from_slice(name.as_bytes());
+                self.line.push(b'=');
+            }
+        }
+    }
+}
+
+/// Appends a decimal number of at least `width` digits.
+fn digits(line: &mut Vec<u8>, mut value: u64, width: usize) {
+    let mut buffer = [b'0'; 20];
+    let mut used = 0_usize;
+    for digit in buffer.iter_mut().rev() {
+        if value == 0 && used >= width {
+            break;
+        }
+        *digit = b'0'.wrapping_add(u8::try_from(value.wrapping_rem(10)).unwrap_or(0));
+        value = value.wrapping_div(10);
+        used = used.saturating_add(1);
+    }
+    line.extend_from_slice(buffer.get(buffer.len().saturating_sub(used)..).unwrap_or_default());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text_of(value: &str, format: LogFormat) -> String {
+        let mut line = Vec::new();
+        Fields::line(&mut line, format, |fields| fields.text("a", value));
+        String::from_utf8(line).unwrap()
+    }
+
+    #[test]
+    fn json_texts_read_back_as_they_were() {
+        for value in ["", "plain", "with \"quotes\" and \\", "line\nfeed\u{1}\u{7f}", "é🔑"] {
+            let line = text_of(value, LogFormat::Json);
+            assert_eq!(line.matches('\n').count(), 1, "{line:?}");
+            let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+            assert_eq!(json["a"], value);
+        }
+    }
+
+    #[test]
+    fn text_lines_cannot_be_forged_by_a_value() {
+        assert_eq!(text_of("plain", LogFormat::Text), "a=plain\n");
+        assert_eq!(text_of("x outcome=passed", LogFormat::Text), "a=\"x outcome=passed\"\n");
+        assert_eq!(text_of("x\ny", LogFormat::Text), "a=\"x\\u000ay\"\n");
+    }
+
+    #[test]
+    fn numbers_and_times_are_decimal() {
+        let mut line = Vec::new();
+        Fields::line(&mut line, LogFormat::Json, |fields| {
+            fields.number("zero", 0);
+            fields.number("most", u64::MAX);
+            fields.signed("least", i64::MIN);
+            fields.time("time", 1_614_265_330_007);
+        });
+        assert_eq!(
+            String::from_utf8(line).unwrap(),
+            "{\"zero\":0,\"most\":18446744073709551615,\"least\":-9223372036854775808,\"time\":\"2021-02-25T15:02:10.007Z\"}\n"
+        );
+    }
+}

@@ -1,0 +1,5 @@
+import { hook } from "../../../hooks/pages-route.js";
+
+export const config = { api: { bodyParser: false } };
+
+export default hook("/api/pdyn");

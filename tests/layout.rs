@@ -1,0 +1,119 @@
+//! The house rules that no compiler checks: imports go one way, `check/` is pure, files say what they are and stay short.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs, reason = "tests")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Lowest level first. A module imports only modules of a lower level, or of its own folder.
+const LEVELS: &[&[&str]] = &[
+    &["reject", "clock", "secret"],
+    &["check", "providers"],
+    &["plan"],
+    &["config", "telemetry", "headers", "budget", "in_flight", "wire", "verified_event", "outbound", "admit"],
+    &["forward", "inbound", "answer"],
+    &["gate"],
+    &["admin", "server"],
+    &["cli"],
+];
+/// Within a level, these may be imported by their neighbours: each is a leaf of its level or one step above one.
+const NEIGHBOURS: &[(&str, &str)] =
+    &[("providers", "check"), ("outbound", "headers"), ("admit", "outbound"), ("inbound", "forward"), ("answer", "inbound"), ("server", "admin")];
+const LONGEST: usize = 450;
+
+fn sources() -> Vec<(PathBuf, String)> {
+    fn walk(dir: &Path, found: &mut Vec<(PathBuf, String)>) {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path, text));
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut found);
+    assert!(found.len() > 20, "found {} sources", found.len());
+    found
+}
+
+fn module_of(path: &Path) -> String {
+    let relative = path.strip_prefix(Path::new(env!("CARGO_MANIFEST_DIR")).join("src")).unwrap();
+    let first = relative.iter().next().unwrap().to_str().unwrap();
+    first.trim_end_matches(".rs").to_owned()
+}
+
+fn is_test(path: &Path) -> bool {
+    path.iter().any(|part| part == "tests.rs" || part == "tests")
+}
+
+/// The text without its unit tests and comments.
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    text.lines().map(|line| line.split("//").next().unwrap()).collect::<Vec<_>>().join("\n")
+}
+
+fn level(module: &str) -> Option<usize> {
+    LEVELS.iter().position(|modules| modules.contains(&module))
+}
+
+#[test]
+fn imports_go_one_way() {
+    let mut wrong = Vec::new();
+    for (path, text) in sources() {
+        let module = module_of(&path);
+        if module == "main" || module == "lib" || is_test(&path) {
+            continue;
+        }
+        let own = level(&module).unwrap_or_else(|| panic!("{module} has no level: put it into tests/layout.rs"));
+        for part in code(&text).split("crate::").skip(1) {
+            let imported: String = part.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
+            let Some(other) = level(&imported) else { continue };
+            let allowed =
+                other < own || imported == module || NEIGHBOURS.contains(&(module.as_str(), imported.as_str()));
+            if !allowed {
+                wrong.push(format!("{} (level {own}) imports {imported} (level {other})", path.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_checks_are_pure() {
+    let impure = ["tokio", "tracing", "hyper::", "std::net::Tcp", "std::fs", "std::env", "SystemTime", "Instant", "crate::clock", "async "];
+    for (path, text) in sources() {
+        if !["check", "providers"].contains(&module_of(&path).as_str()) || is_test(&path) {
+            continue;
+        }
+        let code = code(&text);
+        for word in impure {
+            assert!(!code.contains(word), "{} names {word}", path.display());
+        }
+    }
+}
+
+#[test]
+fn every_file_says_what_it_is_and_stays_short() {
+    for (path, text) in sources() {
+        assert!(text.starts_with("//!"), "{} does not open with //!", path.display());
+        if !is_test(&path) {
+            let lines = text.split("#[cfg(test)]\nmod tests {").next().unwrap().lines().count();
+            assert!(lines <= LONGEST, "{} has {lines} lines before its tests", path.display());
+        }
+    }
+}
+
+#[test]
+fn only_two_functions_make_an_admitted() {
+    for (path, text) in sources() {
+        let code = code(&text);
+        let made = code.matches("Admitted::delivery(").count() + code.matches("Admitted::passed_through_unverified(").count();
+        if module_of(&path) == "gate" {
+            assert_eq!(made, 3, "the gate admits a delivery once, and passes traffic on in two ways");
+        } else {
+            assert_eq!(made, 0, "{} admits", path.display());
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! The official libraries' vectors and the cases in which those libraries differ, over the public API.
+//!
+//! `vectors/vectors.json`: what every genuine sender sends and every library agrees about (the few disagreements are
+//! bugs with empty keys). `vectors/policy.json`: where libraries differ or are lax; the table below says what we do and
+//! why. A case without a decision, and a decision without a case, fail. Sources are named in each case.
+
+#![allow(clippy::expect_used, clippy::arithmetic_side_effects, reason = "a test may fail loudly")]
+
+use std::collections::{BTreeMap, HashSet};
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hookward::check::signature::{LabeledKey, Scheme, present, verify};
+use hookward::providers::Catalog;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use serde::Deserialize;
+
+#[derive(Debug, Deserialize)]
+struct Case {
+    provider: String,
+    name: String,
+    #[serde(default)]
+    secret: Option<String>,
+    #[serde(default)]
+    public_key: Option<String>,
+    headers: BTreeMap<String, Lines>,
+    body_base64: String,
+    now: u64,
+    tolerance: Option<u64>,
+    expect: String,
+    why: String,
+}
+
+/// A header's value, or those of its repeated lines.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Lines {
+    One(String),
+    Many(Vec<String>),
+}
+
+/// How many vectors get what.
+const OUTCOMES: &[(&str, usize)] = &[
+    ("accept", 51),
+    ("header_malformed", 38),
+    ("header_missing", 7),
+    ("secret", 2),
+    ("signature_mismatch", 41),
+    ("timestamp_in_future", 2),
+    ("timestamp_malformed", 5),
+    ("timestamp_too_old", 6),
+];
+
+/// Where the table of the vectors' authors and ours differ: provider, case, what we do, and why.
+const DEVIATIONS: &[(&str, &str, &str, &str)] = &[(
+    "stripe",
+    "tolerance 0 disables the check",
+    "timestamp_too_old",
+    "a tolerance of 0 is a window of 0 seconds: nothing switches the check off by accident (fail closed)",
+)];
+
+/// What each policy case gets.
+const POLICY: &[(&str, &str, &str)] = &[
+    ("svix", "timestamp fraction \"1614265330.5\", signature over the normalised integer", "timestamp_malformed"),
+    ("svix", "timestamp leading zero \"01614265330\", signature over the normalised integer", "timestamp_malformed"),
+    ("svix", "timestamp plus sign \"+1614265330\", signature over the normalised integer", "timestamp_malformed"),
+    ("svix", "timestamp trailing junk \"1614265330abc\", signature over the normalised integer", "timestamp_malformed"),
+    ("svix", "timestamp exponent \"1.614265330e9\", signature over the normalised integer", "timestamp_malformed"),
+    ("svix", "timestamp inner space \"1614265330 1\", signature over the normalised integer", "timestamp_malformed"),
+    ("svix", "timestamp hex \"0x60379032\", signature over the normalised integer", "timestamp_malformed"),
+    ("standard-webhooks", "unpadded secret (needs one =)", "accept"),
+    ("standard-webhooks", "unpadded secret (needs two =)", "accept"),
+    ("svix", "two spaces between signatures", "accept"),
+    ("svix", "entry without comma before a valid one", "accept"),
+    ("svix", "entry with two commas \"v1,GOOD,extra\"", "header_malformed"),
+    ("svix", "mixed: svix-id with webhook-timestamp and webhook-signature", "header_missing"),
+    ("svix", "empty svix-signature plus valid webhook-* set", "header_malformed"),
+    ("svix", "signature with non-alphabet characters inside (v1,g0hM9!SsE...)", "header_malformed"),
+    ("svix", "body is not valid UTF-8, signature over the raw bytes", "accept"),
+    ("svix", "body with UTF-8 BOM, signature over the raw bytes", "accept"),
+    ("stripe", "tolerance 0 disables the check", "timestamp_too_old"),
+    ("stripe", "1 day in the future", "timestamp_in_future"),
+    ("stripe", "t twice, first valid", "header_malformed"),
+    ("stripe", "t twice, last valid", "header_malformed"),
+    ("stripe", "t with trailing junk", "timestamp_malformed"),
+    ("stripe", "header sent twice (two lines)", "header_repeated"),
+    ("github", "upper-case hex", "header_malformed"),
+    ("github", "leading space in header value", "header_malformed"),
+    ("github", "empty body with right MAC", "body_incomplete"),
+    ("slack", "301 s in the future", "timestamp_in_future"),
+    ("slack", "ssl_check without signature", "header_missing"),
+    ("shopify", "missing topic header", "header_missing"),
+    ("shopify", "missing webhook id header", "header_missing"),
+];
+
+#[test]
+fn every_vector_gets_what_the_official_libraries_agree_on() {
+    let cases = cases(include_str!("vectors/vectors.json"));
+    assert!(cases.len() >= 150, "{} cases", cases.len());
+    let mut wrong = Vec::new();
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for case in &cases {
+        let outcome = judge(case);
+        *counts.entry(outcome.clone()).or_default() += 1;
+        let is_right = if case.expect == "accept" { outcome == "accept" } else { outcome != "accept" };
+        if !is_right {
+            wrong.push(format!(
+                "{} | {} | expected {} ({}), got {outcome}",
+                case.provider, case.name, case.expect, case.why
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // A refusal for the wrong reason would pass above.
+    let counts: Vec<_> = counts.iter().map(|(outcome, count)| (outcome.as_str(), *count)).collect();
+    assert_eq!(counts, OUTCOMES);
+}
+
+#[test]
+fn every_policy_case_gets_its_decision() {
+    let cases = cases(include_str!("vectors/policy.json"));
+    let mut wrong = Vec::new();
+    let mut decided = HashSet::new();
+    for case in &cases {
+        let outcome = judge(case);
+        let key = (case.provider.as_str(), case.name.as_str());
+        decided.insert(key);
+        match POLICY.iter().find(|(provider, name, _)| (*provider, *name) == key) {
+            Some((_, _, decision)) if *decision == outcome => {}
+            Some((_, _, decision)) => wrong.push(format!("{key:?}: decided {decision}, got {outcome}")),
+            None => wrong.push(format!("{key:?}: no decision, got {outcome}")),
+        }
+        let agrees = (case.expect == "accept") == (outcome == "accept");
+        let deviation = DEVIATIONS.iter().find(|(provider, name, ..)| (*provider, *name) == key);
+        match (agrees, deviation) {
+            (true, None) => {}
+            (false, Some((_, _, decision, reason))) if *decision == outcome && !reason.is_empty() => {}
+            (true, Some(_)) => wrong.push(format!("{key:?}: no deviation any more")),
+            (false, _) => wrong.push(format!("{key:?}: deviates from {} ({}) without a reason", case.expect, case.why)),
+        }
+    }
+    for (provider, name, _) in POLICY {
+        if !decided.contains(&(*provider, *name)) {
+            wrong.push(format!("{provider} | {name}: decided, but there is no such case"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_body_in_chunks_gets_the_same_answer() {
+    for case in cases(include_str!("vectors/vectors.json")) {
+        let whole = judge(&case);
+        for size in [1, 7, 64] {
+            assert_eq!(judge_chunked(&case, size), whole, "{} | {} in chunks of {size}", case.provider, case.name);
+        }
+    }
+}
+
+fn cases(text: &str) -> Vec<Case> {
+    serde_json::from_str(text).expect("the vectors are JSON")
+}
+
+fn judge(case: &Case) -> String {
+    judge_chunked(case, usize::MAX)
+}
+
+/// `accept`, the reject's code, or `secret` when the secret cannot be configured at all.
+fn judge_chunked(case: &Case, chunk: usize) -> String {
+    let catalog = Catalog::load().expect("the catalogue parses");
+    let provider = match case.provider.as_str() {
+        "standard-webhooks-asymmetric" => "standard-webhooks",
+        other => other,
+    };
+    let spec = &catalog.get(provider).expect("a known provider").scheme;
+    let scheme = Scheme::compile(provider, spec).expect("the catalogue compiles");
+    let secret = case.secret.as_ref().or(case.public_key.as_ref()).expect("a secret or a public key");
+    let Ok((key, _)) = scheme.key(secret.as_bytes()) else { return "secret".to_owned() };
+    let keys = [LabeledKey { label: "only".into(), key }];
+
+    let mut headers = HeaderMap::new();
+    for (name, lines) in &case.headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a header name");
+        let lines = match lines {
+            Lines::One(line) => std::slice::from_ref(line),
+            Lines::Many(lines) => lines,
+        };
+        for line in lines {
+            headers.append(&name, HeaderValue::from_str(line).expect("a header value"));
+        }
+    }
+    let body = Bytes::from(STANDARD.decode(&case.body_base64).expect("a base64 body"));
+    let chunks: Vec<Bytes> = body.chunks(chunk).map(|piece| body.slice_ref(piece)).collect();
+    let tolerance = case.tolerance.unwrap_or(300);
+    let outcome = present(&scheme, &headers, case.now, tolerance)
+        .and_then(|presented| verify(&scheme, &keys, &presented, &chunks, case.now, tolerance));
+    match outcome {
+        Ok(verified) => {
+            assert_eq!(verified.label(), "only");
+            "accept".to_owned()
+        }
+        Err(failure) => failure.reject.code().to_owned(),
+    }
+}

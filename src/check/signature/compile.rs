@@ -3,9 +3,10 @@
 //! After this nothing about a scheme is checked again. Must never accept a scheme under which two readings of a request
 //! share one signature, or whose time is not signed; what is risky on purpose is spelled `insecure_`.
 
-use http::{HeaderMap, HeaderName};
+use http::HeaderName;
 
 use super::content::Template;
+use super::family::{Family, Source, TimeSource};
 use super::grammar::{Format, Grammar, Slot, is_name};
 use super::key::KeyForms;
 use super::scheme::{FieldSpec, OneOrMany, SchemeSpec, SignatureFormat, SignatureSpec, TimestampSpec};
@@ -120,53 +121,6 @@ impl SchemeFlaw {
             Self::TimeNotSigned => "add {timestamp} to content, or remove the timestamp table",
         }
     }
-}
-
-/// The headers that are used together.
-#[derive(Debug)]
-pub(super) struct Family {
-    pub(super) signature: HeaderName,
-    pub(super) timestamp: Option<HeaderName>,
-    /// Signed only where the content says so.
-    pub(super) id: Option<HeaderName>,
-    pub(super) event_type: Option<HeaderName>,
-    pub(super) required: Vec<HeaderName>,
-    /// Those that tell this family from the others.
-    marks: Vec<HeaderName>,
-}
-
-impl Family {
-    /// Whether a request uses, or pretends to use, this family.
-    pub(super) fn is_named_in(&self, headers: &HeaderMap) -> bool {
-        self.marks.iter().any(|name| headers.contains_key(name))
-    }
-
-    /// Every header of the family.
-    pub(super) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
-        std::iter::once(&self.signature)
-            .chain(&self.timestamp)
-            .chain(&self.id)
-            .chain(&self.event_type)
-            .chain(&self.required)
-    }
-}
-
-/// Where an id or type is.
-#[derive(Debug)]
-pub(super) enum Source {
-    /// The family says in which header.
-    Header,
-    /// A top-level member of the JSON body.
-    Json(Box<str>),
-}
-
-/// Where the time is.
-#[derive(Debug)]
-pub(super) enum TimeSource {
-    /// The family says in which header.
-    Header,
-    /// In the signature header's pairs.
-    Pair,
 }
 
 impl Scheme {

@@ -9,6 +9,7 @@
 
 mod compile;
 mod content;
+mod family;
 mod foreign;
 mod grammar;
 mod json;
@@ -31,8 +32,8 @@ pub use self::key::{Key, KeyProblem, KeyWarning, LabeledKey};
 pub use self::scheme::SchemeSpec;
 pub use self::sign::{Delivery, SignProblem, sign};
 
-use self::compile::{Family, Source, TimeSource};
 use self::content::Template;
+use self::family::{Family, Source, TimeSource};
 use self::grammar::{Grammar, Stamp, Summary};
 use self::key::KeyForms;
 use self::scheme::TimeUnit;

@@ -6,11 +6,12 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderName, HeaderValue};
 
+use super::Scheme;
 use super::content::Piece;
+use super::family::TimeSource;
 use super::grammar::Format;
 use super::key::{Check, Key};
 use super::scheme::{SignatureEncoding, TimeUnit};
-use super::{Scheme, TimeSource};
 
 /// What to sign.
 #[derive(Debug, Clone, Copy)]

@@ -69,10 +69,11 @@ pub(super) fn each_form(text: &[u8], mut read: impl FnMut(&[u8])) {
     }
 }
 
-/// Whether a segment is `.` or `..`, also with parameters behind it (`..;x`, as servlet containers take it).
+/// Whether a segment is `.` or `..`, also with something behind it that a reader may cut off (`..;x` in servlet containers,
+/// `..?x` where it was encoded).
 pub(super) fn has_dot_segment(text: &[u8]) -> bool {
     text.split(|byte| is_separator(*byte)).any(|segment| {
-        let name = segment.split(|byte| *byte == b';').next().unwrap_or(segment);
+        let name = segment.split(|byte| matches!(byte, b';' | b'?' | b'#' | 0)).next().unwrap_or(segment);
         matches!(name, b"." | b"..")
     })
 }
@@ -315,10 +316,11 @@ mod tests {
 
     #[test]
     fn sees_dot_segments_and_nothing_else() {
-        for text in ["/.", "/..", "/a/..", "/a/../b", "/a\\..\\b", "..", "/..;x/b", "/.;/b"] {
+        for text in ["/.", "/..", "/a/..", "/a/../b", "/a\\..\\b", "..", "/..;x/b", "/.;/b", "/..?x", "/a/.#", "/..\0"]
+        {
             assert!(has_dot_segment(text.as_bytes()), "{text}");
         }
-        for text in ["/", "/...", "/.a", "/..a", "/a..", "/a./b", "/a;../b", "/a?..", ""] {
+        for text in ["/", "/...", "/.a", "/..a", "/a..", "/a./b", "/a;../b", "/a?..", "/?/a", ""] {
             assert!(!has_dot_segment(text.as_bytes()), "{text}");
         }
     }

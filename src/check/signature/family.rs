@@ -1,0 +1,52 @@
+//! Where a scheme's parts are in a request: the headers that belong together, and the fields of the body.
+//!
+//! A family (`svix-*`, `webhook-*`) is used whole or not at all. Must never hold a value of a request.
+
+use http::{HeaderMap, HeaderName};
+
+/// The headers that are used together.
+#[derive(Debug)]
+pub(super) struct Family {
+    pub(super) signature: HeaderName,
+    pub(super) timestamp: Option<HeaderName>,
+    /// Signed only where the content says so.
+    pub(super) id: Option<HeaderName>,
+    pub(super) event_type: Option<HeaderName>,
+    pub(super) required: Vec<HeaderName>,
+    /// Those that tell this family from the others.
+    pub(super) marks: Vec<HeaderName>,
+}
+
+impl Family {
+    /// Whether a request uses, or pretends to use, this family.
+    pub(super) fn is_named_in(&self, headers: &HeaderMap) -> bool {
+        self.marks.iter().any(|name| headers.contains_key(name))
+    }
+
+    /// Every header of the family.
+    pub(super) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
+        std::iter::once(&self.signature)
+            .chain(&self.timestamp)
+            .chain(&self.id)
+            .chain(&self.event_type)
+            .chain(&self.required)
+    }
+}
+
+/// Where an id or type is.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// The family says in which header.
+    Header,
+    /// A top-level member of the JSON body.
+    Json(Box<str>),
+}
+
+/// Where the time is.
+#[derive(Debug)]
+pub(super) enum TimeSource {
+    /// The family says in which header.
+    Header,
+    /// In the signature header's pairs.
+    Pair,
+}

@@ -134,7 +134,9 @@ impl Forwarder {
     ) -> Result<Response<Answer>, ForwardError> {
         let (mut request, passage) = admitted.into_parts();
         loop {
-            let mut link = match self.rested() {
+            let rested = self.rested();
+            let is_fresh = rested.is_none();
+            let mut link = match rested {
                 Some(link) => link,
                 None => Box::pin(self.connect()).await?,
             };
@@ -151,8 +153,10 @@ impl Forwarder {
                 Err(mut error) => {
                     exchange.running = None;
                     match error.take_message() {
-                        Some(unwritten) => request = unwritten,
-                        None => return Err(ForwardError::Answer(error.into_error())),
+                        // The app closed a resting connection before it took the request. A fresh one that does the same
+                        // is not a race, and trying for ever would not end it.
+                        Some(unwritten) if !is_fresh => request = unwritten,
+                        _ => return Err(ForwardError::Answer(error.into_error())),
                     }
                 }
             }

@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
@@ -166,8 +166,8 @@ impl Gate {
 
         let Some(route) = route else {
             headers::write_forwarded(request.headers_mut(), &caller.peer, trusted);
-            record.outcome = Outcome::Passed;
-            return self.pass(plan, caller, request, websocket).await.map_err(|error| refused(&error, record));
+            let answered = self.pass(plan, caller, request, websocket).await;
+            return answered_by_app(answered, Outcome::Passed, record);
         };
         record.route = Some(Arc::clone(&route.name));
         record.provider = Some(Arc::clone(&route.provider));
@@ -224,11 +224,11 @@ impl Gate {
         headers::write_forwarded(&mut parts.headers, &caller.peer, trusted);
         let event = verified_event::value(verified, route).ok_or(Reject::HeaderMalformed)?;
         parts.headers.insert(VERIFIED_EVENT, event);
-        record.outcome = Outcome::Forwarded;
         let admitted = Admitted::delivery(verified, upstream_request(parts, Outbound::whole(frames)));
         // The deadline began with the request's head.
         let deadline = record.started.checked_add(route.deadline);
-        self.forwarder.send(admitted, deadline).await.map(Answered::App).map_err(|error| refused(&error, record))
+        let answered = self.forwarder.send(admitted, deadline).await.map(Answered::App);
+        answered_by_app(answered, Outcome::Forwarded, record)
     }
 
     /// Sends traffic that no route protects, streaming both ways.
@@ -368,6 +368,7 @@ fn framing(
             match agreed.filter(|host| more.is_none() && is_plain_host(host)) {
                 Some(host) => {
                     request.headers_mut().insert(HOST, host);
+                    join_cookies(request.headers_mut());
                     Ok(())
                 }
                 None => {
@@ -376,6 +377,16 @@ fn framing(
                 }
             }
         }
+    }
+}
+
+/// HTTP/2 may split `Cookie` into crumbs, which HTTP/1.1 must not (RFC 9113 §8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if crumbs.len() > 1
+        && let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
+    {
+        headers.insert(COOKIE, whole);
     }
 }
 
@@ -425,9 +436,17 @@ fn failed(failure: signature::Failure, record: &mut Record) -> Refusal {
     failure.reject.into()
 }
 
-fn refused(error: &ForwardError, record: &mut Record) -> Refusal {
-    record.detail = Some(error.to_string().into());
-    Reject::from(error).into()
+/// Until here a request that is dropped is one whose client has left.
+fn answered_by_app(
+    answered: Result<Answered, ForwardError>,
+    outcome: Outcome,
+    record: &mut Record,
+) -> Result<Answered, Refusal> {
+    record.outcome = outcome;
+    answered.map_err(|error| {
+        record.detail = Some(error.to_string().into());
+        Reject::from(&error).into()
+    })
 }
 
 /// The request as it goes upstream: the same target bytes, HTTP/1.1, nothing of the connection it came by.

@@ -14,7 +14,7 @@ use std::time::Duration;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 use crate::admin;
@@ -25,11 +25,15 @@ use crate::gate::{Caller, Gate};
 use crate::headers::Peer;
 use crate::in_flight::{InFlight, raised};
 use crate::plan::Plan;
-use crate::telemetry::access::AccessLog;
+use crate::reject::Reject;
+use crate::telemetry::access::{AccessLog, Record};
 use crate::wire::{Guarded, Protocol, Timeouts};
 
 /// Rest after a failed accept (out of descriptors, say), so that the loop does not spin.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
+/// Connections that the kernel keeps for us; it cuts this to `net.core.somaxconn`. With the standard library's 128 a burst of
+/// deliveries is met with resets.
+const BACKLOG: u32 = 4096;
 /// For answers that are already on their way when a shutdown can wait no longer.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Streams that one HTTP/2 connection may have open.
@@ -64,10 +68,11 @@ impl Server {
     ///
     /// # Errors
     /// The bind's, with the address that failed.
+    #[expect(clippy::unused_async, reason = "sockets belong to a runtime: it cannot be called outside of one")]
     pub async fn bind(plan: Arc<Plan>, access: AccessLog, workers: usize) -> io::Result<Self> {
-        let listener = bind(plan.listen).await?;
+        let listener = bind(plan.listen)?;
         let health = match plan.health {
-            Some(address) => Some(bind(address).await?),
+            Some(address) => Some(bind(address)?),
             None => None,
         };
         Ok(Self { listener, health, plan, access, workers })
@@ -148,10 +153,14 @@ impl Server {
     }
 }
 
-async fn bind(address: SocketAddr) -> io::Result<TcpListener> {
-    TcpListener::bind(address)
-        .await
-        .map_err(|error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
+fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let listen = || {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listen().map_err(|error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
 }
 
 async fn accept(listener: &TcpListener, shared: &Arc<Shared>, stopping: &watch::Receiver<bool>) {
@@ -163,6 +172,8 @@ async fn accept(listener: &TcpListener, shared: &Arc<Shared>, stopping: &watch::
                     shared.connections.fetch_sub(1, Ordering::AcqRel);
                     // A courtesy: if it does not fit into the socket's buffer, the close says as much.
                     let _ = stream.try_write(OVERLOADED);
+                    let peer = Peer::new(peer.ip(), shared.port);
+                    Record::refused_connection(shared.gate.access.clone(), peer.text().clone(), Reject::Overloaded);
                     continue;
                 }
                 let shared = Arc::clone(shared);

@@ -9,19 +9,22 @@
 //! which hyper's server cannot send, and the lingering close that lets a sender read our answer. Must never let a byte
 //! through that was not approved, nor hold back one that was.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
-use crate::check::framing::{self, Fault, Framing, HeadFacts, Step};
+use crate::check::framing::{self, Framing, Step};
 use crate::clock;
+
+mod line;
+
+pub(crate) use line::{BodyFault, Head, Line};
 
 /// What hyper parses in place of a refused head.
 const SUBSTITUTE: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\n\r\n";
@@ -32,108 +35,12 @@ const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 512 * 1024;
 const CHUNK: usize = 8 * 1024;
 
-/// The verdict on one HTTP/1 head.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Head {
-    /// Strictly valid.
-    Approved(HeadFacts),
-    /// hyper sees the substitute.
-    Refused(Fault),
-}
-
 /// Time limits of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Timeouts {
     pub(crate) head: Duration,
     pub(crate) body: Duration,
     pub(crate) idle: Duration,
-}
-
-/// What the socket and the gate tell each other about one connection.
-#[derive(Debug)]
-pub(crate) struct Line(Mutex<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    heads: VecDeque<Head>,
-    body_fault: Option<BodyFault>,
-    interim: Vec<u8>,
-    answered: bool,
-    opaque: bool,
-    in_flight: usize,
-    idle_since: Instant,
-}
-
-/// Why a body stopped.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BodyFault {
-    /// Chunks or trailers broke a rule.
-    Framing(Fault),
-    /// Nothing arrived for `limits.body_timeout`.
-    Stalled,
-}
-
-impl Line {
-    fn new() -> Self {
-        Self(Mutex::new(Shared {
-            heads: VecDeque::new(),
-            body_fault: None,
-            interim: Vec::new(),
-            answered: false,
-            opaque: false,
-            in_flight: 0,
-            idle_since: clock::monotonic(),
-        }))
-    }
-
-    // Never contended: the connection's task is the only one that takes it, but for a detached body's end.
-    fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The verdict on the head of the request that hyper has just handed over. Begins a request.
-    pub(crate) fn next_head(&self) -> Option<Head> {
-        let mut shared = self.lock();
-        shared.in_flight = shared.in_flight.saturating_add(1);
-        shared.answered = false;
-        shared.heads.pop_front()
-    }
-
-    /// Begins a request of a protocol whose heads are not followed here (HTTP/2).
-    pub(crate) fn begin(&self) {
-        let mut shared = self.lock();
-        shared.in_flight = shared.in_flight.saturating_add(1);
-    }
-
-    /// Ends a request: its answer is complete or given up.
-    pub(crate) fn end(&self) {
-        let mut shared = self.lock();
-        shared.in_flight = shared.in_flight.saturating_sub(1);
-        shared.idle_since = clock::monotonic();
-    }
-
-    /// Why the body being read stopped, if the socket knows.
-    pub(crate) fn body_fault(&self) -> Option<BodyFault> {
-        self.lock().body_fault
-    }
-
-    /// An interim response to send before the final one. Dropped if the final one has begun.
-    pub(crate) fn interim(&self, bytes: &[u8]) {
-        let mut shared = self.lock();
-        if !shared.answered {
-            shared.interim.extend_from_slice(bytes);
-        }
-    }
-
-    /// The final response begins now.
-    pub(crate) fn answered(&self) {
-        self.lock().answered = true;
-    }
-
-    /// From here on the bytes are another protocol's (after a 101).
-    pub(crate) fn switch(&self) {
-        self.lock().opaque = true;
-    }
 }
 
 /// Which HTTP a connection speaks.
@@ -276,7 +183,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
                 self.approved = self.approved.saturating_sub(n);
                 return Poll::Ready(Ok(()));
             }
-            self.settle_upgrade();
+            self.settle_upgrade(cx);
             match self.mode {
                 Mode::Opaque => return Pin::new(&mut self.io).poll_read(cx, buf),
                 Mode::Refused => return self.poll_after_refusal(cx),
@@ -317,12 +224,15 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
     }
 
     /// A head asked for an upgrade: what follows it waits until the answer says what it is.
-    fn settle_upgrade(&mut self) {
+    fn settle_upgrade(&mut self, cx: &Context<'_>) {
         if !self.undecided {
             return;
         }
-        let shared = self.line.lock();
+        let mut shared = self.line.lock();
         let (opaque, answered) = (shared.opaque, shared.in_flight == 0 && shared.heads.is_empty());
+        if !opaque && !answered {
+            shared.undecided = Some(cx.waker().clone());
+        }
         drop(shared);
         if opaque {
             self.framing.switch_to_opaque();

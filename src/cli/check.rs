@@ -1,11 +1,261 @@
-//! `hookward check`
-use std::io::Write;
-use std::path::PathBuf;
+//! `hookward check`: what the configuration protects, and everything that is odd about it.
+//!
+//! The table goes to standard output, problems to standard error. Exit 1 on any problem, 0 with warnings. Must never show a
+//! part of a secret, nor touch the network.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+
+use super::config_file;
+use super::run::fail;
+use crate::config::{self, Environment, Loaded, Origin, Problem, Report, RouteSummary, Severity, System};
+use crate::plan::{Route, Unmatched};
+
 /// Options of `check`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
+    /// The configuration; else `HOOKWARD_CONFIG`, `./hookward.toml`, `/etc/hookward/hookward.toml`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// A Next.js build's `.next/routes-manifest.json`: finds undeclared ways to a protected route.
+    #[arg(long, value_name = "FILE")]
+    next_manifest: Option<PathBuf>,
 }
-pub(crate) fn run(_args: &Args, _out: &mut dyn Write) -> ExitCode { ExitCode::SUCCESS }
+
+pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
+    let path = match config_file::find(args.config.as_deref()) {
+        Ok(path) => path,
+        Err(error) => return fail(&error),
+    };
+    match check(&path, args.next_manifest.as_deref(), &System, out) {
+        Ok(problems) if problems.is_empty() => ExitCode::SUCCESS,
+        Ok(problems) => fail(&problems),
+        Err(error) => fail(&error),
+    }
+}
+
+/// What belongs on standard error: problems, rendered. Empty: the configuration holds.
+fn check(
+    path: &Path,
+    manifest: Option<&Path>,
+    environment: &dyn Environment,
+    out: &mut dyn Write,
+) -> io::Result<String> {
+    let loaded = match config::load(path, environment) {
+        Ok(loaded) => loaded,
+        Err(report) => return Ok(report.to_string()),
+    };
+    let found = match manifest.map(|manifest| inspect(manifest, &loaded)).transpose() {
+        Ok(found) => found.unwrap_or_default(),
+        Err(problem) => return Ok(problem),
+    };
+    table(path, &loaded, out)?;
+    let (problems, notices): (Vec<&Problem>, Vec<&Problem>) =
+        loaded.notices.iter().chain(&found).partition(|problem| problem.severity == Severity::Error);
+    if !notices.is_empty() {
+        writeln!(out)?;
+    }
+    for notice in &notices {
+        writeln!(out, "{notice}")?;
+    }
+    if problems.is_empty() {
+        return Ok(String::new());
+    }
+    Ok(Report { problems: problems.into_iter().cloned().collect() }.to_string())
+}
+
+fn inspect(path: &Path, loaded: &Loaded) -> Result<Vec<Problem>, String> {
+    let manifest = fs::read_to_string(path).map_err(|error| {
+        format!(
+            "{}: cannot be read: {error}\n  hint: run `next build`, or name the file in its distDir",
+            path.display()
+        )
+    })?;
+    // Beside it, unless the app has no App Router.
+    let handlers = fs::read_to_string(path.with_file_name("app-path-routes-manifest.json")).ok();
+    Ok(config::inspect_next_manifest(&manifest, handlers.as_deref(), path, loaded))
+}
+
+fn table(path: &Path, loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
+    let plan = &loaded.plan;
+    writeln!(out, "{}", path.display())?;
+    writeln!(out, "  {} -> http://{}", plan.listen, plan.upstream.authority)?;
+    let unmatched = match plan.unmatched {
+        Unmatched::Forward => "passes through, unverified",
+        Unmatched::Deny => "is answered 404",
+    };
+    writeln!(out, "  everything else {unmatched}")?;
+    for alias in &loaded.app.aliases {
+        writeln!(out, "  {}{alias} is refused: an alias of a protected route", loaded.app.base_path)?;
+    }
+    if let Some(health) = plan.health {
+        writeln!(out, "  /livez and /readyz on {health}")?;
+    }
+    for (route, summary) in plan.routes.iter().zip(&loaded.summaries) {
+        writeln!(out)?;
+        writeln!(out, "{}", route.name)?;
+        for (what, value) in rows(route, summary, &loaded.app.base_path) {
+            writeln!(out, "  {what:<10} {value}")?;
+        }
+        for (number, source) in summary.secrets.iter().enumerate() {
+            let what = if number == 0 { "secrets" } else { "" };
+            let origin = match &source.origin {
+                Origin::Variable(name) => format!("env {name}"),
+                Origin::File(file) => format!("file {}", file.display()),
+                Origin::Inline => "insecure_value".to_owned(),
+            };
+            writeln!(out, "  {what:<10} {} ({origin})", source.label)?;
+        }
+    }
+    Ok(())
+}
+
+fn rows(route: &Route, summary: &RouteSummary, base_path: &str) -> Vec<(&'static str, String)> {
+    let allow_ips = match &route.allow_ips {
+        None => "any address".to_owned(),
+        Some(set) if set.is_everything() => "everyone is on the list".to_owned(),
+        Some(_) => match summary.allow_ips {
+            1 => "1 address or network".to_owned(),
+            count => format!("{count} addresses and networks"),
+        },
+    };
+    let tolerance = match route.scheme.default_tolerance() {
+        Some(_) => format!("{} either way", config::show_duration(std::time::Duration::from_secs(route.tolerance))),
+        None => "none: this provider signs no time".to_owned(),
+    };
+    let events = if route.events.patterns.is_empty() { "all".to_owned() } else { route.events.patterns.join(", ") };
+    vec![
+        ("path", format!("{base_path}{}", route.path)),
+        ("methods", route.allow.to_str().unwrap_or_default().to_owned()),
+        ("provider", route.provider.to_string()),
+        ("clients", allow_ips),
+        ("tolerance", tolerance),
+        ("deadline", config::show_duration(route.deadline)),
+        ("max_body", config::show_size(route.max_body)),
+        ("events", events),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CONFIG: &str = r#"
+[app]
+base_path = "/docs"
+aliases = ["/hooks/clerk"]
+[admin]
+health = "0.0.0.0:9090"
+[client_ip]
+trusted_proxies = ["10.0.3.7"]
+[routes.clerk]
+path = "/api/webhooks/clerk"
+provider = "clerk"
+secrets = [{ env = "CLERK" }, { label = "next", file = "/run/next", optional = true }, { label = "test", insecure_value = "whsec_bmV2ZXIgc2hvd24gbmV2ZXIgc2hvd24=" }]
+allow_ips = ["192.0.2.0/25", "192.0.2.128/25"]
+events = ["user.*", "sms.created"]
+[routes.github]
+path = "/api/webhooks/github"
+provider = "github"
+secrets = [{ env = "GITHUB" }]
+"#;
+
+    struct Fake(&'static str);
+
+    impl Environment for Fake {
+        fn variable(&self, name: &str) -> Option<Vec<u8>> {
+            match name {
+                "CLERK" => Some(b"whsec_bm90IHNob3duIGVpdGhlciwgbmV2ZXI=".to_vec()),
+                "GITHUB" => Some(b"neither is this one shown".to_vec()),
+                _ => None,
+            }
+        }
+
+        fn variable_names(&self) -> Vec<String> {
+            Vec::new()
+        }
+
+        fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+            if path == Path::new("hookward.toml") {
+                Ok(self.0.as_bytes().to_vec())
+            } else {
+                Err(io::ErrorKind::NotFound.into())
+            }
+        }
+    }
+
+    fn checked(config: &'static str, manifest: Option<&Path>) -> (String, String) {
+        let mut out = Vec::new();
+        let problems = check(Path::new("hookward.toml"), manifest, &Fake(config), &mut out).unwrap();
+        (String::from_utf8(out).unwrap(), problems)
+    }
+
+    #[test]
+    fn shows_the_whole_routing_table() {
+        let (out, problems) = checked(CONFIG, None);
+        assert_eq!(problems, "");
+        assert_eq!(
+            out,
+            r"hookward.toml
+  0.0.0.0:8080 -> http://127.0.0.1:3000
+  everything else passes through, unverified
+  /docs/hooks/clerk is refused: an alias of a protected route
+  /livez and /readyz on 0.0.0.0:9090
+
+clerk
+  path       /docs/api/webhooks/clerk
+  methods    POST
+  provider   clerk
+  clients    2 addresses and networks
+  tolerance  5m either way
+  deadline   13s
+  max_body   1MiB
+  events     user.*, sms.created
+  secrets    current (env CLERK)
+             test (insecure_value)
+
+github
+  path       /docs/api/webhooks/github
+  methods    POST
+  provider   github
+  clients    any address
+  tolerance  none: this provider signs no time
+  deadline   8s
+  max_body   1MiB
+  events     all
+  secrets    current (env GITHUB)
+
+hookward.toml:12:56: note: routes.clerk.secrets[1].file: /run/next does not exist: this optional secret is skipped
+hookward.toml:12:123: warning: routes.clerk.secrets[2].insecure_value: the secret is in the configuration: whoever can read this file can sign
+  hint: use `env` or `file` outside of tests
+"
+        );
+    }
+
+    #[test]
+    fn shows_problems_alone_when_there_is_no_table() {
+        let (out, problems) = checked("[routes.x]\nprovider = \"github\"", None);
+        assert_eq!(out, "");
+        assert!(problems.contains("hookward.toml:1:9: routes.x.path: is missing"), "{problems}");
+    }
+
+    #[test]
+    fn an_undeclared_way_is_a_problem_beside_the_table() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("routes-manifest.json");
+        let page = |page: &str| format!(r#"{{"page":"{page}"}}"#);
+        let pages = [page("/api/webhooks/clerk"), page("/api/webhooks/github")].join(",");
+        let build = format!(
+            r#"{{"basePath":"/docs","staticRoutes":[{pages}],"rewrites":[{{"source":"/docs/old","destination":"/docs/api/webhooks/clerk"}}]}}"#
+        );
+        fs::write(&file, build).unwrap();
+        let (out, problems) = checked(CONFIG, Some(&file));
+        assert!(out.contains("clients    2 addresses"));
+        assert!(problems.contains("/old is an undeclared way to routes.clerk"), "{problems}");
+        assert!(problems.ends_with("1 problem"), "{problems}");
+        let (_, problems) = checked(CONFIG, Some(&folder.path().join("none.json")));
+        assert!(problems.contains("cannot be read"), "{problems}");
+    }
+}

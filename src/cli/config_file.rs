@@ -12,12 +12,12 @@ const PLACES: &[&str] = &["hookward.toml", "/etc/hookward/hookward.toml"];
 
 /// There is no configuration.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("no configuration: neither --config nor {VARIABLE} names one, and there is none at {}\n  hint: copy the first lines of config.example.toml to ./hookward.toml", PLACES.join(" or "))]
+#[error("no configuration: neither --config nor {VARIABLE} names one, and there is none at {}\n  hint: start ./hookward.toml from config.example.toml", PLACES.join(" or "))]
 pub(crate) struct NoConfiguration;
 
 /// The configuration's path. Only an unnamed file is looked for; a named one may not exist.
 pub(crate) fn find(named: Option<&Path>) -> Result<PathBuf, NoConfiguration> {
-    choose(named, std::env::var_os(VARIABLE), |path| path.exists())
+    choose(named, std::env::var_os(VARIABLE), Path::exists)
 }
 
 fn choose(

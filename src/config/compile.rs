@@ -7,23 +7,19 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use http::HeaderName;
 use http::uri::Authority;
-use ipnet::IpNet;
 use toml::de::DeTable;
 
 use super::compile_routes::{self, Routes};
 use super::compile_scheme;
 use super::findings::{Findings, Spot};
-use super::hint::nearest;
 use super::problem::Report;
-use super::raw::{self, Table, Text};
+use super::raw::Table;
 use super::values::{show_duration, show_size};
-use super::{App, Environment, Loaded};
-use crate::check::client::{ClientHeader, ClientRules};
-use crate::check::ip::{IpEntryError, IpSet, parse_entry};
+use super::walk;
+use super::{App, Environment, Loaded, RouteSummary};
 use crate::check::target::{Framework, RoutePath, SpecFault, TargetSpec, Targets};
-use crate::plan::{ClientPolicy, Limits, LogFormat, Plan, Unmatched, Upstream};
+use crate::plan::{Limits, LogFormat, Plan, Unmatched, Upstream};
 use crate::providers::Catalog;
 
 /// Node keeps this much of a body when Next runs any middleware, and runs the handler on the rest cut off.
@@ -46,11 +42,15 @@ pub(super) fn compile(text: &str, file: &str, environment: &dyn Environment) -> 
     if !errors.is_empty() {
         return Err(syntax(text, &errors, findings));
     }
-    let raw = raw::read(document.get_ref(), &mut findings);
+    let raw = walk::read(document.get_ref(), &mut findings);
     let catalog = match Catalog::load() {
         Ok(catalog) => catalog,
         Err(error) => {
-            findings.error(&Spot::default(), format!("the built-in catalogue is broken: {}", error.message()), "report this");
+            findings.error(
+                &Spot::default(),
+                format!("the built-in catalogue is broken: {}", error.message()),
+                "report this",
+            );
             return findings.finish().and_then(|problems| Err(Report { problems }));
         }
     };
@@ -59,8 +59,8 @@ pub(super) fn compile(text: &str, file: &str, environment: &dyn Environment) -> 
     let Context { findings, files, .. } = context;
     let notices = findings.finish()?;
     // Whatever yields no plan has reported why.
-    let (plan, app, sources) = plan.ok_or_else(|| Report { problems: notices.clone() })?;
-    Ok(Loaded { plan, notices, app, sources, files })
+    let (plan, app, summaries) = plan.ok_or_else(|| Report { problems: notices.clone() })?;
+    Ok(Loaded { plan, notices, app, summaries, files })
 }
 
 /// Only the first error of a line: the others follow from it.
@@ -80,7 +80,7 @@ fn syntax(text: &str, errors: &[toml::de::Error], mut findings: Findings<'_>) ->
 }
 
 impl Context<'_, '_> {
-    fn plan(&mut self, raw: &Table, document: &DeTable<'_>) -> Option<(Plan, App, Vec<Vec<super::SecretSource>>)> {
+    fn plan(&mut self, raw: &Table, document: &DeTable<'_>) -> Option<(Plan, App, Vec<RouteSummary>)> {
         let server = raw.table("server");
         let listen = server.and_then(|server| self.address(server, "listen"));
         let upstream = server.and_then(|server| self.upstream(server));
@@ -89,7 +89,7 @@ impl Context<'_, '_> {
         let limits = raw.table("limits").map(|limits| self.limits(limits));
         let client = raw.table("client_ip").and_then(|table| self.client(table));
         let schemes = compile_scheme::schemes(self, raw, document);
-        let Routes { routes, sources, paths } = compile_routes::routes(self, raw, schemes, limits.as_ref());
+        let Routes { compiled: routes, summaries, paths } = compile_routes::routes(self, raw, schemes, limits.as_ref());
         let (app, framework, targets) = self.targets(raw, &paths)?;
         if framework == Framework::NextJs {
             self.next_limits(raw);
@@ -108,7 +108,7 @@ impl Context<'_, '_> {
             log: if choice("telemetry", "log")? == "text" { LogFormat::Text } else { LogFormat::Json },
             routes,
         };
-        Some((plan, app, sources))
+        Some((plan, app, summaries))
     }
 
     fn address(&mut self, table: &Table, key: &str) -> Option<SocketAddr> {
@@ -151,6 +151,8 @@ impl Context<'_, '_> {
         let authority = parsed.and_then(|authority| match authority.port() {
             None if host.ends_with(':') => None,
             None => format!("{authority}:80").parse().ok(),
+            // `parse` alone would take a leading `+`.
+            Some(port) if !port.as_str().bytes().all(|byte| byte.is_ascii_digit()) => None,
             Some(port) => (port.as_str().parse::<u16>().ok()? != 0).then_some(authority),
         });
         if authority.is_none() {
@@ -160,7 +162,13 @@ impl Context<'_, '_> {
     }
 
     /// Two of our own sockets in the same place, or a gate in front of itself.
-    fn overlaps(&mut self, raw: &Table, listen: Option<SocketAddr>, upstream: Option<&Upstream>, health: Option<SocketAddr>) {
+    fn overlaps(
+        &mut self,
+        raw: &Table,
+        listen: Option<SocketAddr>,
+        upstream: Option<&Upstream>,
+        health: Option<SocketAddr>,
+    ) {
         let (Some(server), Some(admin)) = (raw.table("server"), raw.table("admin")) else { return };
         if let (Some(listen), Some(health)) = (listen, health)
             && reaches(health.ip(), health.port(), listen)
@@ -170,11 +178,8 @@ impl Context<'_, '_> {
         }
         let Some(authority) = upstream.map(|upstream| &upstream.authority) else { return };
         let name = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let host: Option<IpAddr> = if name.eq_ignore_ascii_case("localhost") {
-            Some(IpAddr::from([127, 0, 0, 1]))
-        } else {
-            name.parse().ok()
-        };
+        let host: Option<IpAddr> =
+            if name.eq_ignore_ascii_case("localhost") { Some(IpAddr::from([127, 0, 0, 1])) } else { name.parse().ok() };
         let (Some(host), Some(port)) = (host, authority.port_u16()) else { return };
         for (key, address) in [("server.listen", listen), ("admin.health", health)] {
             if address.is_some_and(|address| reaches(host, port, address)) {
@@ -225,128 +230,12 @@ impl Context<'_, '_> {
         }
     }
 
-    fn client(&mut self, table: &Table) -> Option<ClientPolicy> {
-        let networks = self.networks(table, "trusted_proxies");
-        for (network, spot) in &networks {
-            let narrow = if network.addr().is_ipv4() { 16 } else { 48 };
-            if network.prefix_len() == 0 {
-                let what = format!("{network} trusts everyone: any caller can claim any address");
-                self.findings.warn(spot, what, "write the addresses of the proxies in front of hookward");
-            } else if network.prefix_len() < narrow {
-                let what = format!("{network} is wide: everyone in it can claim any client address");
-                self.findings.warn(spot, what, "write the ingress's own addresses, not the whole network");
-            }
-        }
-        let header = self.client_header(table)?;
-        let name = HeaderName::from_bytes(header.name().as_bytes()).ok()?;
-        let trusted: IpSet = networks.into_iter().map(|(network, _)| network).collect();
-        if trusted.is_empty() && table.given("header") {
-            let hint = "set client_ip.trusted_proxies to the addresses that may send it";
-            self.findings.warn(&table.spot_of("header"), "has no effect: nobody is trusted to send it", hint);
-        }
-        Some(ClientPolicy { rules: ClientRules { trusted, header }, header: name })
-    }
-
-    fn client_header(&mut self, table: &Table) -> Option<ClientHeader> {
-        const KNOWN: &[&str] = &[
-            "x-forwarded-for",
-            "forwarded",
-            "cf-connecting-ip",
-            "x-real-ip",
-            "true-client-ip",
-            "x-client-ip",
-            "fly-client-ip",
-            "fastly-client-ip",
-            "x-azure-clientip",
-            "x-envoy-external-address",
-        ];
-        const NO_ADDRESS: &[&str] = &[
-            "host", "connection", "cookie", "authorization", "content-length", "content-type", "transfer-encoding", "via",
-            "x-forwarded-host", "x-forwarded-proto", "x-forwarded-port", "user-agent", "origin", "referer",
-        ];
-        let (text, spot) = table.text("header")?;
-        let hint = "write x-forwarded-for, forwarded, cf-connecting-ip, x-real-ip or another header with one address";
-        let Ok(name) = HeaderName::from_bytes(text.as_bytes()) else {
-            self.findings.error(spot, format!("{text:?} is not a header name"), hint);
-            return None;
-        };
-        if NO_ADDRESS.contains(&name.as_str()) {
-            self.findings.error(spot, format!("`{name}` does not carry the client's address"), hint);
-            return None;
-        }
-        if !KNOWN.contains(&name.as_str())
-            && let Some(near) = nearest(name.as_str(), KNOWN.iter().copied())
-        {
-            self.findings.warn(spot, format!("`{name}` is not a known header of proxies"), format!("did you mean `{near}`?"));
-        }
-        Some(match name.as_str() {
-            "x-forwarded-for" => ClientHeader::XForwardedFor,
-            "forwarded" => ClientHeader::Forwarded,
-            single => ClientHeader::Single(single.into()),
-        })
-    }
-
-    /// A list of addresses and CIDRs, those that are readable.
-    pub(super) fn networks<'t>(&mut self, table: &'t Table, key: &str) -> Vec<(IpNet, &'t Spot)> {
-        let mut networks: Vec<(IpNet, &Spot)> = Vec::new();
-        for (text, spot) in table.texts(key) {
-            match parse_entry(text) {
-                Ok(network) if networks.iter().any(|(earlier, _)| *earlier == network) => {
-                    self.findings.warn(spot, format!("{text} is in this list already"), "remove it");
-                }
-                Ok(network) => networks.push((network, spot)),
-                Err(error) => self.network_problem((text, spot), error),
-            }
-        }
-        networks
-    }
-
-    fn network_problem(&mut self, (text, spot): Text<'_>, error: IpEntryError) {
-        let is_name = text.starts_with(|c: char| c.is_ascii_alphabetic()) && !text.contains([':', '.', '/']);
-        let (what, hint) = match error {
-            _ if text.starts_with("file:") => ("`file:` lists: not in this version".to_owned(), "write CIDRs".to_owned()),
-            IpEntryError::Malformed if is_name => {
-                let what = format!("named lists come in a later version: {text:?}");
-                (what, "write the CIDRs that the provider publishes".to_owned())
-            }
-            IpEntryError::HostBits(network) => (format!("{text} has host bits set"), format!("write {network}")),
-            IpEntryError::MappedTooWide => {
-                (format!("{text} is wider than /96 inside ::ffff:0:0/96"), "write the IPv4 network".to_owned())
-            }
-            IpEntryError::Malformed | IpEntryError::LeadingZero | IpEntryError::ZoneId | IpEntryError::Length => {
-                let what = format!("{text:?} is not an address or CIDR: {error}");
-                (what, "write 192.0.2.1, 192.0.2.0/24 or 2001:db8::/32".to_owned())
-            }
-        };
-        self.findings.error(spot, what, hint);
-    }
-
-    /// An allowlist is worth what is known about the client. Said once, not per route.
-    fn allowlists(&mut self, raw: &Table, listen: Option<SocketAddr>, client: Option<&ClientPolicy>) {
-        let routes = raw.table("routes").into_iter().flat_map(Table::named);
-        let Some(spot) = routes.map(|(_, route)| route).find(|route| route.given("allow_ips")).map(|r| r.spot_of("allow_ips"))
-        else {
-            return;
-        };
-        let (Some(listen), Some(client)) = (listen, client) else { return };
-        if !client.rules.trusted.is_empty() {
-            return;
-        }
-        let hint = "set client_ip.trusted_proxies to the addresses of the proxies in front of hookward";
-        if listen.ip().is_loopback() {
-            let what = "every client is this machine: server.listen is loopback and no proxy is trusted to name the client";
-            self.findings.warn(&spot, what, hint);
-        } else {
-            let what = "is compared with the connection's own address, since client_ip.trusted_proxies is empty: behind a \
-                        load balancer or ingress that is the proxy's";
-            self.findings.warn(&spot, what, format!("{hint}, unless senders connect directly"));
-        }
-    }
-}
-
-impl Context<'_, '_> {
     /// `None` inside: refused. `paths` are those of all routes that have a readable one.
-    fn targets(&mut self, raw: &Table, paths: &[(String, RoutePath, Spot)]) -> Option<(App, Framework, Option<Targets>)> {
+    fn targets(
+        &mut self,
+        raw: &Table,
+        paths: &[(String, RoutePath, Spot)],
+    ) -> Option<(App, Framework, Option<Targets>)> {
         let table = raw.table("app")?;
         let framework = match table.text("framework") {
             Some(("none", _)) => Framework::None,
@@ -367,8 +256,7 @@ impl Context<'_, '_> {
         }
         let routes: Vec<RoutePath> = paths.iter().map(|(_, path, _)| path.clone()).collect();
         let alias_paths: Vec<RoutePath> = aliases.iter().map(|(path, _)| path.clone()).collect();
-        let spec =
-            TargetSpec { framework, base_path, locales: &locales, aliases: &alias_paths, routes: &routes };
+        let spec = TargetSpec { framework, base_path, locales: &locales, aliases: &alias_paths, routes: &routes };
         let targets = match Targets::compile(spec) {
             Ok(targets) => Some(targets),
             Err(faults) => {
@@ -393,12 +281,18 @@ impl Context<'_, '_> {
         let path_spot = |index: usize| paths.get(index).map(|(_, _, spot)| spot.clone()).unwrap_or_default();
         let alias_spot = |index: usize| aliases.get(index).map(|(_, spot)| (*spot).clone()).unwrap_or_default();
         let (spot, what, hint) = match fault {
-            SpecFault::BasePath(error) => {
-                (app.spot_of("base_path"), format!("is not a plain path: {error}"), "write \"\" or \"/docs\"".to_owned())
-            }
+            SpecFault::BasePath(error) => (
+                app.spot_of("base_path"),
+                format!("is not a plain path: {error}"),
+                "write \"\" or \"/docs\"".to_owned(),
+            ),
             SpecFault::Locale(index) => {
                 let spot = app.texts("locales").nth(index).map(|(_, spot)| spot.clone()).unwrap_or_default();
-                (spot, "is not a locale: letters, digits, `-` and `_`".to_owned(), "write \"en\" or \"en-US\"".to_owned())
+                (
+                    spot,
+                    "is not a locale: letters, digits, `-` and `_`".to_owned(),
+                    "write \"en\" or \"en-US\"".to_owned(),
+                )
             }
             SpecFault::Collision(earlier, later) => (
                 path_spot(later),
@@ -426,9 +320,12 @@ impl Context<'_, '_> {
 
     /// A deadline that the upstream limit would cut.
     pub(super) fn deadline_fits(&mut self, spot: &Spot, deadline: Duration, limits: Option<&Limits>) {
-        let Some(longest) = limits.map(|limits| limits.upstream_max).filter(|longest| !longest.is_zero()) else { return };
+        let Some(longest) = limits.map(|limits| limits.upstream_max).filter(|longest| !longest.is_zero()) else {
+            return;
+        };
         if deadline > longest {
-            let what = format!("{} is longer than limits.upstream_max ({})", show_duration(deadline), show_duration(longest));
+            let what =
+                format!("{} is longer than limits.upstream_max ({})", show_duration(deadline), show_duration(longest));
             self.findings.error(spot, what, "raise limits.upstream_max or lower this");
         }
     }
@@ -437,6 +334,8 @@ impl Context<'_, '_> {
 /// Whether a connection to `host:port` arrives at the socket bound to `address`. Port 0 is one nobody knows yet.
 fn reaches(host: IpAddr, port: u16, address: SocketAddr) -> bool {
     let same_machine = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
-    let same = host == address.ip() || (same_machine(host) && same_machine(address.ip())) || address.ip().is_unspecified() && same_machine(host);
+    let same = host == address.ip()
+        || (same_machine(host) && same_machine(address.ip()))
+        || address.ip().is_unspecified() && same_machine(host);
     port != 0 && port == address.port() && same
 }

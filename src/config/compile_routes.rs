@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::{HeaderValue, Method};
 
-use super::SecretSource;
+use super::RouteSummary;
 use super::compile::Context;
 use super::compile_scheme::Custom;
 use super::compile_secrets;
@@ -26,15 +26,15 @@ use crate::providers::Provider;
 /// For the user's own schemes, whose senders' patience is unknown.
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
 /// Beyond this a recorded delivery can be replayed for long.
-const LONG_TOLERANCE: Duration = Duration::from_secs(600);
+const LONG_TOLERANCE: Duration = Duration::from_mins(10);
 const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"];
 
 /// What became of `[routes]`.
 #[derive(Debug, Default)]
 pub(super) struct Routes {
     /// Complete unless something was refused.
-    pub(super) routes: Vec<Route>,
-    pub(super) sources: Vec<Vec<SecretSource>>,
+    pub(super) compiled: Vec<Route>,
+    pub(super) summaries: Vec<RouteSummary>,
     /// The name, path and place of each route with a readable path.
     pub(super) paths: Vec<(String, RoutePath, Spot)>,
 }
@@ -61,6 +61,7 @@ pub(super) fn routes(
         let hint = "add [routes.NAME] with path, provider and secrets";
         context.findings.error(&raw.spot_of("routes"), "there is no route: nothing would be protected", hint);
     }
+    let count = tables.len();
     for (name, table) in tables {
         let path = context.path(raw, table);
         if let Some((path, spot)) = &path {
@@ -71,13 +72,16 @@ pub(super) fn routes(
         let allow_ips = context.allow_ips(table);
         let events = context.events(table, chosen.as_ref());
         let max_body = context.max_body(table, limits);
+        let (keys, secrets) = {
+            let scheme = chosen.as_ref().map(|chosen| &*chosen.scheme);
+            compile_secrets::secrets(context, table, scheme, chosen.as_ref().and_then(|chosen| chosen.provider))
+        };
         let Some(chosen) = chosen else { continue };
         let tolerance = context.tolerance(table, &chosen);
         let deadline = context.deadline(table, &chosen, limits);
-        let (keys, sources) = compile_secrets::secrets(context, table, &chosen.scheme, chosen.provider);
         let allow = HeaderValue::from_str(&methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", "));
-        let (Some((path, _)), Ok(allow)) = (path, allow) else { continue };
-        all.sources.push(sources);
+        let (Some((path, _)), Ok(allow), false) = (path, allow, keys.is_empty()) else { continue };
+        all.summaries.push(RouteSummary { secrets, allow_ips: table.texts("allow_ips").count() });
         drafts.push(Route {
             name: name.into(),
             path: path.to_string().into(),
@@ -95,14 +99,22 @@ pub(super) fn routes(
         });
     }
     for (name, unused) in custom.iter().filter(|(_, custom)| !custom.used && custom.compiled.is_some()) {
-        context.findings.warn(&unused.spot, "no route uses this scheme", format!("write scheme = \"{name}\" in a route, or remove it"));
+        context.findings.warn(
+            &unused.spot,
+            "no route uses this scheme",
+            format!("write scheme = \"{name}\" in a route, or remove it"),
+        );
+    }
+    if drafts.len() != count && !context.findings.refused() {
+        context.findings.error(&raw.spot_of("routes"), "a route could not be compiled", "report this");
     }
     let own: Vec<&SchemeSpec> = custom.values().filter_map(|custom| Some(&custom.compiled.as_ref()?.0)).collect();
     for route in &mut drafts {
         let all = || context.catalog.schemes().chain(own.iter().copied());
-        route.foreign = (0..route.scheme.families()).map(|family| route.scheme.foreign_headers(family, all())).collect();
+        route.foreign =
+            (0..route.scheme.families()).map(|family| route.scheme.foreign_headers(family, all())).collect();
     }
-    all.routes = drafts;
+    all.compiled = drafts;
     all
 }
 
@@ -176,19 +188,15 @@ impl<'c> Context<'c, '_> {
             self.findings.error(spot, "there is no such provider", hint);
             return None;
         };
-        let scheme = match built_in.get(name) {
-            Some(scheme) => Arc::clone(scheme),
-            None => match Scheme::compile(name, &provider.scheme) {
-                Ok(scheme) => {
-                    let scheme = Arc::new(scheme);
-                    built_in.insert(name.to_owned(), Arc::clone(&scheme));
-                    scheme
-                }
-                Err(_) => {
-                    self.findings.error(spot, "its entry in the built-in catalogue is broken", "report this");
-                    return None;
-                }
-            },
+        let scheme = if let Some(scheme) = built_in.get(name) {
+            Arc::clone(scheme)
+        } else if let Ok(scheme) = Scheme::compile(name, &provider.scheme) {
+            let scheme = Arc::new(scheme);
+            built_in.insert(name.to_owned(), Arc::clone(&scheme));
+            scheme
+        } else {
+            self.findings.error(spot, "its entry in the built-in catalogue is broken", "report this");
+            return None;
         };
         let has_event_type = provider.scheme.event_type.is_some();
         Some(Chosen { name: name.to_owned(), scheme, has_event_type, provider: Some(provider) })
@@ -232,7 +240,11 @@ impl<'c> Context<'c, '_> {
         let networks = self.networks(table, "allow_ips");
         let spot = table.spot_of("allow_ips");
         if table.has_list("allow_ips") && table.texts("allow_ips").next().is_none() {
-            self.findings.error(&spot, "the list is empty: nobody could call", "add addresses, or remove the key to let any call");
+            self.findings.error(
+                &spot,
+                "the list is empty: nobody could call",
+                "add addresses, or remove the key to let any call",
+            );
         }
         let set: IpSet = networks.into_iter().map(|(network, _)| network).collect();
         if set.is_everything() {
@@ -259,7 +271,8 @@ impl<'c> Context<'c, '_> {
         }
         if let Some(chosen) = chosen.filter(|chosen| !chosen.has_event_type && table.texts("events").next().is_some()) {
             let what = format!("`{}` does not tell the event's type, so everything would be forwarded", chosen.name);
-            let hint = if chosen.provider.is_some() { "remove it" } else { "remove it, or add event_type to the scheme" };
+            let hint =
+                if chosen.provider.is_some() { "remove it" } else { "remove it, or add event_type to the scheme" };
             self.findings.error(&table.spot_of("events"), what, hint);
         }
         EventFilter { patterns }
@@ -321,7 +334,11 @@ pub(super) fn path_problem(findings: &mut Findings<'_>, (text, spot): Text<'_>, 
             format!("write \"/{}\"", segments.join("/"))
         }
         RoutePathError::Forbidden('[' | ']' | '{' | '}') | RoutePathError::Wildcard => {
-            let fixed = text.split(['[', '{', '*']).next().and_then(|before| before.rsplit_once('/')).map_or("", |(stem, _)| stem);
+            let fixed = text
+                .split(['[', '{', '*'])
+                .next()
+                .and_then(|before| before.rsplit_once('/'))
+                .map_or("", |(stem, _)| stem);
             format!("protect everything below it: \"{fixed}/*\"")
         }
         RoutePathError::DotSegment => "write the path that remains when the dots are resolved".to_owned(),

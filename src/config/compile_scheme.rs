@@ -67,8 +67,13 @@ impl Context<'_, '_> {
         match Scheme::compile(name, &spec) {
             Ok(scheme) => {
                 if spec.insecure_unsigned_body {
-                    let what = "the body is not signed: whoever sees one delivery can send another body with its signature";
-                    self.findings.warn(&table.spot_of("insecure_unsigned_body"), what, "let the provider sign the body if it can");
+                    let what =
+                        "the body is not signed: whoever sees one delivery can send another body with its signature";
+                    self.findings.warn(
+                        &table.spot_of("insecure_unsigned_body"),
+                        what,
+                        "let the provider sign the body if it can",
+                    );
                 }
                 Some((spec, Arc::new(scheme)))
             }
@@ -87,12 +92,8 @@ impl Context<'_, '_> {
 fn place(table: &Table, field: &str) -> Spot {
     match field.split_once('.') {
         None => table.spot_of(field),
-        Some((first, rest)) => match table.table(first) {
-            Some(inner) => place(inner, rest),
-            None => {
-                let outer = table.spot_of(first);
-                outer.child(rest)
-            }
-        },
+        Some((first, rest)) => {
+            table.table(first).map_or_else(|| table.spot_of(first).child(rest), |inner| place(inner, rest))
+        }
     }
 }

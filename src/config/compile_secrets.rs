@@ -30,14 +30,19 @@ struct Found {
     bytes: Zeroizing<Vec<u8>>,
 }
 
-/// The secrets of one route. Empty or incomplete only if a problem was reported.
-pub(super) fn secrets(context: &mut Context<'_, '_>, route: &Table, scheme: &Scheme, provider: Option<&Provider>) -> Keys {
+/// The secrets of one route. Empty or incomplete only if a problem was reported. Without a scheme they are only read.
+pub(super) fn secrets(
+    context: &mut Context<'_, '_>,
+    route: &Table,
+    scheme: Option<&Scheme>,
+    provider: Option<&Provider>,
+) -> Keys {
     let found = match route.tables("secrets") {
         Some(tables) => context.listed(route, tables),
-        None if route.given("secrets") => return Keys::default(),
+        None if route.given("secrets") || scheme.is_none() => return Keys::default(),
         None => context.implied(route, provider),
     };
-    context.keys(scheme, found)
+    scheme.map(|scheme| context.keys(scheme, found)).unwrap_or_default()
 }
 
 impl Context<'_, '_> {
@@ -121,7 +126,9 @@ impl Context<'_, '_> {
             let names = names.iter().map(String::as_str).filter(|other| !looks_like_secret(other));
             let hint = match nearest(name, names) {
                 Some(near) => format!("{near} is set: did you mean that?"),
-                None => "set it where hookward is started, or write optional = true if another secret is there".to_owned(),
+                None => {
+                    "set it where hookward is started, or write optional = true if another secret is there".to_owned()
+                }
             };
             self.findings.error(spot, format!("the environment variable {name} is not set"), hint);
             return None;
@@ -153,7 +160,11 @@ impl Context<'_, '_> {
         };
         self.files.push(PathBuf::from(path));
         if bytes.len() > LONGEST {
-            self.findings.error(spot, format!("{path} is too long to be a secret"), "name the file that holds nothing but the secret");
+            self.findings.error(
+                spot,
+                format!("{path} is too long to be a secret"),
+                "name the file that holds nothing but the secret",
+            );
             return None;
         }
         Some(self.without_newline(spot, bytes))
@@ -209,7 +220,10 @@ impl Context<'_, '_> {
             found.push(Found { label, origin: Origin::Variable(name.as_str().into()), spot: spot.clone(), bytes });
         }
         if found.is_empty() {
-            let hint = format!("set it where hookward is started, or add secrets = [{{ env = \"NAME\" }}] to {}", route.spot.key);
+            let hint = format!(
+                "set it where hookward is started, or add secrets = [{{ env = \"NAME\" }}] to {}",
+                route.spot.key
+            );
             self.findings.error(&spot, format!("the environment variable {newest} is not set"), hint);
         }
         found
@@ -230,7 +244,11 @@ impl Context<'_, '_> {
             match scheme.key(&bytes) {
                 Ok((key, warning)) => {
                     if let Some(warning) = warning {
-                        self.findings.warn(&spot, format!("{warning}{name}"), "copy it again from the provider's dashboard, whole");
+                        self.findings.warn(
+                            &spot,
+                            format!("{warning}{name}"),
+                            "copy it again from the provider's dashboard, whole",
+                        );
                     }
                     keys.push(LabeledKey { label: Arc::from(label.as_str()), key });
                     sources.push(SecretSource { label: label.as_str().into(), origin });

@@ -78,7 +78,8 @@ impl<'a> Findings<'a> {
     pub(crate) fn refused_inside(&self, table: &Spot) -> bool {
         self.found.iter().any(|(_, problem)| {
             let rest = problem.key.strip_prefix(table.key.as_str());
-            problem.severity == Severity::Error && rest.is_some_and(|rest| matches!(rest.as_bytes(), [] | [b'.' | b'[', ..]))
+            problem.severity == Severity::Error
+                && rest.is_some_and(|rest| matches!(rest.as_bytes(), [] | [b'.' | b'[', ..]))
         })
     }
 

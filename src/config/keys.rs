@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use super::keys_scheme::SCHEME;
+
 /// One key of one table.
 #[derive(Debug)]
 pub(crate) struct Key {
@@ -21,9 +23,18 @@ pub(crate) struct Key {
 #[derive(Debug)]
 pub(crate) enum Kind {
     Bool,
-    Integer { min: u64, max: u64 },
-    Size { min: u64, max: u64 },
-    Duration { min: Duration, max: Duration },
+    Integer {
+        min: u64,
+        max: u64,
+    },
+    Size {
+        min: u64,
+        max: u64,
+    },
+    Duration {
+        min: Duration,
+        max: Duration,
+    },
     Text,
     Choice(&'static [&'static str]),
     Texts,
@@ -53,7 +64,7 @@ impl Shape {
     }
 }
 
-const fn shape(keys: &'static [Key]) -> Shape {
+pub(super) const fn shape(keys: &'static [Key]) -> Shape {
     Shape { keys, exactly_one: &[] }
 }
 
@@ -72,15 +83,15 @@ pub(crate) enum Status {
     Never(&'static str),
 }
 
-const fn key(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
+pub(super) const fn key(name: &'static str, kind: Kind, default: &'static str, doc: &'static str) -> Key {
     Key { name, kind, default: Some(default), status: Status::Works, doc }
 }
 
-const fn optional(name: &'static str, kind: Kind, doc: &'static str) -> Key {
+pub(super) const fn optional(name: &'static str, kind: Kind, doc: &'static str) -> Key {
     Key { name, kind, default: None, status: Status::Works, doc }
 }
 
-const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Key {
+pub(super) const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Key {
     Key { name, kind, default: None, status: Status::Required, doc }
 }
 
@@ -100,7 +111,7 @@ const fn milliseconds(min: u64, max: u64) -> Kind {
     Kind::Duration { min: Duration::from_millis(min), max: Duration::from_millis(max) }
 }
 
-const HOUR: u64 = 3_600;
+pub(super) const HOUR: u64 = 3_600;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
@@ -116,8 +127,16 @@ pub(crate) static TOP: Shape = shape(&[
     later("verified_event", "A signed token beside the verified-event header."),
     later("ip_lists", "Named lists of addresses with refresh."),
     optional("telemetry", Kind::Table(&TELEMETRY), "Logs."),
-    optional("routes", Kind::Named(&ROUTE), "The protected paths, each under a name that logs and `verified-event` show."),
-    optional("schemes", Kind::Named(&SCHEME), "Your own signature schemes, in the vocabulary of the built-in catalogue."),
+    optional(
+        "routes",
+        Kind::Named(&ROUTE),
+        "The protected paths, each under a name that logs and `verified-event` show.",
+    ),
+    optional(
+        "schemes",
+        Kind::Named(&SCHEME),
+        "Your own signature schemes, in the vocabulary of the built-in catalogue.",
+    ),
 ]);
 
 static SERVER: Shape = shape(&[
@@ -147,7 +166,12 @@ static APP: Shape = shape(&[
     ),
     key("base_path", Kind::Text, "\"\"", "The app's basePath, `/docs`; route paths are written without it."),
     key("locales", Kind::Texts, "[]", "The app's i18n locales, `en`."),
-    key("aliases", Kind::Texts, "[]", "The app's own rewrites that lead to a protected route; requests to them are refused."),
+    key(
+        "aliases",
+        Kind::Texts,
+        "[]",
+        "The app's own rewrites that lead to a protected route; requests to them are refused.",
+    ),
 ]);
 
 static CLIENT_IP: Shape = shape(&[
@@ -199,10 +223,20 @@ static LIMITS: Shape = shape(&[
     key("max_headers", Kind::Integer { min: 8, max: 1_000 }, "100", "Header lines of one request."),
     key("max_head", Kind::Size { min: 8 * KIB, max: MIB }, "\"16KiB\"", "Request line and headers of one request."),
     key("head_timeout", milliseconds(100, 600_000), "\"10s\"", "From a head's first byte to its last."),
-    key("body_timeout", milliseconds(100, 600_000), "\"10s\"", "For a webhook's whole body, and between two reads of a passed one."),
+    key(
+        "body_timeout",
+        milliseconds(100, 600_000),
+        "\"10s\"",
+        "For a webhook's whole body, and between two reads of a passed one.",
+    ),
     key("idle_timeout", seconds(1, HOUR), "\"75s\"", "Between two requests of a connection."),
     key("connect_timeout", milliseconds(10, 60_000), "\"2s\"", "To connect to the app."),
-    key("upstream_max", seconds(1, HOUR), "\"2m\"", "The longest a delivery may run in the app after its sender has left or its deadline has passed."),
+    key(
+        "upstream_max",
+        seconds(1, HOUR),
+        "\"2m\"",
+        "The longest a delivery may run in the app after its sender has left or its deadline has passed.",
+    ),
     key("upgrade_timeout", milliseconds(100, 600_000), "\"10s\"", "For the app's answer to a WebSocket upgrade."),
     key("drain", seconds(0, HOUR), "\"25s\"", "For requests in flight at shutdown."),
 ]);
@@ -214,7 +248,11 @@ static TELEMETRY: Shape = shape(&[
 
 static ROUTE: Shape = Shape {
     keys: &[
-        required("path", Kind::Text, "The protected path, `/api/webhooks/clerk`, or a prefix, `/api/webhooks/*`; without basePath and locale."),
+        required(
+            "path",
+            Kind::Text,
+            "The protected path, `/api/webhooks/clerk`, or a prefix, `/api/webhooks/*`; without basePath and locale.",
+        ),
         key("methods", Kind::Texts, "[\"POST\"]", "Methods that are taken; the others get 405."),
         optional("provider", Kind::Text, "A scheme of the built-in catalogue. Exactly one of `provider` and `scheme`."),
         optional("scheme", Kind::Text, "A scheme of your own, `[schemes.NAME]`."),
@@ -223,11 +261,28 @@ static ROUTE: Shape = Shape {
             Kind::Tables(&SECRET),
             "All are tried. Without them, `provider = \"clerk\"` reads CLERK_WEBHOOK_SIGNING_SECRET, else CLERK_WEBHOOK_SECRET.",
         ),
-        optional("allow_ips", Kind::Texts, "Addresses and CIDRs that may call. Without it any may. Never replaces the signature."),
-        optional("tolerance", seconds(1, HOUR), "How far a signed timestamp may be off, either way. By default what the scheme says, mostly \"5m\"."),
-        optional("deadline", milliseconds(100, 300_000), "For the app's answer. By default a little below the sender's own; \"10s\" for your own schemes."),
+        optional(
+            "allow_ips",
+            Kind::Texts,
+            "Addresses and CIDRs that may call. Without it any may. Never replaces the signature.",
+        ),
+        optional(
+            "tolerance",
+            seconds(1, HOUR),
+            "How far a signed timestamp may be off, either way. By default what the scheme says, mostly \"5m\".",
+        ),
+        optional(
+            "deadline",
+            milliseconds(100, 300_000),
+            "For the app's answer. By default a little below the sender's own; \"10s\" for your own schemes.",
+        ),
         optional("max_body", Kind::Size { min: 1, max: GIB }, "Largest body. By default `limits.max_body`."),
-        key("events", Kind::Texts, "[]", "Event types that are forwarded, `user.*` or `sms.created`; genuine others get 204. Empty: all."),
+        key(
+            "events",
+            Kind::Texts,
+            "[]",
+            "Event types that are forwarded, `user.*` or `sms.created`; genuine others get 204. Empty: all.",
+        ),
         later_unless("replay", "\"off\"", "De-duplication of this route's deliveries."),
         later("retry", "Retries towards the app."),
         later_unless("options", "{}", "Options of single providers."),
@@ -248,83 +303,21 @@ static SECRET: Shape = Shape {
             Kind::Text,
             "Its name in logs and in `verified-event`. By default `current` for the first, then `secret-2`, `secret-3` …",
         ),
-        optional("env", Kind::Text, "The environment variable that holds it. Exactly one of `env`, `file`, `insecure_value`."),
-        optional("file", Kind::Text, "The file that holds it. One newline at its end is dropped."),
+        optional(
+            "env",
+            Kind::Text,
+            "The environment variable that holds it. Exactly one of `env`, `file`, `insecure_value`.",
+        ),
+        optional(
+            "file",
+            Kind::Text,
+            "The file that holds it; a relative path starts in the working directory. One newline at its end is dropped.",
+        ),
         optional("insecure_value", Kind::Text, "The secret itself, for tests: whoever can read this file can sign."),
         key("optional", Kind::Bool, "false", "Whether it may be missing, as long as another secret is there."),
         Key { name: "value", kind: Kind::Text, default: None, status: Status::Never(INLINE_SECRET), doc: "" },
     ],
     exactly_one: &["env", "file", "insecure_value"],
-};
-
-const ALGORITHMS: &[&str] = &["hmac-sha1", "hmac-sha256", "hmac-sha512", "ed25519"];
-const KEY_ENCODINGS: &[&str] = &["utf8", "base64", "hex"];
-
-/// `[schemes.NAME]`: the keys of `SchemeSpec`. Defaults are documentation here: serde fills them in.
-pub(crate) static SCHEME: Shape = shape(&[
-    key("algorithm", Kind::Choice(ALGORITHMS), "\"hmac-sha256\"", "The MAC or signature algorithm."),
-    optional("key", Kind::Table(&SCHEME_KEY), "How a configured secret becomes key bytes."),
-    optional("alternative_keys", Kind::Tables(&SCHEME_ALTERNATIVE_KEY), "Further forms of secret, told apart by their prefix."),
-    required("signature", Kind::Table(&SCHEME_SIGNATURE), "Where the signature is and how it is written."),
-    optional("timestamp", Kind::Table(&SCHEME_TIMESTAMP), "Where the signed time is. Without it there is no tolerance check."),
-    optional("id", Kind::Table(&SCHEME_FIELD), "Where the delivery's id is."),
-    optional("event_type", Kind::Table(&SCHEME_FIELD), "Where the event's type is."),
-    required(
-        "content",
-        Kind::Text,
-        "What is signed: literals and {id}, {timestamp}, {body}. {body} exactly once, a literal between variable parts.",
-    ),
-    key("required_headers", Kind::Groups, "[]", "Further headers that must be there, once and not empty; each a name, or one per family. They are not signed."),
-    key("refuse_empty_body", Kind::Bool, "false", "Refuse an empty body even when it is signed."),
-    key("insecure_unsigned_body", Kind::Bool, "false", "Allows a `content` without {body}."),
-]);
-
-static SCHEME_KEY: Shape = shape(&[
-    key("encoding", Kind::Choice(KEY_ENCODINGS), "\"utf8\"", "The encoding of the secret, after its prefix."),
-    key("prefixes", Kind::Texts, "[]", "Prefixes a secret may start with; the longest that fits counts."),
-    key("keep_prefix", Kind::Bool, "false", "Whether the prefix is part of the key."),
-    key("prefix_required", Kind::Bool, "false", "Whether a secret without a prefix is a problem."),
-    key("foreign_prefixes", Kind::Texts, "[]", "Prefixes of the provider's other credentials, refused here."),
-]);
-
-static SCHEME_ALTERNATIVE_KEY: Shape = shape(&[
-    required("prefix", Kind::Text, "What such a secret starts with."),
-    optional("private_prefix", Kind::Text, "What its private half starts with, which is refused."),
-    required("encoding", Kind::Choice(KEY_ENCODINGS), "Its encoding after the prefix."),
-    required("algorithm", Kind::Choice(ALGORITHMS), "Its algorithm."),
-    required("version", Kind::Text, "The version of the signature entries that it checks."),
-]);
-
-static SCHEME_SIGNATURE: Shape = shape(&[
-    required("header", Kind::TextOrTexts, "The header, or one per family: the first family of which any header is present must be complete."),
-    required("encoding", Kind::Choice(&["hex", "hex-any", "base64"]), "Lower-case hex, hex in either case, or padded base64."),
-    key("prefix", Kind::Text, "\"\"", "Text before the encoded bytes, `sha256=`."),
-    key(
-        "format",
-        Kind::Choice(&["plain", "pairs", "versioned"]),
-        "\"plain\"",
-        "One signature, `key=value` entries, or `version,value` entries.",
-    ),
-    optional("separator", Kind::Text, "Between entries, one character: by default a space for `versioned`, a comma for `pairs`."),
-    optional("version", Kind::Text, "The entries that count: `v1`."),
-]);
-
-static SCHEME_TIMESTAMP: Shape = Shape {
-    keys: &[
-        optional("header", Kind::TextOrTexts, "A header, or one per family. Exactly one of `header` and `pair`."),
-        optional("pair", Kind::Text, "A key in a `pairs` signature header, `t`."),
-        key("unit", Kind::Choice(&["s", "ms"]), "\"s\"", "Unix seconds or milliseconds."),
-        key("tolerance", Kind::Integer { min: 1, max: HOUR }, "300", "Seconds either way, unless the route says otherwise."),
-    ],
-    exactly_one: &["header", "pair"],
-};
-
-static SCHEME_FIELD: Shape = Shape {
-    keys: &[
-        optional("header", Kind::TextOrTexts, "A header, or one per family. Exactly one of `header` and `json`."),
-        optional("json", Kind::Text, "A top-level string member of the JSON body, read after the MAC."),
-    ],
-    exactly_one: &["header", "json"],
 };
 
 #[cfg(test)]

@@ -1,29 +1,35 @@
 //! Configuration: TOML as typed → [`Plan`] as needed, or every problem at once.
 //!
 //! Three steps, one file each: `keys` is the one table of keys (types, defaults, documentation; the JSON Schema and the
-//! did-you-mean hints derive from it), `raw` walks the text against that table, `compile*` turns what it found into the
+//! did-you-mean hints derive from it), `walk` reads the text against that table into the tree of `raw`, `compile*` turns that into the
 //! plan. The environment and the files are handed in, so that tests need neither. Must never print any part of a secret,
 //! and nothing may be validated again after it.
 
 mod compile;
+mod compile_client;
 mod compile_routes;
 mod compile_scheme;
 mod compile_secrets;
 mod findings;
 mod hint;
 mod keys;
+mod keys_scheme;
+mod next_manifest;
 mod problem;
 mod raw;
 mod schema;
 mod values;
+mod walk;
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::plan::Plan;
 
+pub use next_manifest::inspect as inspect_next_manifest;
 pub use problem::{Position, Problem, Report, Severity};
 pub use schema::schema;
+pub(crate) use values::{show_duration, show_size};
 
 /// What a configuration may read beside its own text. The real one is [`System`]; tests bring their own.
 pub trait Environment {
@@ -62,8 +68,8 @@ pub struct Loaded {
     pub notices: Vec<Problem>,
     /// How the app reads paths, as typed: for `check` and the reading of a Next.js manifest.
     pub app: App,
-    /// Per route of the plan, in its order: where each of its keys came from.
-    pub sources: Vec<Vec<SecretSource>>,
+    /// Per route of the plan, in its order: what the plan itself does not keep.
+    pub summaries: Vec<RouteSummary>,
     /// Every file that was read, this configuration first.
     pub files: Vec<PathBuf>,
 }
@@ -77,6 +83,15 @@ pub struct App {
     pub locales: Vec<String>,
     /// The app's own ways to a protected route.
     pub aliases: Vec<String>,
+}
+
+/// What `check` shows of a route beside its plan.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RouteSummary {
+    /// Where each of its keys came from, in their order.
+    pub secrets: Vec<SecretSource>,
+    /// Entries of `allow_ips`.
+    pub allow_ips: usize,
 }
 
 /// Where a secret came from; never the secret.
@@ -113,8 +128,9 @@ pub fn load(path: &Path, environment: &dyn Environment) -> Result<Loaded, Report
         }],
     };
     let bytes = environment.read(path).map_err(|error| unreadable(format!("cannot be read: {error}"), None))?;
-    let text = String::from_utf8(bytes)
-        .map_err(|_| unreadable("is not UTF-8".to_owned(), Some("save the file as UTF-8, the only encoding of TOML")))?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        unreadable("is not UTF-8".to_owned(), Some("save the file as UTF-8, the only encoding of TOML"))
+    })?;
     let mut loaded = compile(&text, path, environment)?;
     loaded.files.insert(0, path.to_path_buf());
     Ok(loaded)
@@ -126,4 +142,4 @@ pub fn compile(text: &str, file: &Path, environment: &dyn Environment) -> Result
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

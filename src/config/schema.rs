@@ -38,9 +38,8 @@ fn table(shape: &Shape) -> Value {
 /// `None`: this version refuses the key.
 fn property(key: &Key) -> Option<Value> {
     let mut value = match key.status {
-        Status::Works | Status::Required => kind(&key.kind),
+        Status::Works | Status::Required | Status::NoEffect { .. } => kind(&key.kind),
         Status::Later { unless } => json!({ "const": toml_to_json(unless?)? }),
-        Status::NoEffect { .. } => kind(&key.kind),
         Status::Never(_) => return None,
     };
     let object = value.as_object_mut()?;
@@ -84,7 +83,8 @@ fn kind(kind: &Kind) -> Value {
 }
 
 fn toml_to_json(text: &str) -> Option<Value> {
-    let value: toml::Value = toml::de::ValueDeserializer::parse(text).ok().and_then(|value| serde::Deserialize::deserialize(value).ok())?;
+    let value: toml::Value =
+        toml::de::ValueDeserializer::parse(text).ok().and_then(|value| serde::Deserialize::deserialize(value).ok())?;
     serde_json::to_value(value).ok()
 }
 
@@ -111,7 +111,10 @@ mod tests {
         let schema = schema();
         assert_eq!(schema.pointer("/properties/server/properties/tls"), None);
         assert_eq!(schema.pointer("/properties/replay"), None);
-        assert_eq!(schema.pointer("/properties/routes/additionalProperties/properties/secrets/items/properties/value"), None);
+        assert_eq!(
+            schema.pointer("/properties/routes/additionalProperties/properties/secrets/items/properties/value"),
+            None
+        );
         assert_eq!(at(&schema, "/properties/server/properties/proxy_protocol/const"), false);
         assert_eq!(at(&schema, "/properties/routes/additionalProperties/properties/replay/const"), "off");
     }

@@ -64,19 +64,19 @@ pub(crate) fn size_hint(text: &str) -> String {
 
 /// A duration as it would be typed.
 pub(crate) fn show_duration(duration: Duration) -> String {
+    let mut parts = Vec::new();
     let mut left = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     if left == 0 {
         return "0s".to_owned();
     }
-    let mut shown = String::new();
     for (name, milliseconds) in DURATION_UNITS {
         let count = left.checked_div(*milliseconds).unwrap_or_default();
         if count > 0 {
-            shown.push_str(&format!("{count}{name}"));
+            parts.push(format!("{count}{name}"));
             left = left.saturating_sub(count.saturating_mul(*milliseconds));
         }
     }
-    shown
+    parts.concat()
 }
 
 /// A size as it would be typed, in the largest unit that divides it.
@@ -99,12 +99,32 @@ mod tests {
 
     #[test]
     fn durations_have_units_in_descending_order_each_once() {
-        for (text, milliseconds) in
-            [("250ms", 250), ("10s", 10_000), ("5m", 300_000), ("1h30m", 5_400_000), ("1h0m5s7ms", 3_605_007), ("0s", 0)]
-        {
+        for (text, milliseconds) in [
+            ("250ms", 250),
+            ("10s", 10_000),
+            ("5m", 300_000),
+            ("1h30m", 5_400_000),
+            ("1h0m5s7ms", 3_605_007),
+            ("0s", 0),
+        ] {
             assert_eq!(duration(text), Some(Duration::from_millis(milliseconds)), "{text}");
         }
-        for text in ["", "5", "s", "+5s", "-5s", "5 s", "1.5h", "5S", "5min", "1d", "30m1h", "1s1s", "1h ", "99999999999999999999h"] {
+        for text in [
+            "",
+            "5",
+            "s",
+            "+5s",
+            "-5s",
+            "5 s",
+            "1.5h",
+            "5S",
+            "5min",
+            "1d",
+            "30m1h",
+            "1s1s",
+            "1h ",
+            "99999999999999999999h",
+        ] {
             assert_eq!(duration(text), None, "{text}");
         }
         assert_eq!(duration("5124095576031h"), None, "overflows in milliseconds");
@@ -112,7 +132,14 @@ mod tests {
 
     #[test]
     fn sizes_have_one_spelling() {
-        for (text, bytes) in [("0B", 0), ("512B", 512), ("350kB", 350_000), ("16KiB", 16_384), ("1MiB", 1_048_576), ("2GB", 2_000_000_000)] {
+        for (text, bytes) in [
+            ("0B", 0),
+            ("512B", 512),
+            ("350kB", 350_000),
+            ("16KiB", 16_384),
+            ("1MiB", 1_048_576),
+            ("2GB", 2_000_000_000),
+        ] {
             assert_eq!(size(text), Some(bytes), "{text}");
         }
         for text in ["", "1", "1k", "1K", "1KB", "1mb", "1 MiB", "+1MiB", "1.5MiB", "MiB", "17179869184GiB"] {

@@ -134,7 +134,15 @@ impl Record {
 
     /// What hyper was shown was not what the client sent.
     pub(crate) fn forget_target(&mut self) {
+        self.method = unknown_method();
         self.path.clear();
+    }
+
+    /// A connection that was refused before its first byte.
+    pub(crate) fn refused_connection(log: AccessLog, peer: HeaderValue, reject: Reject) {
+        let mut record = Self::new(log, peer, unknown_method(), "");
+        record.outcome = Outcome::Rejected(reject);
+        record.status = Some(reject.status());
     }
 
     /// Counts bytes of the answer's body.
@@ -207,6 +215,11 @@ impl Drop for Record {
             output.line(|line| Fields::line(line, format, |fields| self.write(fields)));
         }
     }
+}
+
+/// `-`: nothing that could be read.
+fn unknown_method() -> Method {
+    Method::from_bytes(b"-").unwrap_or_default()
 }
 
 /// Names one request in the log and in our answer. Not secret, not the same in another process.

@@ -205,7 +205,7 @@ impl App {
                 let app = serving.clone();
                 tokio::spawn(async move {
                     let service = service_fn(move |request: Request<Incoming>| app.clone().serve(request));
-                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                    let _ = hyper::server::conn::http1::Builder::new().max_headers(200).serve_connection(TokioIo::new(stream), service).await;
                 });
             }
         });

@@ -5,5 +5,18 @@
 #![allow(missing_docs, unreachable_pub, clippy::as_conversions, clippy::missing_panics_doc, reason = "tests")]
 
 mod harness;
+mod script;
+mod sender;
 
+mod bad_body;
+mod bad_framing;
+mod bad_headers;
 mod forged;
+mod pass;
+mod http2;
+mod keep_alive;
+mod leaving;
+mod limits;
+mod shutdown;
+mod upgrade;
+mod upstream_faults;

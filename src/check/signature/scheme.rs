@@ -2,11 +2,10 @@
 //!
 //! Only shapes live here; `compile.rs` turns them into a [`super::Scheme`]. Must never hold a provider's name or a secret.
 
-use schemars::JsonSchema;
 use serde::Deserialize;
 
 /// A signature scheme as written in TOML.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SchemeSpec {
     /// `hmac-sha256` unless the key form says otherwise.
@@ -43,7 +42,7 @@ pub struct SchemeSpec {
 }
 
 /// The MAC or signature algorithm.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Algorithm {
     /// RFC 2104 with SHA-1. For vendors that offer nothing better.
@@ -58,7 +57,7 @@ pub enum Algorithm {
 }
 
 /// How the configured text becomes key bytes.
-#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeySpec {
     /// The encoding after the prefix.
@@ -79,7 +78,7 @@ pub struct KeySpec {
 }
 
 /// Another form of secret.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AlternativeKey {
     /// What it starts with.
@@ -96,7 +95,7 @@ pub struct AlternativeKey {
 }
 
 /// Encoding of a secret.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KeyEncoding {
     /// The text's own bytes.
@@ -109,7 +108,7 @@ pub enum KeyEncoding {
 }
 
 /// Where the signature is, and how it is written.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignatureSpec {
     /// The header, or one per family: the first family of which any header is present must be complete.
@@ -131,7 +130,7 @@ pub struct SignatureSpec {
 }
 
 /// Grammar of the signature header.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum SignatureFormat {
     /// One signature.
@@ -144,7 +143,7 @@ pub enum SignatureFormat {
 }
 
 /// Encoding of a signature.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SignatureEncoding {
     /// Lower-case hex.
@@ -156,7 +155,7 @@ pub enum SignatureEncoding {
 }
 
 /// Where the time is: exactly one of `header` and `pair`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimestampSpec {
     /// A header, or one per family.
@@ -178,7 +177,7 @@ fn default_tolerance() -> u64 {
 }
 
 /// Unit of a timestamp.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum TimeUnit {
     /// Unix seconds.
@@ -189,7 +188,7 @@ pub enum TimeUnit {
 }
 
 /// Where an id or type is: exactly one of `header` and `json`.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FieldSpec {
     /// A header, or one per family. Signed only if `{id}` is in the content.
@@ -219,7 +218,7 @@ impl OneOrMany {
 }
 
 /// A header name, or one per family.
-#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(untagged)]
 pub enum OneOrMany {
     /// The same for all families.

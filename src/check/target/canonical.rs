@@ -45,13 +45,13 @@ fn rounds(
     mut judge: impl FnMut(&[u8]) -> Result<(), TargetFault>,
 ) -> Result<(), TargetFault> {
     judge(text)?;
-    let mut decoded = decode(text, decoder);
+    let mut next = decode(text, decoder);
     for _ in 0..ROUNDS {
-        let Some(text) = decoded else { return Ok(()) };
+        let Some(text) = next else { return Ok(()) };
         judge(&text)?;
-        decoded = decode(&text, decoder);
+        next = decode(&text, decoder);
     }
-    if decoded.is_none() { Ok(()) } else { Err(TargetFault::UnstableEncoding) }
+    if next.is_none() { Ok(()) } else { Err(TargetFault::UnstableEncoding) }
 }
 
 /// Whether a lenient decoder would see more in `text` than a standard one.
@@ -114,35 +114,35 @@ fn push(joined: &mut Vec<u8>, segment_starts: &mut bool, byte: u8) {
 
 /// One round. `None` when nothing changed; a change always shortens, so repeating it ends.
 fn decode(text: &[u8], decoder: Decoder) -> Option<Vec<u8>> {
-    let mut decoded = Vec::with_capacity(text.len());
+    let mut next = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(escape) = memchr(b'%', rest) {
         let (before, escaped) = rest.split_at_checked(escape)?;
-        decoded.extend_from_slice(before);
+        next.extend_from_slice(before);
         rest = match escaped {
             [_, high, low, after @ ..] if let Some(byte) = hex(&[*high, *low]) => {
-                decoded.extend(u8::try_from(byte));
+                next.extend(u8::try_from(byte));
                 after
             }
             [_, b'u' | b'U', a, b, c, d, after @ ..]
                 if decoder == Decoder::Lenient
                     && let Some(character) = hex(&[*a, *b, *c, *d]).and_then(char::from_u32) =>
             {
-                decoded.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
+                next.extend_from_slice(character.encode_utf8(&mut [0; 4]).as_bytes());
                 after
             }
             [percent, after @ ..] => {
-                decoded.push(*percent);
+                next.push(*percent);
                 after
             }
             [] => break,
         };
     }
-    decoded.extend_from_slice(rest);
+    next.extend_from_slice(rest);
     if decoder == Decoder::Lenient {
-        decoded = fold(&decoded);
+        next = fold(&next);
     }
-    (decoded.len() < text.len()).then_some(decoded)
+    (next.len() < text.len()).then_some(next)
 }
 
 /// The value of two to four hexadecimal digits.

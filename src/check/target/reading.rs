@@ -110,7 +110,7 @@ impl Readings {
                 let data = strip_prefix(internal, b"/data").filter(|rest| ends_segment(rest));
                 seen.data |= data.is_some();
                 // Behind the build id, which is not checked here, stands a page's path.
-                let page = data.and_then(without_first_segment);
+                let page = data.and_then(without_first_segment).filter(|page| !page.is_empty());
                 let resumed = strip_prefix(internal, b"/postponed/resume").filter(|rest| ends_segment(rest));
                 for rest in page.into_iter().chain(resumed) {
                     self.read_inside(rest, depth, owner, seen);

@@ -1,6 +1,6 @@
 // Starts the app and hookward, waits until they answer, and ends them with the test process, whatever happens.
 import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -11,6 +11,7 @@ export const here = fileURLToPath(new URL("..", import.meta.url));
 export const appDir = join(here, "app");
 const projectRoot = resolve(here, "../..");
 const started = new Set();
+let configs;
 
 export const hookwardBin = resolve(projectRoot, process.env.HOOKWARD_BIN ?? "target/release/hookward");
 export const noHookward = existsSync(hookwardBin) ? false : `no hookward binary at ${hookwardBin} (HOOKWARD_BIN)`;
@@ -72,29 +73,25 @@ export async function startHookward(config, env = {}) {
     server: { listen: `127.0.0.1:${port}`, ...config.server },
     admin: { health: `127.0.0.1:${health}`, ...config.admin },
   };
-  const { file, remove } = configFile(full);
+  const file = configFile(full);
   const child = launch(hookwardBin, ["run", "--config", file], { env: { ...process.env, ...secrets, ...env } });
-  const door = { host: "127.0.0.1", port, health, log: child.log };
-  door.stop = async () => {
-    await child.stop();
-    remove();
-  };
   await child.until(async () => {
-    if (!(await accepts(door.host, health))) return undefined;
-    return (await request({ host: door.host, port: health }, { target: "/readyz" })).status === 200 || undefined;
-  });
-  return door;
+    if (!(await accepts("127.0.0.1", health))) return undefined;
+    return (await request({ host: "127.0.0.1", port: health }, { target: "/readyz" })).status === 200 || undefined;
+  }, 10);
+  return { host: "127.0.0.1", port, health, stop: child.stop, log: child.log };
 }
 
 export function upstreamOf(app) {
   return `http://${app.host.includes(":") ? `[${app.host}]` : app.host}:${app.port}`;
 }
 
+// Gone with the test process.
 export function configFile(config) {
-  const directory = mkdtempSync(join(tmpdir(), "hookward-e2e-"));
-  const file = join(directory, "hookward.toml");
+  configs ??= mkdtempSync(join(tmpdir(), "hookward-e2e-"));
+  const file = join(configs, `${readdirSync(configs).length}.toml`);
   writeFileSync(file, toml(config));
-  return { file, remove: () => rmSync(directory, { recursive: true, force: true }) };
+  return file;
 }
 
 export async function runHookward(args, env = {}) {
@@ -170,7 +167,10 @@ function signal(child, name) {
   }
 }
 
-process.on("exit", () => started.forEach((child) => signal(child, "SIGKILL")));
+process.on("exit", () => {
+  started.forEach((child) => signal(child, "SIGKILL"));
+  if (configs) rmSync(configs, { recursive: true, force: true });
+});
 for (const name of ["SIGINT", "SIGTERM"]) process.once(name, () => process.exit(1));
 
 // Enough TOML for these configurations: objects are tables, or inline tables inside an array.

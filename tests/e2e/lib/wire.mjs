@@ -131,6 +131,11 @@ class Connection {
     return bytes;
   }
 
+  // One interim response, such as 100 Continue.
+  async interim() {
+    return this.#head();
+  }
+
   async #head() {
     const [, version, status, reason] = /^HTTP\/(\d\.\d) (\d{3}) ?(.*)$/.exec(await this.#line()) ?? fail("no status line");
     const { headers, rawHeaders } = await this.#fields();

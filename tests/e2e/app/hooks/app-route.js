@@ -5,7 +5,7 @@ export function hook(handler, verify) {
   return async function run(request, context) {
     const run = started(handler, request.method, request.url);
     // A dynamic route is one handler per name: /api/dyn/[provider] called as clerk is the one that a test protects.
-    const params = Object.values(await context.params).flat();
+    const params = Object.values((await context?.params) ?? {}).flat();
     if (params.length) run.handler = [handler, ...params].join("/");
     const copy = request.clone();
     const body = Buffer.from(await copy.arrayBuffer());

@@ -13,7 +13,7 @@ export function started(handler, method, target) {
 export function read() {
   const counts = {};
   for (const { handler } of state.runs) counts[handler] = (counts[handler] ?? 0) + 1;
-  return { total: state.runs.length, counts, runs: state.runs };
+  return { total: state.runs.length, counts, runs: state.runs, upgrades: globalThis.hookwardUpgrades };
 }
 
 export function reset() {

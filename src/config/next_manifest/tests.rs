@@ -1,0 +1,183 @@
+//! Builds against configurations; the manifests are trimmed ones of Next 16.4.6.
+
+use serde_json::json;
+
+use super::*;
+use crate::config::tests::Fake;
+
+const ROUTES: &str = r#"
+# env S=0123456789abcdef0123
+[routes.clerk]
+path = "/api/clerk-webhook"
+provider = "github"
+secrets = [{ env = "S" }]
+[routes.hooks]
+path = "/api/webhooks/*"
+provider = "github"
+secrets = [{ env = "S" }]
+"#;
+
+fn pages() -> Value {
+    json!([{ "page": "/" }, { "page": "/_not-found" }, { "page": "/about" }, { "page": "/api/clerk-webhook" },
+           { "page": "/api/webhooks/clerk" }, { "page": "/api/webhooks/stripe" }, { "page": "/api/events" }])
+}
+
+fn manifest(rewrites: &Value) -> Value {
+    json!({ "version": 3, "caseSensitive": false, "basePath": "", "staticRoutes": pages(), "rewrites": rewrites,
+            "dynamicRoutes": [{ "page": "/api/dyn/[provider]" }, { "page": "/api/catch/[...path]" }] })
+}
+
+fn inspected(app: &str, manifest: &Value, handlers: Option<&Value>) -> Vec<Problem> {
+    let text = format!("[app]\n{app}\n{ROUTES}");
+    let loaded = crate::config::compile(&text, Path::new("x.toml"), &Fake::of(&text)).unwrap();
+    let handlers = handlers.map(Value::to_string);
+    inspect(&manifest.to_string(), handlers.as_deref(), Path::new("routes-manifest.json"), &loaded)
+}
+
+fn errors(app: &str, manifest: &Value) -> Vec<String> {
+    let problems = inspected(app, manifest, None);
+    problems.iter().filter(|problem| problem.severity == Severity::Error).map(Problem::to_string).collect()
+}
+
+fn after(source: &str, destination: &str) -> Value {
+    manifest(
+        &json!({ "beforeFiles": [], "fallback": [], "afterFiles": [{ "source": source, "destination": destination }] }),
+    )
+}
+
+#[test]
+fn a_build_without_rewrites_is_fine() {
+    assert_eq!(inspected("", &manifest(&json!([])), None), []);
+    assert_eq!(inspected("", &manifest(&json!({ "beforeFiles": [], "afterFiles": [], "fallback": [] })), None), []);
+}
+
+#[test]
+fn an_undeclared_rewrite_is_a_problem_and_a_declared_one_is_not() {
+    let build = after("/hooks/clerk", "/api/clerk-webhook");
+    let found = errors("", &build);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].contains(
+        "rewrites.afterFiles[0]: /hooks/clerk -> /api/clerk-webhook: /hooks/clerk is an undeclared way to routes.clerk"
+    ));
+    assert!(found[0].contains("add \"/hooks/clerk\" to aliases"));
+    assert_eq!(errors("aliases = [\"/hooks/clerk\"]", &build), [""; 0]);
+}
+
+#[test]
+fn every_list_counts_and_so_do_conditions_and_queries() {
+    for list in ["beforeFiles", "afterFiles", "fallback"] {
+        let entry = json!([{ "source": "/gw", "destination": "/api/clerk-webhook?x=1", "has": [{ "type": "query", "key": "svc" }] }]);
+        assert_eq!(errors("", &manifest(&json!({ list: entry }))).len(), 1, "{list}");
+    }
+    assert_eq!(errors("", &manifest(&json!([{ "source": "/old", "destination": "/api/clerk-webhook" }]))).len(), 1);
+}
+
+#[test]
+fn a_parameter_shows_the_concrete_way() {
+    let found = errors("", &after("/old/:path*", "/api/:path*"));
+    assert!(found.iter().any(|problem| problem.contains("/old/clerk-webhook is an undeclared way")), "{found:?}");
+    assert!(found.iter().any(|problem| problem.contains("or \"/old/*\" for all of them")), "{found:?}");
+    assert_eq!(errors("aliases = [\"/old/*\"]", &after("/old/:path*", "/api/:path*")), [""; 0]);
+    assert_eq!(errors("", &after("/h/:kind(github|slack)", "/api/:kind")), [""; 0]);
+    assert_eq!(errors("", &after("/h/:kind(clerk-webhook|slack)", "/api/:kind")).len(), 1);
+    assert_eq!(errors("", &after("/:path*", "/:path*")), [""; 0], "the same path is the route itself");
+    assert_eq!(errors("", &after("/in", "/api/webhooks/anything")).len(), 1, "below a protected prefix");
+}
+
+#[test]
+fn a_rewrite_to_a_declared_alias_is_a_way_too() {
+    let chain = manifest(&json!({ "beforeFiles": [{ "source": "/first", "destination": "/second" }],
+                                  "afterFiles": [{ "source": "/second", "destination": "/api/clerk-webhook" }] }));
+    let found = errors("aliases = [\"/second\"]", &chain);
+    assert_eq!(found.len(), 1);
+    assert!(found[0].contains("/first is an undeclared way to routes.clerk"));
+}
+
+#[test]
+fn a_loop_of_rewrites_ends() {
+    let build = manifest(
+        &json!([{ "source": "/a/:x*", "destination": "/b/:x*" }, { "source": "/b/:x*", "destination": "/a/:x*/c" },
+                                 { "source": "/:x*", "destination": "/z/:x*" }, { "source": "/z/:x*", "destination": "/api/:x*" }]),
+    );
+    assert!(!errors("", &build).is_empty());
+}
+
+#[test]
+fn another_host_is_only_a_warning() {
+    let problems = inspected("", &after("/ext", "https://example.com/api/clerk-webhook"), None);
+    assert_eq!(problems.iter().map(|problem| problem.severity).collect::<Vec<_>>(), [Severity::Warning]);
+    assert_eq!(inspected("", &after("/ext", "https://example.com/elsewhere"), None), []);
+}
+
+#[test]
+fn base_path_and_locales_must_be_declared() {
+    let mut build =
+        after("/base/:nextInternalLocale(en|fr)/hooks/clerk", "/base/:nextInternalLocale/api/clerk-webhook");
+    build["basePath"] = json!("/base");
+    build["i18n"] = json!({ "locales": ["en", "fr"], "defaultLocale": "en" });
+    let found = errors("locales = [\"en\"]", &build).join("\n");
+    assert!(found.contains("write base_path = \"/base\" under [app]"), "{found}");
+    assert!(found.contains("add \"fr\" to locales"), "{found}");
+    assert!(!found.contains("add \"en\""), "{found}");
+    assert!(found.contains("/hooks/clerk is an undeclared way"), "{found}");
+    assert!(found.contains("add \"/hooks/clerk\" to aliases"), "the locale is no reason to refuse everything: {found}");
+    let declared = "base_path = \"/base\"\nlocales = [\"en\", \"FR\"]\naliases = [\"/hooks/clerk\"]";
+    assert_eq!(errors(declared, &build), [""; 0]);
+}
+
+#[test]
+fn a_webhook_like_handler_without_a_route_is_a_problem() {
+    let mut build = manifest(&json!([]));
+    build["staticRoutes"] = json!([{ "page": "/api/clerk-webhook" }, { "page": "/api/webhooks/clerk" }, { "page": "/api/svix" },
+        { "page": "/api/hooks/new" }, { "page": "/api/payments/stripe" }, { "page": "/settings/webhooks" }, { "page": "/shooks" }]);
+    build["dynamicRoutes"] = json!([{ "page": "/api/webhooks/[provider]" }, { "page": "/api/webhook/[provider]" }]);
+    let found = errors("", &build).join("\n");
+    for path in ["/api/svix", "/api/hooks/new", "/api/webhook/[provider]"] {
+        assert!(found.contains(&format!("{path} looks like")), "{path}: {found}");
+    }
+    assert!(found.contains("path = \"/api/webhook/*\""), "{found}");
+    assert_eq!(found.matches("looks like").count(), 3, "{found}");
+    let all = inspected("", &build, None);
+    let warned: Vec<_> =
+        all.iter().filter(|problem| problem.what.contains("may be")).map(|problem| &*problem.what).collect();
+    assert_eq!(warned.len(), 2, "a sender's name, and a page that may be a handler: {warned:?}");
+}
+
+#[test]
+fn the_list_of_handlers_tells_pages_from_handlers() {
+    let mut build = manifest(&json!([]));
+    build["staticRoutes"] = json!([{ "page": "/settings/webhooks" }, { "page": "/hooks/in" }, { "page": "/api/clerk-webhook" }, { "page": "/api/webhooks/clerk" }]);
+    let handlers = json!({ "/settings/webhooks/page": "/settings/webhooks", "/hooks/in/route": "/hooks/in" });
+    let problems = inspected("", &build, Some(&handlers));
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].what.starts_with("/hooks/in looks like"));
+    assert_eq!(problems[0].severity, Severity::Error);
+}
+
+#[test]
+fn a_route_that_the_build_does_not_have_and_one_behind_a_parameter_are_warned_about() {
+    let mut build = manifest(&json!([]));
+    build["staticRoutes"] = json!([{ "page": "/api/clerk-webhooks" }, { "page": "/api/webhooks/clerk" }]);
+    let warned = inspected("", &build, None);
+    assert!(
+        warned.iter().any(|problem| problem.hint.as_deref() == Some("did you mean \"/api/clerk-webhooks\"?")),
+        "{warned:?}"
+    );
+    build["dynamicRoutes"] = json!([{ "page": "/api/[sender]" }]);
+    let warned = inspected("", &build, None);
+    assert!(
+        warned.iter().any(|problem| problem.hint.as_deref() == Some("protect all of it: path = \"/api/*\"")),
+        "{warned:?}"
+    );
+}
+
+#[test]
+fn what_is_not_a_manifest_is_a_problem() {
+    let text = format!("[app]\n{ROUTES}");
+    let loaded = crate::config::compile(&text, Path::new("x.toml"), &Fake::of(&text)).unwrap();
+    for bad in ["", "{}", "[]", "<html>"] {
+        let problems = inspect(bad, None, Path::new("m.json"), &loaded);
+        assert_eq!(problems.len(), 1, "{bad}");
+        assert_eq!(problems[0].severity, Severity::Error);
+    }
+}

@@ -1,0 +1,420 @@
+//! Keeps README.md honest: whatever can be compared with the code is compared, and whatever can be run is run.
+//!
+//! Each test names what to change in the README when the code has changed. Must never write to the README.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "tests"
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use hookward::check::signature::Scheme;
+use hookward::config::{self, Environment, Severity};
+use hookward::providers::Catalog;
+use hookward::reject::Reject;
+use serde_json::Value;
+use sfv::{BareItem, Dictionary, ListEntry, Parser};
+
+const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const NEXT_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+/// Keys for which config.example.toml shows an example in the place of the default, and says so.
+const SHOWN_BY_EXAMPLE: &[&str] = &["client_ip.trusted_proxies", "routes.NAME.events"];
+
+fn file(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name))
+        .unwrap_or_else(|error| panic!("{name}: {error}"))
+}
+
+/// A fenced block, without the indentation of its fence.
+struct Block {
+    language: String,
+    text: String,
+}
+
+fn blocks() -> Vec<Block> {
+    let readme = file("README.md");
+    let mut lines = readme.lines();
+    let mut blocks = Vec::new();
+    while let Some(line) = lines.next() {
+        let Some(language) = line.trim_start().strip_prefix("```") else { continue };
+        let indent = line.len() - line.trim_start().len();
+        let text: Vec<&str> = lines
+            .by_ref()
+            .take_while(|line| line.trim() != "```")
+            .map(|line| line.get(indent..).unwrap_or_default())
+            .collect();
+        blocks.push(Block { language: language.to_owned(), text: text.join("\n") });
+    }
+    assert!(blocks.len() > 10, "found {} blocks", blocks.len());
+    blocks
+}
+
+fn blocks_of(language: &str) -> Vec<String> {
+    let found: Vec<String> =
+        blocks().into_iter().filter(|block| block.language == language).map(|block| block.text).collect();
+    assert!(!found.is_empty(), "no block is marked {language}");
+    found
+}
+
+/// The rows below each table header that starts with `header`, cell by cell.
+fn tables(header: &str) -> Vec<Vec<Vec<String>>> {
+    let readme = file("README.md");
+    let lines: Vec<&str> = readme.lines().collect();
+    let starts = (0..lines.len()).filter(|at| lines[*at].starts_with(header));
+    let table =
+        |start: usize| lines[start + 2..].iter().take_while(|line| line.starts_with('|')).map(|line| cells(line));
+    let found: Vec<Vec<Vec<String>>> = starts.map(|start| table(start).collect()).collect();
+    assert!(found.iter().all(|rows| !rows.is_empty()), "an empty table {header}");
+    found
+}
+
+fn table(header: &str) -> Vec<Vec<String>> {
+    let mut found = tables(header);
+    assert_eq!(found.len(), 1, "tables that start with {header}");
+    found.remove(0)
+}
+
+fn cells(line: &str) -> Vec<String> {
+    let inner =
+        line.strip_prefix('|').and_then(|line| line.strip_suffix('|')).unwrap_or_else(|| panic!("not a row: {line}"));
+    inner.split('|').map(|cell| cell.trim().to_owned()).collect()
+}
+
+/// `` `code` `` → `code`; `None` for anything else.
+fn code(cell: &str) -> Option<&str> {
+    cell.strip_prefix('`')?.strip_suffix('`').filter(|inner| !inner.contains('`'))
+}
+
+fn commands() -> Vec<String> {
+    blocks_of("sh").iter().flat_map(|block| block.lines().map(str::to_owned).collect::<Vec<_>>()).collect()
+}
+
+fn hookward() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hookward"));
+    command
+        .env_remove("HOOKWARD_CONFIG")
+        .env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET)
+        .env_remove("CLERK_WEBHOOK_SECRET");
+    command
+}
+
+fn output(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Every variable and file that the README's configurations name.
+struct Named;
+
+impl Environment for Named {
+    fn variable(&self, name: &str) -> Option<Vec<u8>> {
+        match name {
+            "CLERK_WEBHOOK_SIGNING_SECRET" => Some(SECRET.into()),
+            "BILLING_SECRET" => Some(b"a secret of thirty-two characters".to_vec()),
+            _ => None,
+        }
+    }
+
+    fn variable_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        if path == Path::new("/run/secrets/clerk-next") {
+            Ok(NEXT_SECRET.into())
+        } else {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+}
+
+#[test]
+fn the_first_two_commands_are_the_demo_and_the_tests() {
+    assert_eq!(commands()[..2], ["cargo run --release -- demo", "tests/run"]);
+    assert!(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/run").exists());
+}
+
+#[test]
+fn every_hookward_command_exists_with_its_options() {
+    let help = output(hookward().arg("--help"));
+    let mut seen = 0;
+    for line in commands().iter().filter_map(|line| line.strip_prefix("hookward ")) {
+        let mut words = line.split(' ');
+        let command = words.next().unwrap();
+        let help = output(hookward().args([command, "--help"]));
+        for option in words.filter(|word| word.starts_with("--")) {
+            assert!(help.contains(option), "{command} has no {option}");
+        }
+        seen += 1;
+    }
+    assert!(seen >= 3);
+    // What is promised for later is not there yet.
+    let readme = file("README.md");
+    let later = readme.lines().find(|line| line.starts_with("- The commands ")).unwrap().split(';').next().unwrap();
+    for name in later.split('`').skip(1).step_by(2) {
+        assert!(!help.contains(&format!("\n  {name} ")), "{name} is there: move it out of \"Not there yet\"");
+    }
+}
+
+#[test]
+fn the_statuses_table_is_the_reject_table() {
+    let rows = table("| code | status |");
+    let documented: Vec<String> = rows.iter().map(|row| format!("| {} |", row.join(" | "))).collect();
+    let expected: Vec<String> = Reject::ALL
+        .iter()
+        .map(|reject| {
+            format!("| `{}` | {} | {} | {} |", reject.code(), reject.status().as_u16(), reject.title(), reject.fix())
+        })
+        .collect();
+    for row in &expected {
+        assert!(documented.contains(row), "missing or different in the README; it should be\n{row}");
+    }
+    assert_eq!(documented, expected, "an unknown row, or another order");
+}
+
+#[test]
+fn the_outcomes_that_are_no_refusals_are_those_of_the_access_line() {
+    let source = file("src/telemetry/access.rs");
+    let arms = source.split("fn code(self)").nth(1).unwrap().split("Self::Rejected").next().unwrap();
+    let known: Vec<&str> = arms.lines().filter_map(|line| line.split("=> \"").nth(1)?.split('"').next()).collect();
+    let rows = table("| outcome | status |");
+    let documented: Vec<&str> = rows.iter().map(|row| code(&row[0]).unwrap()).collect();
+    assert_eq!(documented, known);
+    assert!(known.len() >= 4);
+}
+
+#[test]
+fn the_fields_of_the_access_line_are_those_that_are_written() {
+    let source = file("src/telemetry/access.rs");
+    let body = source.split("fn write(&self, fields").nth(1).unwrap().split("\n    }\n").next().unwrap();
+    let written: Vec<&str> =
+        body.split("fields.").skip(1).filter_map(|call| call.split_once("(\"")?.1.split('"').next()).collect();
+    let rows = table("| field | meaning |");
+    let documented: Vec<&str> = rows.iter().map(|row| code(&row[0]).unwrap()).collect();
+    assert_eq!(documented, written);
+
+    let examples = blocks_of("json");
+    let example: Value =
+        serde_json::from_str(examples.iter().find(|block| block.contains("\"outcome\"")).unwrap()).unwrap();
+    for field in example.as_object().unwrap().keys() {
+        assert!(written.contains(&field.as_str()), "{field} is not a field of the access line");
+    }
+}
+
+#[test]
+fn the_example_of_an_answer_is_what_hookward_answers() {
+    let examples = blocks_of("json");
+    let example: Value =
+        serde_json::from_str(examples.iter().find(|block| block.contains("\"detail\"")).unwrap()).unwrap();
+    let reject = Reject::ALL.iter().find(|reject| example["code"] == reject.code()).unwrap();
+    assert_eq!(example["title"], reject.title());
+    assert_eq!(example["detail"], reject.fix());
+    assert_eq!(example["status"], reject.status().as_u16());
+    let source = file("src/answer.rs");
+    for member in example.as_object().unwrap().keys() {
+        assert!(source.contains(&format!("\"{member}\":")), "{member}");
+    }
+}
+
+#[test]
+fn every_configuration_compiles_without_a_warning() {
+    for text in blocks_of("toml") {
+        let loaded =
+            config::compile(&text, Path::new("README.md"), &Named).unwrap_or_else(|report| panic!("{report}\n{text}"));
+        let warnings: Vec<String> = loaded
+            .notices
+            .iter()
+            .filter(|notice| notice.severity == Severity::Warning)
+            .map(ToString::to_string)
+            .collect();
+        assert!(warnings.is_empty(), "{}\n{text}", warnings.join("\n"));
+    }
+}
+
+/// A key of the schema: its default, and whether it must be there.
+type Keys = BTreeMap<String, (Option<Value>, bool)>;
+
+/// Every key that has an effect, under the name that the README uses.
+fn schema_keys() -> Keys {
+    fn walk(prefix: &str, table: &Value, keys: &mut Keys) {
+        let required = table["required"].as_array().cloned().unwrap_or_default();
+        for (name, property) in table["properties"].as_object().unwrap() {
+            let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+            let nested = |table: &Value| table["properties"].is_object();
+            let no_effect = property["description"].as_str().unwrap().ends_with("No effect in this version.");
+            if no_effect {
+                continue;
+            }
+            if nested(property) {
+                walk(&path, property, keys);
+            } else if nested(&property["additionalProperties"]) {
+                walk(&format!("{path}.NAME"), &property["additionalProperties"], keys);
+            } else {
+                if nested(&property["items"]) {
+                    walk(&format!("{path}[]"), &property["items"], keys);
+                }
+                keys.insert(path, (property.get("default").cloned(), required.contains(&Value::from(name.as_str()))));
+            }
+        }
+    }
+    let mut keys = Keys::new();
+    walk("", &config::schema(), &mut keys);
+    // A list of tables that is described by its own keys alone.
+    keys.remove("schemes.NAME.alternative_keys").unwrap();
+    keys
+}
+
+/// The rows of both tables of keys: full name and default cell.
+fn documented_keys() -> Vec<(String, String)> {
+    let of = |header: &str, prefix: &str| -> Vec<(String, String)> {
+        table(header).into_iter().map(|row| (format!("{prefix}{}", code(&row[0]).unwrap()), row[1].clone())).collect()
+    };
+    [of("| key | default |", ""), of("| key of `[schemes.NAME]` | default |", "schemes.NAME.")].concat()
+}
+
+fn toml_value(text: &str) -> Value {
+    let table: toml::Table = toml::from_str(&format!("x = {text}")).unwrap_or_else(|error| panic!("{text}: {error}"));
+    serde_json::to_value(&table["x"]).unwrap()
+}
+
+#[test]
+fn the_tables_of_keys_have_every_key_with_its_default() {
+    let known = schema_keys();
+    let documented = documented_keys();
+    let names: BTreeSet<&str> = documented.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names.len(), documented.len(), "a key stands there twice");
+    assert_eq!(names, known.keys().map(String::as_str).collect::<BTreeSet<_>>());
+    for (name, cell) in &documented {
+        let (default, required) = &known[name];
+        assert_eq!(cell == "required", *required, "{name}: {cell}");
+        match (code(cell), default) {
+            (Some(written), default) => assert_eq!(Some(toml_value(written)), *default, "{name}"),
+            (None, Some(default)) => panic!("{name}: the README says {cell:?}, the default is {default}"),
+            (None, None) => {}
+        }
+    }
+}
+
+#[test]
+fn the_defaults_are_those_of_the_example_configuration() {
+    let example: toml::Table = toml::from_str(&file("config.example.toml")).unwrap();
+    let example = serde_json::to_value(example).unwrap();
+    let mut compared = 0;
+    for (name, cell) in documented_keys() {
+        let Some(default) = code(&cell).map(toml_value) else { continue };
+        if name.starts_with("schemes.") || SHOWN_BY_EXAMPLE.contains(&name.as_str()) {
+            continue;
+        }
+        let pointer = name.replace("NAME", "clerk").replace("[]", ".0").replace('.', "/");
+        let value =
+            example.pointer(&format!("/{pointer}")).unwrap_or_else(|| panic!("{name} is not in config.example.toml"));
+        assert_eq!(*value, default, "{name}");
+        compared += 1;
+    }
+    assert!(compared >= 20, "only {compared} compared");
+}
+
+#[test]
+fn the_table_of_providers_is_the_catalogue() {
+    let catalog = Catalog::load().unwrap();
+    let said = |yes: bool| if yes { "signed" } else { "not signed" }.to_owned();
+    let shown = |duration: std::time::Duration| match (duration.as_secs(), duration.subsec_millis()) {
+        (seconds, 0) => format!("{seconds}s"),
+        (seconds, millis) => format!("{seconds}s{millis}ms"),
+    };
+    let expected: Vec<Vec<String>> = catalog
+        .iter()
+        .map(|(name, provider)| {
+            let scheme = Scheme::compile(name, &provider.scheme).unwrap();
+            let headers: Vec<String> =
+                provider.scheme.signature.header.all().iter().map(|header| format!("`{header}`")).collect();
+            let type_is_signed = provider.scheme.event_type.as_ref().is_some_and(|source| source.json.is_some());
+            vec![
+                format!("`{name}`"),
+                headers.join(" or "),
+                if scheme.default_tolerance().is_some() { "yes" } else { "no" }.to_owned(),
+                said(scheme.signs_id()),
+                said(type_is_signed && scheme.signs_body()),
+                shown(provider.sender_deadline()),
+                shown(provider.deadline()),
+            ]
+        })
+        .collect();
+    assert_eq!(table("| `provider` | signature header |"), expected);
+}
+
+#[test]
+fn the_verified_event_example_is_a_structured_dictionary() {
+    let example = blocks_of("http")
+        .into_iter()
+        .find_map(|block| block.strip_prefix("verified-event: ").map(str::to_owned))
+        .unwrap();
+    let dictionary: Dictionary = Parser::new(&example).parse().unwrap();
+    let members: Vec<&str> = dictionary.keys().map(|key| key.as_str()).collect();
+    let rows = table("| member | meaning |");
+    let documented: Vec<&str> = rows.iter().map(|row| code(&row[0]).unwrap()).filter(|name| *name != "proof").collect();
+    assert_eq!(members, documented);
+    // The names that the code writes, in its order.
+    let source = file("src/verified_event.rs");
+    let mut rest = source.split("pub(crate) fn value").nth(1).unwrap();
+    for name in members {
+        rest = rest
+            .split_once(&format!("\"{name}\""))
+            .unwrap_or_else(|| panic!("{name} is not written, or not in this order"))
+            .1;
+    }
+    let Some(ListEntry::Item(timestamp)) = dictionary.get("timestamp") else { panic!("no timestamp") };
+    assert!(matches!(timestamp.bare_item, BareItem::Integer(_)));
+}
+
+#[test]
+fn the_demo_prints_the_table_that_is_shown() {
+    let without_ports = |text: &str| -> String {
+        let mut parts = text.split("127.0.0.1:");
+        let first = parts.next().unwrap().to_owned();
+        parts.fold(first, |text, part| text + "127.0.0.1:" + part.trim_start_matches(|c: char| c.is_ascii_digit()))
+    };
+    let shown = blocks_of("text").into_iter().find(|block| block.contains("what was sent")).unwrap();
+    let printed = output(hookward().args(["demo", "--once"]));
+    assert_eq!(without_ports(&shown).trim(), without_ports(&printed).trim());
+}
+
+#[test]
+fn check_prints_the_table_that_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("hookward.toml"), &blocks_of("toml")[0]).unwrap();
+    let printed = output(hookward().arg("check").current_dir(folder.path()));
+    let shown = blocks_of("text").into_iter().find(|block| block.starts_with("hookward.toml")).unwrap();
+    assert_eq!(shown.trim(), printed.trim());
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let readme = file("README.md");
+    let slug = |heading: &str| -> String {
+        let kept = heading.to_lowercase().replace(' ', "-");
+        kept.chars().filter(|c| c.is_alphanumeric() || *c == '-').collect()
+    };
+    let anchors: Vec<String> = readme
+        .lines()
+        .filter(|line| line.starts_with("##"))
+        .map(|line| slug(line.trim_start_matches('#').trim()))
+        .collect();
+    let mut seen = 0;
+    for target in readme.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        seen += 1;
+        match target.strip_prefix('#') {
+            Some(anchor) => assert!(anchors.iter().any(|known| known == anchor), "#{anchor}"),
+            None => assert!(PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(target).exists(), "{target}"),
+        }
+    }
+    assert!(seen >= 8);
+}

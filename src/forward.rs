@@ -86,16 +86,18 @@ struct Resting {
 /// A connection and the handle that sends on it. Kept in a box: it changes hands six times a request.
 #[derive(Debug)]
 struct Link {
-    connection: Connection<Io, Outbound>,
+    /// `None` once it has ended. Dropping it gives a request back that it never took; keeping it would keep that request for ever.
+    connection: Option<Connection<Io, Outbound>>,
     sender: SendRequest<Outbound>,
-    closed: bool,
 }
 
 impl Link {
     /// Lets hyper read and write. Its own end is remembered; its error reaches the request that waits on it.
     fn drive(&mut self, cx: &mut Context<'_>) {
-        if !self.closed {
-            self.closed = Pin::new(&mut self.connection).poll(cx).is_ready();
+        if let Some(connection) = &mut self.connection
+            && Pin::new(connection).poll(cx).is_ready()
+        {
+            self.connection = None;
         }
     }
 }
@@ -174,7 +176,12 @@ impl Forwarder {
     ) -> Result<Response<Incoming>, ForwardError> {
         let (request, _) = admitted.into_parts();
         let Link { connection, mut sender, .. } = *self.connect().await?;
-        let driver = tokio::spawn(connection.with_upgrades());
+        let driver = tokio::spawn(async move {
+            if let Some(connection) = connection {
+                // Its error reaches the request that waits on it.
+                let _ = connection.with_upgrades().await;
+            }
+        });
         let answer = tokio::time::timeout(timeout, sender.send_request(request)).await;
         if !matches!(answer, Ok(Ok(_))) {
             driver.abort();
@@ -193,7 +200,7 @@ impl Forwarder {
         stream.set_nodelay(true).map_err(ForwardError::Connect)?;
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await.map_err(ForwardError::Answer)?;
-        Ok(Box::new(Link { connection, sender, closed: false }))
+        Ok(Box::new(Link { connection: Some(connection), sender }))
     }
 
     /// The connection that rested last, if it is still good.
@@ -203,7 +210,7 @@ impl Forwarder {
             let Resting { mut link, until } = self.shard().lock().unwrap_or_else(PoisonError::into_inner).pop()?;
             // Lets hyper see what the reactor knows: a close, or bytes that nobody asked for.
             link.drive(&mut Context::from_waker(Waker::noop()));
-            if until > now && !link.closed && link.sender.is_ready() {
+            if until > now && link.connection.is_some() && link.sender.is_ready() {
                 return Some(link);
             }
         }
@@ -305,7 +312,7 @@ impl Answer {
     fn rest(&mut self, cx: &mut Context<'_>) {
         let Some(mut link) = self.link.take() else { return };
         link.drive(cx);
-        if !link.closed && link.sender.is_ready() {
+        if link.connection.is_some() && link.sender.is_ready() {
             self.forwarder.rest(link, self.advertised);
         }
     }

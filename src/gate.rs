@@ -5,43 +5,35 @@
 //! path by any way but [`Admitted::delivery`].
 
 use std::convert::Infallible;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
-use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderName, HeaderValue, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri, Version};
 use http_body::Body as _;
-use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use tokio::sync::watch;
 
 use crate::admit::Admitted;
 use crate::answer;
-use crate::budget::{Budget, Charge, Short};
+use crate::budget::{Budget, Short};
 use crate::check::client::{self, Client};
 use crate::check::signature;
 use crate::check::target::Verdict;
 use crate::clock;
 use crate::forward::{Answer, ForwardError, Forwarder};
 use crate::headers::{self, Peer};
-use crate::in_flight::{InFlight, Ticket, raised};
+use crate::http2;
+use crate::in_flight::InFlight;
 use crate::inbound::{Ending, Inbound};
 use crate::outbound::Outbound;
-use crate::plan::{Plan, Route, Unmatched};
+use crate::plan::{Plan, Unmatched};
+use crate::receive::{Bounds, Stopped, receive};
 use crate::reject::Reject;
 use crate::telemetry::access::{AccessLog, Outcome, Record};
 use crate::verified_event::{self, VERIFIED_EVENT};
+use crate::websocket;
 use crate::wire::{BodyFault, Head, Line, Protocol};
-
-/// A body that is waited for must bring this many bytes a second, once [`GRACE`] is over.
-const LEAST_RATE: u64 = 1024;
-const GRACE: Duration = Duration::from_secs(5);
 
 /// Everything a request meets on its way.
 #[derive(Debug)]
@@ -51,6 +43,7 @@ pub(crate) struct Gate {
     pub(crate) budget: Budget,
     pub(crate) access: AccessLog,
     pub(crate) in_flight: InFlight,
+    pub(crate) connections: InFlight,
     /// Becomes true when a shutdown can wait no longer.
     pub(crate) expired: watch::Receiver<bool>,
 }
@@ -92,6 +85,7 @@ impl Gate {
         request: Request<Incoming>,
     ) -> Result<Response<Inbound>, Infallible> {
         let head = caller.begin();
+        let crowded = caller.protocol == Protocol::Http2 && self.in_flight.running() >= self.plan.limits.max_connections;
         // Loaded once per request (per stream in HTTP/2), so that a kept connection cannot keep an old plan.
         let plan = Arc::clone(&self.plan);
         let path = request.uri().path();
@@ -100,7 +94,12 @@ impl Gate {
             line: Arc::clone(&caller.line),
             _ticket: self.in_flight.ticket(),
         };
-        let outcome = self.judge(&plan, &caller, head, request, &mut ending.record).await;
+        let outcome = if crowded {
+            // A connection may carry many streams, so it is these that are counted in HTTP/2.
+            Err(Reject::Overloaded.into())
+        } else {
+            self.judge(&plan, &caller, head, request, &mut ending.record).await
+        };
         caller.line.answered();
         Ok(match outcome {
             Ok(Answered::App(response)) => {
@@ -135,7 +134,13 @@ impl Gate {
         record: &mut Record,
     ) -> Result<Answered, Refusal> {
         // 1. Canonical target and framing: on every path, because a route is only as exact as the paths around it.
-        framing(caller.protocol, head, &mut request, record)?;
+        framing(plan, caller.protocol, head, &mut request, record)?;
+        if !request.headers().contains_key(HOST)
+            && let Ok(host) = HeaderValue::try_from(plan.upstream.authority.as_str())
+        {
+            // HTTP/1.0 may leave it out, HTTP/1.1 to the app may not (RFC 9112 §3.2).
+            request.headers_mut().insert(HOST, host);
+        }
         let verdict = target(plan, caller.protocol, &request, record)?;
 
         // 2. The route, or none.
@@ -150,7 +155,7 @@ impl Gate {
 
         // 3. Reserved headers go, whatever becomes of the request. The client's own `Connection` list is applied first.
         let undecided = matches!(head, Some(Head::Approved(facts)) if facts.upgrade);
-        let websocket = route.is_none() && undecided && wants_websocket(&request);
+        let websocket = route.is_none() && undecided && websocket::is_asked_for(&request);
         let signed = route.map(|route| route.scheme.headers()).into_iter().flatten();
         if headers::apply_connection(request.headers_mut(), signed).is_err() {
             record.detail = Some("the Connection list names a protected header".into());
@@ -165,9 +170,9 @@ impl Gate {
         }
 
         let Some(route) = route else {
-            headers::write_forwarded(request.headers_mut(), &caller.peer, trusted);
+            headers::write_forwarded(request.headers_mut(), &caller.peer, trusted, &plan.client.header);
             let answered = self.pass(plan, caller, request, websocket).await;
-            return answered_by_app(answered, Outcome::Passed, record);
+            return answered_by_app(answered, Outcome::Passed, &caller.line, record);
         };
         record.route = Some(Arc::clone(&route.name));
         record.provider = Some(Arc::clone(&route.provider));
@@ -199,7 +204,12 @@ impl Gate {
         // 7. The body, bounded in bytes and time.
         let (mut parts, body) = request.into_parts();
         let mut charge = self.budget.charge();
-        let frames = self.receive(plan, route, caller, body, &mut charge, record).await?;
+        let bounds =
+            Bounds { bytes: route.max_body, time: plan.limits.body_timeout, expired: self.expired.clone() };
+        let frames = receive(body, &mut charge, record.started, &bounds, &mut record.bytes_in).await.map_err(|stopped| match stopped {
+            Stopped::Rejected(reject) => reject.into(),
+            Stopped::Broken(error) => Refusal::from(broken_body(&error, &caller.line, record)),
+        })?;
 
         // 8. The MAC over the raw bytes, then the timestamp again: a slow body must not outlive its window.
         let verified =
@@ -221,14 +231,15 @@ impl Gate {
 
         // 11. Forward with the proof attached; 12. answer with what the app really says.
         parts.headers.remove(EXPECT);
-        headers::write_forwarded(&mut parts.headers, &caller.peer, trusted);
+        headers::write_forwarded(&mut parts.headers, &caller.peer, trusted, &plan.client.header);
         let event = verified_event::value(verified, route).ok_or(Reject::HeaderMalformed)?;
         parts.headers.insert(VERIFIED_EVENT, event);
         let admitted = Admitted::delivery(verified, upstream_request(parts, Outbound::whole(frames)));
+        caller.line.commit();
         // The deadline began with the request's head.
         let deadline = record.started.checked_add(route.deadline);
         let answered = self.forwarder.send(admitted, deadline).await.map(Answered::App);
-        answered_by_app(answered, Outcome::Forwarded, record)
+        answered_by_app(answered, Outcome::Forwarded, &caller.line, record)
     }
 
     /// Sends traffic that no route protects, streaming both ways.
@@ -240,10 +251,16 @@ impl Gate {
         websocket: bool,
     ) -> Result<Answered, ForwardError> {
         let client = websocket.then(|| hyper::upgrade::on(&mut request));
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        if body.size_hint().exact().is_none() {
+            // Said aloud, because hyper sends a GET or HEAD without its body otherwise.
+            parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        // RFC 9110 §15.2: no interim answer to an HTTP/1.0 client.
+        let interim = caller.protocol == Protocol::Http1 && parts.version == Version::HTTP_11;
         let mut request = upstream_request(parts, Outbound::Stream(body, plan.framework));
         let Some(client) = client else {
-            if caller.protocol == Protocol::Http1 {
+            if interim {
                 forward_interim(&mut request, Arc::clone(&caller.line));
             }
             return self.forwarder.send(Admitted::passed_through_unverified(request), None).await.map(Answered::App);
@@ -253,76 +270,16 @@ impl Gate {
         let admitted = Admitted::passed_through_unverified(request);
         let mut response = self.forwarder.upgrade(admitted, plan.limits.upgrade_timeout).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            if !is_websocket(response.headers()) {
+            if !websocket::is_named(response.headers()) {
                 return Err(ForwardError::Switched);
             }
             let app = hyper::upgrade::on(&mut response);
             caller.line.switch();
-            tokio::spawn(tunnel(client, app, self.in_flight.ticket(), self.expired.clone()));
+            // A tunnel counts as a request to a shutdown, and as the connection that it is to `limits.max_connections`.
+            let tickets = [self.in_flight.ticket(), self.connections.ticket()];
+            tokio::spawn(websocket::tunnel(client, app, tickets, self.expired.clone()));
         }
         Ok(Answered::Upgrade(response))
-    }
-
-    /// Step 7: receives a webhook's body, as frames, without joining them.
-    async fn receive(
-        &self,
-        plan: &Plan,
-        route: &Route,
-        caller: &Caller,
-        body: Incoming,
-        charge: &mut Charge,
-        record: &mut Record,
-    ) -> Result<Vec<Bytes>, Refusal> {
-        let mut body = pin!(body);
-        let mut frames = Vec::with_capacity(1);
-        let since = record.started;
-        loop {
-            // What has arrived already is taken without a timer or a place on the list: nearly every webhook is whole here.
-            let ready = std::future::poll_fn(|cx| Poll::Ready(body.as_mut().poll_frame(cx))).await;
-            let frame = match ready {
-                Poll::Ready(frame) => frame,
-                Poll::Pending => {
-                    charge.list(since);
-                    let patience = patience(record.bytes_in, plan.limits.body_timeout);
-                    let mut expired = self.expired.clone();
-                    tokio::select! {
-                        biased;
-                        frame = body.frame() => frame,
-                        () = charge.dropped() => return Err(Reject::Overloaded.into()),
-                        () = raised(&mut expired) => return Err(Reject::Draining.into()),
-                        () = tokio::time::sleep_until(since.checked_add(patience).unwrap_or(since).into()) => {
-                            return Err(Reject::BodyTimeout.into());
-                        }
-                    }
-                }
-            };
-            match frame {
-                None => return Ok(frames),
-                Some(Ok(frame)) => {
-                    // Trailers of a webhook end here: no scheme signs them, and the app gets a counted body.
-                    let Ok(data) = frame.into_data() else { continue };
-                    record.bytes_in = record.bytes_in.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));
-                    if record.bytes_in > route.max_body {
-                        return Err(Reject::BodyTooLarge.into());
-                    }
-                    charge.add(data.len(), since, clock::monotonic()).map_err(|Short| Reject::Overloaded)?;
-                    frames.push(data);
-                }
-                Some(Err(error)) => {
-                    let fault = caller.line.body_fault();
-                    record.detail = Some(match fault {
-                        Some(BodyFault::Framing(fault)) => fault.why().into(),
-                        Some(BodyFault::Stalled) | None => error.to_string().into(),
-                    });
-                    return Err(match fault {
-                        Some(BodyFault::Framing(_)) => Reject::Framing,
-                        Some(BodyFault::Stalled) => Reject::BodyTimeout,
-                        None => Reject::BodyIncomplete,
-                    }
-                    .into());
-                }
-            }
-        }
     }
 }
 
@@ -339,8 +296,9 @@ impl Caller {
     }
 }
 
-/// Step 1, framing. In HTTP/2 the frames are the framing; what is left is that host and authority agree.
+/// Step 1, framing.
 fn framing(
+    plan: &Plan,
     protocol: Protocol,
     head: Option<Head>,
     request: &mut Request<Incoming>,
@@ -355,44 +313,11 @@ fn framing(
         }
         // A request without a verdict cannot be, and is not forwarded if it is.
         (Protocol::Http1, None) => Err(Reject::Framing.into()),
-        (Protocol::Http2, _) => {
-            let authority = request.uri().authority().map(|authority| HeaderValue::try_from(authority.as_str()));
-            let mut hosts = request.headers().get_all(HOST).iter();
-            let (host, more) = (hosts.next(), hosts.next());
-            let agreed = match (authority, host) {
-                (Some(Ok(authority)), None) => Some(authority),
-                (Some(Ok(authority)), Some(host)) if authority == *host => Some(authority),
-                (None, Some(host)) => Some(host.clone()),
-                _ => None,
-            };
-            match agreed.filter(|host| more.is_none() && is_plain_host(host)) {
-                Some(host) => {
-                    request.headers_mut().insert(HOST, host);
-                    join_cookies(request.headers_mut());
-                    Ok(())
-                }
-                None => {
-                    record.detail = Some("`:authority` and `host` must be one plain host (RFC 9113 §8.3.1)".into());
-                    Err(Reject::Framing.into())
-                }
-            }
-        }
+        (Protocol::Http2, _) => http2::framing(plan, request).map_err(|(reject, why)| {
+            record.detail = Some(why.into());
+            reject.into()
+        }),
     }
-}
-
-/// HTTP/2 may split `Cookie` into crumbs, which HTTP/1.1 must not (RFC 9113 §8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if crumbs.len() > 1
-        && let Ok(whole) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..]))
-    {
-        headers.insert(COOKIE, whole);
-    }
-}
-
-fn is_plain_host(host: &HeaderValue) -> bool {
-    let bytes = host.as_bytes();
-    !bytes.is_empty() && bytes.iter().all(|byte| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(byte))
 }
 
 /// Steps 1 and 2: the route's index, or `None` where nothing is protected.
@@ -424,26 +349,41 @@ fn address(plan: &Plan, caller: &Caller, headers: &HeaderMap) -> Client {
     client::client(&plan.client.rules, caller.peer.address, lines)
 }
 
-/// How long a body may be waited for, from its head: the limit, or less when it comes in drops.
-fn patience(received: u64, limit: Duration) -> Duration {
-    let earned = received.checked_div(LEAST_RATE).unwrap_or(0);
-    limit.min(GRACE.max(Duration::from_secs(earned)))
-}
-
 fn failed(failure: signature::Failure, record: &mut Record) -> Refusal {
     record.header = failure.header;
     record.skew_seconds = failure.skew;
     failure.reject.into()
 }
 
+/// The client's body ended before its end; the socket may know why.
+fn broken_body(error: &hyper::Error, line: &Line, record: &mut Record) -> Reject {
+    let fault = line.body_fault();
+    record.detail = Some(match fault {
+        Some(BodyFault::Framing(fault)) => fault.why().into(),
+        Some(BodyFault::Stalled) | None => error.to_string().into(),
+    });
+    match fault {
+        Some(BodyFault::Framing(_)) => Reject::Framing,
+        Some(BodyFault::Stalled) => Reject::BodyTimeout,
+        None => Reject::BodyIncomplete,
+    }
+}
+
 /// Until here a request that is dropped is one whose client has left.
 fn answered_by_app(
     answered: Result<Answered, ForwardError>,
     outcome: Outcome,
+    line: &Line,
     record: &mut Record,
 ) -> Result<Answered, Refusal> {
     record.outcome = outcome;
     answered.map_err(|error| {
+        // A body that broke on its way to us is not the app's fault.
+        if let ForwardError::Answer(error) = &error
+            && error.is_user()
+        {
+            return broken_body(error, line, record).into();
+        }
         record.detail = Some(error.to_string().into());
         Reject::from(&error).into()
     })
@@ -490,45 +430,4 @@ fn forward_interim(request: &mut Request<Outbound>, line: Arc<Line>) {
         bytes.extend_from_slice(b"\r\n");
         line.interim(&bytes);
     });
-}
-
-/// RFC 6455 §4.1: the only upgrade that is forwarded.
-fn wants_websocket(request: &Request<Incoming>) -> bool {
-    const KEY: HeaderName = HeaderName::from_static("sec-websocket-key");
-    const VERSION: HeaderName = HeaderName::from_static("sec-websocket-version");
-    let headers = request.headers();
-    request.method() == Method::GET
-        && request.version() == Version::HTTP_11
-        && request.body().is_end_stream()
-        && is_websocket(headers)
-        && headers.contains_key(KEY)
-        && headers.contains_key(VERSION)
-        && headers.get_all(CONNECTION).iter().any(|value| {
-            value.as_bytes().split(|byte| *byte == b',').any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
-        })
-}
-
-fn is_websocket(headers: &HeaderMap) -> bool {
-    let mut upgrades = headers.get_all(UPGRADE).iter();
-    upgrades.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket")) && upgrades.next().is_none()
-}
-
-/// Copies between client and app until both are done, or a shutdown can wait no longer.
-async fn tunnel(
-    client: OnUpgrade,
-    app: OnUpgrade,
-    _ticket: Ticket,
-    mut expired: watch::Receiver<bool>,
-) {
-    let copy = async {
-        if let (Ok(client), Ok(app)) = tokio::join!(client, app) {
-            let (mut client, mut app) = (TokioIo::new(client), TokioIo::new(app));
-            // Either side may break off; both are closed then, which is all there is to do.
-            let _ = tokio::io::copy_bidirectional(&mut client, &mut app).await;
-        }
-    };
-    tokio::select! {
-        () = copy => {}
-        () = raised(&mut expired) => {}
-    }
 }

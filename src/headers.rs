@@ -108,9 +108,8 @@ pub(crate) fn remove_reserved(headers: &mut HeaderMap, framework: Framework, web
     let mut removed = Vec::new();
     for name in headers.keys() {
         let text = name.as_str();
-        // Some servers read `_` as `-` (CGI, WSGI), so both spellings of a reserved name are meant.
-        let meant = if text.as_bytes().contains(&b'_') {
-            let plain = text.replace('_', "-");
+        let meant = if text.bytes().any(|byte| !byte.is_ascii_alphanumeric() && byte != b'-') || text.contains("--") {
+            let plain = folded(text);
             is_reserved(&plain, framework, webhook) || plain.starts_with("x-forwarded-") || plain == "x-real-ip"
         } else {
             is_reserved(text, framework, webhook)
@@ -126,6 +125,19 @@ pub(crate) fn remove_reserved(headers: &mut HeaderMap, framework: Framework, web
             headers.insert(TE, TRAILERS);
         }
     }
+}
+
+/// A name as the laxest server reads it: CGI and WSGI take `_` for `-`, PHP a dot as well.
+fn folded(name: &str) -> String {
+    let mut plain = String::with_capacity(name.len());
+    for letter in name.chars() {
+        if letter.is_ascii_alphanumeric() {
+            plain.push(letter);
+        } else if !plain.ends_with('-') {
+            plain.push('-');
+        }
+    }
+    plain
 }
 
 /// The first byte rules out nearly every header of nearly every request.
@@ -172,8 +184,8 @@ impl Peer {
 }
 
 /// Writes `X-Forwarded-*`. An untrusted peer's own are overwritten, and what else names a client is removed; a trusted
-/// one's stay, and its address is appended.
-pub(crate) fn write_forwarded(headers: &mut HeaderMap, peer: &Peer, trusted: bool) {
+/// one's stay, and its address is appended. `believed` is the header in which trusted peers name the client.
+pub(crate) fn write_forwarded(headers: &mut HeaderMap, peer: &Peer, trusted: bool, believed: &HeaderName) {
     let host = headers.get(HOST).cloned();
     if trusted {
         append_for(headers, peer);
@@ -185,6 +197,7 @@ pub(crate) fn write_forwarded(headers: &mut HeaderMap, peer: &Peer, trusted: boo
     }
     headers.remove(FORWARDED);
     headers.remove(X_REAL_IP);
+    headers.remove(believed);
     headers.insert(X_FORWARDED_FOR, peer.value.clone());
     headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
     headers.insert(X_FORWARDED_PORT, peer.port.clone());
@@ -228,7 +241,8 @@ mod tests {
     fn removes_the_proof_header_in_every_spelling() {
         let mut headers = map(&[
             ("verified-event", "x"), ("Verified_Event", "x"), ("verified-event-token", "x"), ("verified_event_token", "x"),
-            ("verified-events", "stays"), ("svix-id", "stays"),
+            ("verified.event", "x"), ("verified__event", "x"), ("verified~event-token", "x"), ("verified-events", "stays"),
+            ("svix-id", "stays"),
         ]);
         remove_reserved(&mut headers, Framework::None, false);
         assert_eq!(names(&headers), ["svix-id", "verified-events"]);
@@ -279,10 +293,10 @@ mod tests {
         let peer = Peer::new("::ffff:192.0.2.7".parse().unwrap(), 8080);
         let mut headers = map(&[
             ("host", "app.example"), ("x-forwarded-for", "10.0.0.1"), ("x-forwarded-host", "evil"), ("x-forwarded-proto", "https"),
-            ("forwarded", "for=10.0.0.1"), ("x-real-ip", "10.0.0.1"), ("x_forwarded_for", "10.0.0.1"), ("x-forwarded-port", "1"),
+            ("forwarded", "for=10.0.0.1"), ("x-real-ip", "10.0.0.1"), ("x_forwarded_for", "10.0.0.1"), ("x-forwarded-port", "1"), ("cf-connecting-ip", "10.0.0.1"),
         ]);
         remove_reserved(&mut headers, Framework::None, false);
-        write_forwarded(&mut headers, &peer, false);
+        write_forwarded(&mut headers, &peer, false, &HeaderName::from_static("cf-connecting-ip"));
         assert_eq!(
             names(&headers),
             ["host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"]
@@ -300,7 +314,7 @@ mod tests {
             ("host", "app.internal"), ("x-forwarded-for", "203.0.113.9"), ("x-forwarded-for", "10.0.3.1"),
             ("x-forwarded-host", "app.example"), ("x-forwarded-proto", "https"), ("x-real-ip", "203.0.113.9"),
         ]);
-        write_forwarded(&mut headers, &peer, true);
+        write_forwarded(&mut headers, &peer, true, &X_FORWARDED_FOR);
         assert_eq!(headers.get("x-forwarded-for").unwrap(), "203.0.113.9, 10.0.3.1, 10.0.3.7");
         assert_eq!(headers.get("x-forwarded-proto").unwrap(), "https");
         assert_eq!(headers.get("x-forwarded-host").unwrap(), "app.example");

@@ -33,6 +33,11 @@ impl InFlight {
         Ticket(Arc::clone(&self.0))
     }
 
+    /// How many run now.
+    pub(crate) fn running(&self) -> usize {
+        self.0.running.load(Ordering::Relaxed)
+    }
+
     /// Resolves when nothing runs.
     pub(crate) async fn drained(&self) {
         loop {

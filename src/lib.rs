@@ -17,7 +17,7 @@
 //! | 1 | `check` (pure: no async, I/O, clock), `providers` (the catalogue, data) |
 //! | 2 | `plan` (the compiled configuration) |
 //! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `wire`, `verified_event`, `outbound`, `admit` |
-//! | 4 | `forward`, `inbound`, `answer` |
+//! | 4 | `http2`, `receive`, `websocket`, `forward`, `inbound`, `answer` |
 //! | 5 | `gate` |
 //! | 6 | `admin`, `server` |
 //! | 7 | `cli` |
@@ -33,14 +33,17 @@ pub mod config;
 mod forward;
 mod gate;
 mod headers;
+mod http2;
 mod in_flight;
 mod inbound;
 mod outbound;
 pub mod plan;
 pub mod providers;
+mod receive;
 pub mod reject;
 pub mod secret;
 pub mod server;
 pub mod telemetry;
 mod verified_event;
+mod websocket;
 mod wire;

@@ -8,7 +8,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::{http1, http2};
@@ -57,7 +57,7 @@ pub struct Server {
 struct Shared {
     gate: Arc<Gate>,
     plan: Arc<Plan>,
-    connections: AtomicUsize,
+    connections: InFlight,
     port: u16,
     http1: http1::Builder,
     http2: http2::Builder<TokioExecutor>,
@@ -96,6 +96,7 @@ impl Server {
         let (stop, stopping) = watch::channel(false);
         let (expire, expired) = watch::channel(false);
         let in_flight = InFlight::default();
+        let connections = InFlight::default();
         let limits = &self.plan.limits;
         let forwarder = Forwarder::new(
             self.plan.upstream.clone(),
@@ -114,9 +115,10 @@ impl Server {
                 budget: Budget::new(limits.buffered_bytes),
                 access: self.access,
                 in_flight: in_flight.clone(),
+                connections: connections.clone(),
                 expired,
             }),
-            connections: AtomicUsize::new(0),
+            connections: connections.clone(),
             port: self.listener.local_addr().map_or(0, |address| address.port()),
             http1: http1_builder(&self.plan),
             http2: http2_builder(&self.plan),
@@ -133,18 +135,13 @@ impl Server {
         }
         ready.store(false, Ordering::Release);
         drop(self.listener);
-        tracing::info!(connections = shared.connections.load(Ordering::Relaxed), "draining");
+        tracing::info!(connections = connections.running(), "draining");
         stop.send_replace(true);
         if tokio::time::timeout(limits.drain, in_flight.drained()).await.is_err() {
             tracing::warn!("limits.drain is over: what is still in flight is cut off");
         }
         expire.send_replace(true);
-        let gone = async {
-            while shared.connections.load(Ordering::Acquire) > 0 {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
-        };
-        let _ = tokio::time::timeout(LAST_WORDS, gone).await;
+        let _ = tokio::time::timeout(LAST_WORDS, connections.drained()).await;
         sweep.abort();
         if let Some(health) = health {
             health.abort();
@@ -167,9 +164,7 @@ async fn accept(listener: &TcpListener, shared: &Arc<Shared>, stopping: &watch::
     loop {
         match listener.accept().await {
             Ok((stream, peer)) => {
-                let open = shared.connections.fetch_add(1, Ordering::AcqRel);
-                if open >= shared.plan.limits.max_connections {
-                    shared.connections.fetch_sub(1, Ordering::AcqRel);
+                if shared.connections.running() >= shared.plan.limits.max_connections {
                     // A courtesy: if it does not fit into the socket's buffer, the close says as much.
                     let _ = stream.try_write(OVERLOADED);
                     let peer = Peer::new(peer.ip(), shared.port);
@@ -178,8 +173,9 @@ async fn accept(listener: &TcpListener, shared: &Arc<Shared>, stopping: &watch::
                 }
                 let shared = Arc::clone(shared);
                 let stopping = stopping.clone();
+                let open = shared.connections.ticket();
                 tokio::spawn(async move {
-                    let _open = Open(&shared.connections);
+                    let _open = open;
                     connection(stream, peer, &shared, stopping).await;
                 });
             }
@@ -188,15 +184,6 @@ async fn accept(listener: &TcpListener, shared: &Arc<Shared>, stopping: &watch::
                 tokio::time::sleep(ACCEPT_BACK_OFF).await;
             }
         }
-    }
-}
-
-/// Counts a connection until dropped, even if its task panics.
-struct Open<'c>(&'c AtomicUsize);
-
-impl Drop for Open<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -215,6 +202,7 @@ async fn connection(stream: TcpStream, peer: SocketAddr, shared: &Shared, mut st
     let Ok(protocol) = protocol else { return };
     let caller = Arc::new(Caller { peer: Peer::new(peer.ip(), shared.port), line, protocol });
     let gate = Arc::clone(&shared.gate);
+    let expired = gate.expired.clone();
     let service = service_fn(move |request| Arc::clone(&gate).serve(Arc::clone(&caller), request));
     // The same for both protocols, whose connection types have no common trait.
     macro_rules! drive {
@@ -225,7 +213,10 @@ async fn connection(stream: TcpStream, peer: SocketAddr, shared: &Shared, mut st
                 result = connection.as_mut() => result,
                 () = raised(&mut stopping) => {
                     connection.as_mut().graceful_shutdown();
-                    connection.await
+                    tokio::select! {
+                        result = connection => result,
+                        () = cut_off(expired) => return,
+                    }
                 }
             };
             if let Err(error) = result {
@@ -237,6 +228,12 @@ async fn connection(stream: TcpStream, peer: SocketAddr, shared: &Shared, mut st
         Protocol::Http1 => drive!(shared.http1.serve_connection(TokioIo::new(io), service).with_upgrades()),
         Protocol::Http2 => drive!(shared.http2.serve_connection(TokioIo::new(io), service)),
     }
+}
+
+/// Resolves when a connection can be waited for no longer.
+async fn cut_off(mut expired: watch::Receiver<bool>) {
+    raised(&mut expired).await;
+    tokio::time::sleep(LAST_WORDS).await;
 }
 
 fn http1_builder(plan: &Plan) -> http1::Builder {

@@ -13,7 +13,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -176,6 +176,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
 
     fn poll_approved(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         loop {
+            // First, because it approves what came early: those bytes go before any that the socket still has.
+            self.settle_upgrade(cx);
             if self.approved > 0 {
                 let n = self.approved.min(buf.remaining());
                 buf.put_slice(self.held.get(..n).unwrap_or_default());
@@ -183,7 +185,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
                 self.approved = self.approved.saturating_sub(n);
                 return Poll::Ready(Ok(()));
             }
-            self.settle_upgrade(cx);
             match self.mode {
                 Mode::Opaque => return Pin::new(&mut self.io).poll_read(cx, buf),
                 Mode::Refused => return self.poll_after_refusal(cx),
@@ -192,7 +193,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
                     ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
                     let read = buf.filled().len().saturating_sub(before);
                     if read == 0 {
-                        return Poll::Ready(Ok(()));
+                        return self.poll_end(cx);
                     }
                     // The usual case: everything is approved where hyper will parse it, and nothing is copied.
                     let fresh = buf.filled().get(before..).unwrap_or_default();
@@ -216,11 +217,27 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
                     if self.approved == 0 && self.mode == Mode::Http1 && ready!(self.poll_hold(cx))? == 0 {
                         // The client is gone: hyper may see the end, never the bytes of half a head.
                         self.held.clear();
-                        return Poll::Ready(Ok(()));
+                        return self.poll_end(cx);
                     }
                 }
             }
         }
+    }
+
+    /// The client will send no more. hyper takes that for a client that has left, and drops the request it is in; but a
+    /// sender may close its half once its request is out and still read, and a delivery runs to its end anyway.
+    fn poll_end(&mut self, cx: &Context<'_>) -> Poll<io::Result<()>> {
+        let mut shared = self.line.lock();
+        if !shared.heads.is_empty() {
+            // hyper has a head that the gate has not seen yet: let it, in this same turn of the task.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if shared.committed {
+            shared.waiting = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// A head asked for an upgrade: what follows it waits until the answer says what it is.
@@ -231,7 +248,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
         let mut shared = self.line.lock();
         let (opaque, answered) = (shared.opaque, shared.in_flight == 0 && shared.heads.is_empty());
         if !opaque && !answered {
-            shared.undecided = Some(cx.waker().clone());
+            shared.waiting = Some(cx.waker().clone());
         }
         drop(shared);
         if opaque {
@@ -310,8 +327,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
 
     fn deadline(&mut self) -> Option<(Instant, Option<Waiting>)> {
         let waiting = match self.mode {
-            Mode::Http1 if !self.held.is_empty() && !self.undecided => Some(Waiting::Head),
             Mode::Http1 if self.framing.in_body() => Some(Waiting::Body),
+            Mode::Http1 if !self.held.is_empty() && !self.undecided => Some(Waiting::Head),
             _ => None,
         };
         if let Some(kind) = waiting {
@@ -370,7 +387,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
             Poll::Pending => self.poll_write_patience(cx).map(Err),
             Poll::Ready(result) => {
                 self.write_blocked = None;
-                self.flushed = false;
                 Poll::Ready(result)
             }
         }
@@ -392,6 +408,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<IO> {
 impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         ready!(self.poll_interim(cx))?;
+        self.flushed = false;
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
         self.after_write(cx, written)
     }
@@ -402,6 +419,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_interim(cx))?;
+        self.flushed = false;
         let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
         self.after_write(cx, written)
     }

@@ -10,7 +10,7 @@ const LEVELS: &[&[&str]] = &[
     &["check", "providers"],
     &["plan"],
     &["config", "telemetry", "headers", "budget", "in_flight", "wire", "verified_event", "outbound", "admit"],
-    &["forward", "inbound", "answer"],
+    &["http2", "receive", "websocket", "forward", "inbound", "answer"],
     &["gate"],
     &["admin", "server"],
     &["cli"],

@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 use std::time::Instant;
 
 use crate::check::framing::{Fault, HeadFacts};
@@ -33,7 +34,10 @@ pub(super) struct Shared {
     pub(super) in_flight: usize,
     pub(super) idle_since: Instant,
     /// Reading waits for an upgrade to be decided, which no event of the socket would tell it.
-    undecided: Option<Waker>,
+    /// Woken when the request ends: the socket waits for that.
+    pub(super) waiting: Option<Waker>,
+    /// A verified delivery is with the app: its run does not end with its sender.
+    pub(super) committed: bool,
 }
 
 /// Why a body stopped.
@@ -55,7 +59,8 @@ impl Line {
             opaque: false,
             in_flight: 0,
             idle_since: clock::monotonic(),
-            undecided: None,
+            waiting: None,
+            committed: false,
         }))
     }
 
@@ -83,9 +88,15 @@ impl Line {
         let mut shared = self.lock();
         shared.in_flight = shared.in_flight.saturating_sub(1);
         shared.idle_since = clock::monotonic();
-        if let Some(waker) = shared.undecided.take() {
+        shared.committed = false;
+        if let Some(waker) = shared.waiting.take() {
             waker.wake();
         }
+    }
+
+    /// The request is a verified delivery: from here on the end of the client's input no longer ends it.
+    pub(crate) fn commit(&self) {
+        self.lock().committed = true;
     }
 
     /// Why the body being read stopped, if the socket knows.

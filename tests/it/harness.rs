@@ -186,6 +186,7 @@ pub struct Recorded {
     pub headers: HeaderMap,
     pub body: Bytes,
     pub whole: bool,
+    pub trailers: HeaderMap,
 }
 
 /// An app that records everything and answers 200, after a delay if the target says `delay=MS`.
@@ -226,7 +227,9 @@ impl App {
         };
         let delay = parts.uri.query().and_then(|query| query.strip_prefix("delay=")?.parse().ok());
         let delay = delay.or_else(|| parts.headers.get("x-delay")?.to_str().ok()?.parse().ok());
-        let body = body.collect().await?.to_bytes();
+        let body = body.collect().await?;
+        let trailers = body.trailers().cloned().unwrap_or_default();
+        let body = body.to_bytes();
         if let Some(delay) = delay {
             tokio::time::sleep(Duration::from_millis(delay)).await;
         }
@@ -234,6 +237,7 @@ impl App {
             let mut seen = self.seen.lock().unwrap();
             seen[index].body = body.clone();
             seen[index].whole = true;
+            seen[index].trailers = trailers;
         }
         Ok(Response::builder().header("x-app", "1").body(Full::new(body)).unwrap())
     }

@@ -201,8 +201,10 @@ async fn a_cut_off_answer_is_a_reset_and_not_an_end() {
     let gate = Gate::start(app.addr, "").await;
     let (mut sender, _connection) = dial(&gate).await;
     for _ in 0..3 {
-        let answer = sender.send_request(page("/").body(Full::default()).unwrap()).await.unwrap();
-        assert!(answer.into_body().collect().await.is_err());
+        // The reset may overtake the head.
+        if let Ok(answer) = sender.send_request(page("/").body(Full::default()).unwrap()).await {
+            assert!(answer.into_body().collect().await.is_err());
+        }
     }
 }
 

@@ -55,6 +55,7 @@ async fn two_hundred_requests_around_the_apps_closing_moment_get_no_502() {
     for n in 0..100 {
         let gate = Gate::start(app.addr, "").await;
         running.spawn(async move {
+            let gate = gate;
             let mut client = Wire::dial(gate.addr).await;
             for pause_before in [0, 850 + n * 12] {
                 pause(pause_before).await;

@@ -36,6 +36,7 @@ async fn a_websocket_carries_bytes_both_ways_those_that_come_early_included() {
     client.send([get("/ws", ASK), "early;GET / HTTP/1.1\r\n\r\n\0\u{7f}".into()].concat()).await;
     let answer = client.answer().await;
     assert_eq!(answer.status(), 101, "{answer:?}");
+
     assert_eq!(answer.header("upgrade"), Some("websocket"));
     assert!(answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("upgrade")));
     assert_eq!(answer.header("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
@@ -54,6 +55,32 @@ async fn a_websocket_carries_bytes_both_ways_those_that_come_early_included() {
         (wrote.unwrap(), echoed.unwrap());
         assert!(back == sent);
     }
+}
+
+#[tokio::test]
+async fn bytes_before_and_after_the_switch_keep_their_order() {
+    let (go, on) = tokio::sync::watch::channel(false);
+    let app = Scripted::start(move |_, mut wire| {
+        let mut on = on.clone();
+        async move {
+            wire.head().await.unwrap();
+            on.wait_for(|on| *on).await.unwrap();
+            wire.send(SWITCH).await;
+            let got = wire.until(b"second;").await.unwrap();
+            wire.send(got).await;
+        }
+    })
+    .await;
+    let gate = Gate::start(app.addr, "").await;
+    let mut client = Wire::dial(gate.addr).await;
+    // More than the gate holds back before it knows: the rest is still in the socket when the app agrees.
+    let first = "1".repeat(60_000);
+    client.send(get("/ws", ASK) + &first).await;
+    client.send("second;").await;
+    pause(30).await;
+    go.send_replace(true);
+    assert_eq!(client.answer().await.status(), 101);
+    assert!(client.until(b"second;").await.unwrap() == (first + "second;").as_bytes());
 }
 
 #[tokio::test]

@@ -124,7 +124,8 @@ async fn an_answer_cut_off_half_way_never_ends_cleanly() {
         (b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\nzz\r\n", "bad chunk size"),
     ] {
         for answer in both(bytes).await {
-            assert_eq!((answer.status(), answer.whole), (200, false), "{what}: {answer:?}");
+            // The close may overtake the head.
+            assert!(matches!(answer.status(), 0 | 200) && !answer.whole, "{what}: {answer:?}");
             assert!(b"half".starts_with(&*answer.body), "{what}: {answer:?}");
         }
     }

@@ -5,8 +5,8 @@
 
 use http::Request;
 
-use crate::outbound::Outbound;
 use crate::check::signature::Verified;
+use crate::outbound::Outbound;
 
 /// A request that may go upstream.
 #[derive(Debug)]

@@ -159,7 +159,12 @@ impl Charge {
 
     fn unlist(&self) {
         if let Some(mine) = &self.arriving {
-            self.budget.0.arriving.lock().unwrap_or_else(PoisonError::into_inner).retain(|other| !Arc::ptr_eq(mine, other));
+            self.budget
+                .0
+                .arriving
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .retain(|other| !Arc::ptr_eq(mine, other));
         }
     }
 }

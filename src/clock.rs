@@ -14,9 +14,7 @@ pub fn unix_now() -> u64 {
 /// Milliseconds since 1970-01-01T00:00:00Z, for log lines.
 #[expect(clippy::disallowed_methods, reason = "this module is the one reader of the wall clock")]
 pub fn unix_now_millis() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// A point on the monotonic clock, for durations and rates.
@@ -61,7 +59,9 @@ impl Civil {
         Self {
             year: if month <= 2 { year.wrapping_add(1) } else { year },
             month,
-            day: day_of_year.wrapping_sub(march_month.wrapping_mul(153).wrapping_add(2).wrapping_div(5)).wrapping_add(1),
+            day: day_of_year
+                .wrapping_sub(march_month.wrapping_mul(153).wrapping_add(2).wrapping_div(5))
+                .wrapping_add(1),
             hour: second.wrapping_div(3600),
             minute: second.wrapping_rem(3600).wrapping_div(60),
             second: second.wrapping_rem(60),

@@ -24,9 +24,9 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::admit::{Admitted, Passage};
-use crate::outbound::Outbound;
 use crate::clock;
 use crate::in_flight::{InFlight, Ticket};
+use crate::outbound::Outbound;
 use crate::plan::Upstream;
 use crate::reject::Reject;
 
@@ -198,8 +198,7 @@ impl Forwarder {
             .map_err(|_elapsed| ForwardError::ConnectTimeout)?
             .map_err(ForwardError::Connect)?;
         stream.set_nodelay(true).map_err(ForwardError::Connect)?;
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(stream)).await.map_err(ForwardError::Answer)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(ForwardError::Answer)?;
         Ok(Box::new(Link { connection: Some(connection), sender }))
     }
 
@@ -235,9 +234,7 @@ impl Forwarder {
     }
 }
 
-type Reply = Pin<
-    Box<dyn Future<Output = Result<Response<Incoming>, TrySendError<Request<Outbound>>>> + Send>,
->;
+type Reply = Pin<Box<dyn Future<Output = Result<Response<Incoming>, TrySendError<Request<Outbound>>>> + Send>>;
 
 /// One request on its way. Dropped before its answer: a passed request is cancelled, a delivery runs on.
 struct Exchange {
@@ -263,8 +260,13 @@ impl Exchange {
         }
         let advertised = keep_alive(response.headers());
         Ok(response.map(|body| {
-            let mut answer =
-                Answer { body: Some(body), link: Some(link), advertised, forwarder: Arc::clone(&self.forwarder), passage: self.passage };
+            let mut answer = Answer {
+                body: Some(body),
+                link: Some(link),
+                advertised,
+                forwarder: Arc::clone(&self.forwarder),
+                passage: self.passage,
+            };
             if answer.is_end_stream() {
                 answer.rest(&mut Context::from_waker(Waker::noop()));
             }
@@ -290,7 +292,8 @@ impl Drop for Exchange {
             .await;
             if let Ok(response) = head {
                 let advertised = keep_alive(response.headers());
-                let answer = Answer { body: Some(response.into_body()), link: Some(link), advertised, forwarder, passage };
+                let answer =
+                    Answer { body: Some(response.into_body()), link: Some(link), advertised, forwarder, passage };
                 answer.drain().await;
             }
         });

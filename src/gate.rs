@@ -5,6 +5,7 @@
 //! path by any way but [`Admitted::delivery`].
 
 use std::convert::Infallible;
+use std::error::Error as _;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
@@ -26,7 +27,7 @@ use crate::headers::{self, Peer};
 use crate::http2;
 use crate::in_flight::InFlight;
 use crate::inbound::{Ending, Inbound};
-use crate::outbound::Outbound;
+use crate::outbound::{BodyError, Outbound};
 use crate::plan::{Plan, Unmatched};
 use crate::receive::{Bounds, Stopped, receive};
 use crate::reject::Reject;
@@ -85,7 +86,8 @@ impl Gate {
         request: Request<Incoming>,
     ) -> Result<Response<Inbound>, Infallible> {
         let head = caller.begin();
-        let crowded = caller.protocol == Protocol::Http2 && self.in_flight.running() >= self.plan.limits.max_connections;
+        let crowded =
+            caller.protocol == Protocol::Http2 && self.in_flight.running() >= self.plan.limits.max_connections;
         // Loaded once per request (per stream in HTTP/2), so that a kept connection cannot keep an old plan.
         let plan = Arc::clone(&self.plan);
         let path = request.uri().path();
@@ -204,12 +206,14 @@ impl Gate {
         // 7. The body, bounded in bytes and time.
         let (mut parts, body) = request.into_parts();
         let mut charge = self.budget.charge();
-        let bounds =
-            Bounds { bytes: route.max_body, time: plan.limits.body_timeout, expired: self.expired.clone() };
-        let frames = receive(body, &mut charge, record.started, &bounds, &mut record.bytes_in).await.map_err(|stopped| match stopped {
-            Stopped::Rejected(reject) => reject.into(),
-            Stopped::Broken(error) => Refusal::from(broken_body(&error, &caller.line, record)),
-        })?;
+        let bounds = Bounds { bytes: route.max_body, time: plan.limits.body_timeout, expired: self.expired.clone() };
+        let frames =
+            receive(body, &mut charge, record.started, &bounds, &mut record.bytes_in).await.map_err(|stopped| {
+                match stopped {
+                    Stopped::Rejected(reject) => reject.into(),
+                    Stopped::Broken(error) => Refusal::from(broken_body(&error, &caller.line, record)),
+                }
+            })?;
 
         // 8. The MAC over the raw bytes, then the timestamp again: a slow body must not outlive its window.
         let verified =
@@ -256,9 +260,18 @@ impl Gate {
             // Said aloud, because hyper sends a GET or HEAD without its body otherwise.
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
+        // In HTTP/1 the socket sees to that.
+        let stall = (caller.protocol == Protocol::Http2).then_some(plan.limits.body_timeout);
+        if parts.version == Version::HTTP_10
+            && !parts.headers.contains_key(HOST)
+            && let Ok(host) = HeaderValue::try_from(plan.upstream.authority.as_str())
+        {
+            // HTTP/1.0 may leave it out; HTTP/1.1, which the app gets, may not.
+            parts.headers.insert(HOST, host);
+        }
         // RFC 9110 §15.2: no interim answer to an HTTP/1.0 client.
         let interim = caller.protocol == Protocol::Http1 && parts.version == Version::HTTP_11;
-        let mut request = upstream_request(parts, Outbound::Stream(body, plan.framework));
+        let mut request = upstream_request(parts, Outbound::stream(body, plan.framework, stall));
         let Some(client) = client else {
             if interim {
                 forward_interim(&mut request, Arc::clone(&caller.line));
@@ -357,7 +370,8 @@ fn failed(failure: signature::Failure, record: &mut Record) -> Refusal {
 
 /// The client's body ended before its end; the socket may know why.
 fn broken_body(error: &hyper::Error, line: &Line, record: &mut Record) -> Reject {
-    let fault = line.body_fault();
+    let stalled = error.source().and_then(|source| source.downcast_ref::<BodyError>());
+    let fault = line.body_fault().or(matches!(stalled, Some(BodyError::Stalled)).then_some(BodyFault::Stalled));
     record.detail = Some(match fault {
         Some(BodyFault::Framing(fault)) => fault.why().into(),
         Some(BodyFault::Stalled) | None => error.to_string().into(),

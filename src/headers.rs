@@ -23,8 +23,16 @@ const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 
 /// Names that a client may not put on its `Connection` list: dropping them would change what we or the app believe.
 const UNDROPPABLE: &[&str] = &[
-    "host", "content-length", "content-type", "content-encoding", "transfer-encoding", "cookie", "authorization", "origin",
-    "forwarded", "x-real-ip",
+    "host",
+    "content-length",
+    "content-type",
+    "content-encoding",
+    "transfer-encoding",
+    "cookie",
+    "authorization",
+    "origin",
+    "forwarded",
+    "x-real-ip",
 ];
 const UNDROPPABLE_PREFIXES: &[&str] = &["verified-event", "x-forwarded-"];
 
@@ -35,16 +43,29 @@ const RESERVED: &str = "verified-event";
 const RESERVED_PREFIX: &str = "verified-event-";
 /// Next.js believes these from anyone (NEXTJS-internal routing state), or they re-target a request.
 const NEXTJS_RESERVED: &[&str] = &[
-    "x-middleware-rewrite", "x-middleware-redirect", "x-middleware-next", "x-middleware-skip",
-    "x-middleware-override-headers", "x-middleware-set-cookie", "x-middleware-invoke", "x-matched-path",
-    "x-now-route-matches", "x-action-forwarded", "next-resume", "x-next-resume-state-length", "x-original-url",
-    "x-rewrite-url", "x-http-method-override", "x-http-method", "x-method-override", "location",
+    "x-middleware-rewrite",
+    "x-middleware-redirect",
+    "x-middleware-next",
+    "x-middleware-skip",
+    "x-middleware-override-headers",
+    "x-middleware-set-cookie",
+    "x-middleware-invoke",
+    "x-matched-path",
+    "x-now-route-matches",
+    "x-action-forwarded",
+    "next-resume",
+    "x-next-resume-state-length",
+    "x-original-url",
+    "x-rewrite-url",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "location",
 ];
 const NEXTJS_RESERVED_PREFIXES: &[&str] =
     &["x-middleware-subrequest", "x-middleware-request-", "x-invoke-", "x-nextjs-rewritten-", "x-prerender-revalidate"];
 /// On a protected route these make Next.js answer without running the handler: the event would be lost.
-const NEXTJS_PREFETCH: &[&str] =
-    &["rsc", "purpose", "x-middleware-prefetch", "x-nextjs-data", "http2-settings"];
+const NEXTJS_PREFETCH: &[&str] = &["rsc", "purpose", "x-middleware-prefetch", "x-nextjs-data", "http2-settings"];
 const NEXTJS_PREFETCH_PREFIX: &str = "next-";
 
 /// Why a `Connection` list is refused.
@@ -57,19 +78,21 @@ pub(crate) struct ProtectedName;
 /// [`ProtectedName`] when the list names a header that must arrive; `signed` adds a route's own.
 pub(crate) fn apply_connection<'n>(
     headers: &mut HeaderMap,
-    signed: impl Iterator<Item = &'n HeaderName> + Clone,
+    signed: impl Iterator<Item = &'n HeaderName>,
 ) -> Result<(), ProtectedName> {
     if !headers.contains_key(CONNECTION) {
         return Ok(());
     }
+    let signed: Vec<&HeaderName> = signed.collect();
     let mut listed = Vec::new();
     for value in headers.get_all(CONNECTION) {
-        for name in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|name| !name.is_empty()) {
+        for name in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|name| !name.is_empty())
+        {
             let name = HeaderName::from_bytes(name).map_err(|_| ProtectedName)?;
             let plain = name.as_str().replace('_', "-");
             if UNDROPPABLE.contains(&plain.as_str())
                 || UNDROPPABLE_PREFIXES.iter().any(|prefix| plain.starts_with(prefix))
-                || signed.clone().any(|signed| *signed == name)
+                || signed.contains(&&name)
             {
                 return Err(ProtectedName);
             }
@@ -240,8 +263,14 @@ mod tests {
     #[test]
     fn removes_the_proof_header_in_every_spelling() {
         let mut headers = map(&[
-            ("verified-event", "x"), ("Verified_Event", "x"), ("verified-event-token", "x"), ("verified_event_token", "x"),
-            ("verified.event", "x"), ("verified__event", "x"), ("verified~event-token", "x"), ("verified-events", "stays"),
+            ("verified-event", "x"),
+            ("Verified_Event", "x"),
+            ("verified-event-token", "x"),
+            ("verified_event_token", "x"),
+            ("verified.event", "x"),
+            ("verified__event", "x"),
+            ("verified~event-token", "x"),
+            ("verified-events", "stays"),
             ("svix-id", "stays"),
         ]);
         remove_reserved(&mut headers, Framework::None, false);
@@ -251,9 +280,17 @@ mod tests {
     #[test]
     fn removes_next_js_routing_state_only_for_next_js() {
         let pairs = &[
-            ("x-middleware-subrequest", "1"), ("x-middleware-subrequest-id", "1"), ("x_middleware_rewrite", "/"),
-            ("x-invoke-path", "/"), ("x-matched-path", "/"), ("location", "/"), ("next-resume", "1"),
-            ("x-http-method-override", "GET"), ("rsc", "1"), ("next-action", "abc"), ("x-middleware-prefetch", "1"),
+            ("x-middleware-subrequest", "1"),
+            ("x-middleware-subrequest-id", "1"),
+            ("x_middleware_rewrite", "/"),
+            ("x-invoke-path", "/"),
+            ("x-matched-path", "/"),
+            ("location", "/"),
+            ("next-resume", "1"),
+            ("x-http-method-override", "GET"),
+            ("rsc", "1"),
+            ("next-action", "abc"),
+            ("x-middleware-prefetch", "1"),
         ];
         let mut headers = map(pairs);
         remove_reserved(&mut headers, Framework::NextJs, false);
@@ -266,7 +303,11 @@ mod tests {
     #[test]
     fn removes_prefetch_headers_from_a_webhook() {
         let mut headers = map(&[
-            ("rsc", "1"), ("next-router-prefetch", "1"), ("next_url", "/"), ("purpose", "prefetch"), ("x-nextjs-data", "1"),
+            ("rsc", "1"),
+            ("next-router-prefetch", "1"),
+            ("next_url", "/"),
+            ("purpose", "prefetch"),
+            ("x-nextjs-data", "1"),
             ("content-type", "application/json"),
         ]);
         remove_reserved(&mut headers, Framework::NextJs, true);
@@ -275,7 +316,8 @@ mod tests {
 
     #[test]
     fn a_connection_list_drops_what_it_names_and_nothing_that_must_arrive() {
-        let mut headers = map(&[("connection", "close, X-Secret"), ("x-secret", "1"), ("te", "gzip, trailers"), ("keep-alive", "1")]);
+        let mut headers =
+            map(&[("connection", "close, X-Secret"), ("x-secret", "1"), ("te", "gzip, trailers"), ("keep-alive", "1")]);
         apply_connection(&mut headers, std::iter::empty()).unwrap();
         remove_reserved(&mut headers, Framework::None, false);
         assert_eq!(names(&headers), ["te"]);
@@ -292,8 +334,15 @@ mod tests {
     fn an_untrusted_peer_cannot_say_who_it_is() {
         let peer = Peer::new("::ffff:192.0.2.7".parse().unwrap(), 8080);
         let mut headers = map(&[
-            ("host", "app.example"), ("x-forwarded-for", "10.0.0.1"), ("x-forwarded-host", "evil"), ("x-forwarded-proto", "https"),
-            ("forwarded", "for=10.0.0.1"), ("x-real-ip", "10.0.0.1"), ("x_forwarded_for", "10.0.0.1"), ("x-forwarded-port", "1"), ("cf-connecting-ip", "10.0.0.1"),
+            ("host", "app.example"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("x-forwarded-host", "evil"),
+            ("x-forwarded-proto", "https"),
+            ("forwarded", "for=10.0.0.1"),
+            ("x-real-ip", "10.0.0.1"),
+            ("x_forwarded_for", "10.0.0.1"),
+            ("x-forwarded-port", "1"),
+            ("cf-connecting-ip", "10.0.0.1"),
         ]);
         remove_reserved(&mut headers, Framework::None, false);
         write_forwarded(&mut headers, &peer, false, &HeaderName::from_static("cf-connecting-ip"));
@@ -311,8 +360,12 @@ mod tests {
     fn a_trusted_peer_keeps_its_word_and_is_appended() {
         let peer = Peer::new("10.0.3.7".parse().unwrap(), 8080);
         let mut headers = map(&[
-            ("host", "app.internal"), ("x-forwarded-for", "203.0.113.9"), ("x-forwarded-for", "10.0.3.1"),
-            ("x-forwarded-host", "app.example"), ("x-forwarded-proto", "https"), ("x-real-ip", "203.0.113.9"),
+            ("host", "app.internal"),
+            ("x-forwarded-for", "203.0.113.9"),
+            ("x-forwarded-for", "10.0.3.1"),
+            ("x-forwarded-host", "app.example"),
+            ("x-forwarded-proto", "https"),
+            ("x-real-ip", "203.0.113.9"),
         ]);
         write_forwarded(&mut headers, &peer, true, &X_FORWARDED_FOR);
         assert_eq!(headers.get("x-forwarded-for").unwrap(), "203.0.113.9, 10.0.3.1, 10.0.3.7");
@@ -323,7 +376,8 @@ mod tests {
 
     #[test]
     fn a_response_loses_its_hop_by_hop_headers() {
-        let mut headers = map(&[("connection", "keep-alive, x-hop"), ("x-hop", "1"), ("keep-alive", "timeout=5"), ("vary", "rsc")]);
+        let mut headers =
+            map(&[("connection", "keep-alive, x-hop"), ("x-hop", "1"), ("keep-alive", "timeout=5"), ("vary", "rsc")]);
         end_hop_of_response(&mut headers);
         assert_eq!(names(&headers), ["vary"]);
     }

@@ -4,8 +4,8 @@
 //! the `http` crate has cut a `#fragment` off `:path`: what is judged and forwarded is what is left. Must never forward
 //! what HTTP/1 would not carry.
 
-use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderValue};
 use http::Request;
+use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderValue};
 
 use crate::plan::Plan;
 use crate::reject::Reject;
@@ -21,7 +21,9 @@ pub(crate) fn framing<B>(plan: &Plan, request: &mut Request<B>) -> Result<(), (R
     }
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     if let Some(length) = lengths.next()
-        && (lengths.next().is_some() || !(1..=18).contains(&length.len()) || !length.as_bytes().iter().all(u8::is_ascii_digit))
+        && (lengths.next().is_some()
+            || !(1..=18).contains(&length.len())
+            || !length.as_bytes().iter().all(u8::is_ascii_digit))
     {
         return Err((Reject::Framing, "Content-Length is not 1 to 18 digits, once (RFC 9110 §8.6)"));
     }
@@ -31,11 +33,17 @@ pub(crate) fn framing<B>(plan: &Plan, request: &mut Request<B>) -> Result<(), (R
     {
         return Err((Reject::Framing, "Expect is not exactly `100-continue`, once (RFC 9110 §10.1.1)"));
     }
-    let is_alias = |name: &str| name.contains('_') && ["content-length", "transfer-encoding", "host"].contains(&&*name.replace('_', "-"));
+    let is_alias = |name: &str| {
+        name.contains('_') && ["content-length", "transfer-encoding", "host"].contains(&&*name.replace('_', "-"))
+    };
     if headers.keys().any(|name| is_alias(name.as_str())) {
-        return Err((Reject::Framing, "a field name that equals a framing field when `_` is read as `-` (RFC 3875 §4.1.18)"));
+        return Err((
+            Reject::Framing,
+            "a field name that equals a framing field when `_` is read as `-` (RFC 3875 §4.1.18)",
+        ));
     }
-    let host = host(request).ok_or((Reject::Framing, "`:authority` and `host` must be one plain host (RFC 9113 §8.3.1)"))?;
+    let host =
+        host(request).ok_or((Reject::Framing, "`:authority` and `host` must be one plain host (RFC 9113 §8.3.1)"))?;
     request.headers_mut().insert(HOST, host);
     join_cookies(request.headers_mut());
     Ok(())

@@ -3,23 +3,46 @@
 //! A verified body is the received frames themselves, handed on without joining them; everything else streams. Must never
 //! change a byte; only trailers lose reserved names.
 
+use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use tokio::time::Sleep;
 
-use crate::headers;
 use crate::check::target::Framework;
+use crate::headers;
 
 /// What goes to the app.
 #[derive(Debug)]
 pub(crate) enum Outbound {
     /// A verified body: its frames, in reverse order.
     Whole(Vec<Bytes>),
-    /// A body that streams through, and who reads the trailers.
-    Stream(Incoming, Framework),
+    /// A body that streams through.
+    Stream(Streamed),
+}
+
+/// A body on its way through.
+#[derive(Debug)]
+pub(crate) struct Streamed {
+    body: Incoming,
+    framework: Framework,
+    /// How long nothing may arrive, where the socket cannot tell (a stream of HTTP/2 among others).
+    stall: Option<(Duration, Option<Pin<Box<Sleep>>>)>,
+}
+
+/// Why a passed body ends early.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyError {
+    /// The client's connection.
+    #[error(transparent)]
+    Client(#[from] hyper::Error),
+    /// Nothing arrived for `limits.body_timeout`.
+    #[error("nothing of the body arrived for `limits.body_timeout`")]
+    Stalled,
 }
 
 impl Outbound {
@@ -28,18 +51,38 @@ impl Outbound {
         frames.reverse();
         Self::Whole(frames)
     }
+
+    /// A body as it comes. `stall`: how long nothing may arrive, if nobody else sees to that.
+    pub(crate) fn stream(body: Incoming, framework: Framework, stall: Option<Duration>) -> Self {
+        Self::Stream(Streamed { body, framework, stall: stall.map(|limit| (limit, None)) })
+    }
+}
+
+impl Streamed {
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let polled = Pin::new(&mut self.body).poll_frame(cx);
+        let Some((limit, timer)) = &mut self.stall else { return polled.map_err(BodyError::from) };
+        if polled.is_ready() {
+            *timer = None;
+            return polled.map_err(BodyError::from);
+        }
+        let timer = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(*limit)));
+        timer.as_mut().poll(cx).map(|()| Some(Err(BodyError::Stalled)))
+    }
 }
 
 impl Body for Outbound {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BodyError;
 
-    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         match self.get_mut() {
             Self::Whole(frames) => Poll::Ready(frames.pop().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Stream(body, framework) => Pin::new(body).poll_frame(cx).map_ok(|mut frame| {
+            Self::Stream(streamed) => streamed.poll_frame(cx).map_ok(|mut frame| {
                 if let Some(trailers) = frame.trailers_mut() {
-                    headers::remove_reserved(trailers, *framework, false);
+                    headers::remove_reserved(trailers, streamed.framework, false);
+                    // Who calls is told by the head alone. Its kin never get this far: `check::framing` refuses them.
+                    trailers.remove("x-real-ip");
                 }
                 frame
             }),
@@ -49,7 +92,7 @@ impl Body for Outbound {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Whole(frames) => frames.is_empty(),
-            Self::Stream(body, _) => body.is_end_stream(),
+            Self::Stream(streamed) => streamed.body.is_end_stream(),
         }
     }
 
@@ -59,7 +102,7 @@ impl Body for Outbound {
                 let bytes = frames.iter().map(Bytes::len).fold(0, usize::saturating_add);
                 SizeHint::with_exact(u64::try_from(bytes).unwrap_or(u64::MAX))
             }
-            Self::Stream(body, _) => body.size_hint(),
+            Self::Stream(streamed) => streamed.body.size_hint(),
         }
     }
 }

@@ -30,7 +30,8 @@ pub(crate) fn is_asked_for(request: &Request<Incoming>) -> bool {
 
 pub(crate) fn is_named(headers: &HeaderMap) -> bool {
     let mut upgrades = headers.get_all(UPGRADE).iter();
-    upgrades.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket")) && upgrades.next().is_none()
+    upgrades.next().is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+        && upgrades.next().is_none()
 }
 
 /// Copies between client and app until both are done, or a shutdown can wait no longer.

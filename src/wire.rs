@@ -23,13 +23,13 @@ use crate::check::framing::{self, Framing, Step};
 use crate::clock;
 
 mod line;
+mod protocol;
 
 pub(crate) use line::{BodyFault, Head, Line};
+pub(crate) use protocol::Protocol;
 
 /// What hyper parses in place of a refused head.
 const SUBSTITUTE: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\n\r\n";
-/// First bytes of an HTTP/2 connection with prior knowledge (RFC 9113 §3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// How long, and for how many bytes, we read on after our last answer so that it is not lost to a reset.
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 512 * 1024;
@@ -41,15 +41,6 @@ pub(crate) struct Timeouts {
     pub(crate) head: Duration,
     pub(crate) body: Duration,
     pub(crate) idle: Duration,
-}
-
-/// Which HTTP a connection speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    /// HTTP/1.0 or 1.1.
-    Http1,
-    /// HTTP/2 with prior knowledge.
-    Http2,
 }
 
 /// The guarded socket.
@@ -111,36 +102,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
             linger: None,
         };
         (guarded, line)
-    }
-
-    /// Reads until the protocol is known. What was read is kept for [`AsyncRead`].
-    ///
-    /// # Errors
-    /// The socket's, and `TimedOut` when a client says nothing, or half a preface, for the idle time limit.
-    pub(crate) async fn detect(&mut self) -> io::Result<Protocol> {
-        use tokio::io::AsyncReadExt;
-        let idle = self.timeouts.idle;
-        let sniff = async {
-            let mut first = [0_u8; PREFACE.len()];
-            loop {
-                let known = self.held.iter().zip(PREFACE).take_while(|(got, want)| got == want).count();
-                if known == PREFACE.len() {
-                    self.mode = Mode::Opaque;
-                    self.approved = self.held.len();
-                    return Ok(Protocol::Http2);
-                }
-                if known < self.held.len() {
-                    return Ok(Protocol::Http1);
-                }
-                let room = first.get_mut(..PREFACE.len().saturating_sub(known)).unwrap_or_default();
-                let n = self.io.read(room).await?;
-                if n == 0 {
-                    return Ok(Protocol::Http1);
-                }
-                self.held.extend(first.iter().take(n));
-            }
-        };
-        tokio::time::timeout(idle, sniff).await.map_err(|_| io::ErrorKind::TimedOut)?
     }
 
     /// Runs the state machine over `bytes`; the number approved from its start.
@@ -442,8 +403,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
         }
         // Closing with unread bytes makes the kernel send a reset, which can destroy our answer at the sender.
         let this = &mut *self;
-        let (timer, left) =
-            this.linger.get_or_insert_with(|| (Box::pin(tokio::time::sleep(LINGER)), LINGER_BYTES));
+        let (timer, left) = this.linger.get_or_insert_with(|| (Box::pin(tokio::time::sleep(LINGER)), LINGER_BYTES));
         let mut bin = [0_u8; CHUNK];
         loop {
             let mut sink = ReadBuf::new(&mut bin);

@@ -63,10 +63,13 @@ async fn demo(once: bool, out: &mut dyn Write) -> io::Result<bool> {
     for case in &cases {
         let before = app.seen();
         let answer = sender::exchange(address, &case.request).await?;
-        let seen = Seen::between(&before, &app.seen());
+        let seen = Seen::between(before, app.seen());
         let ok = answer.status == case.status && answer.code() == case.code && seen == case.app;
         right &= ok;
-        row(out, [if ok { "ok" } else { "WRONG" }, case.what, &answer.status.to_string(), &answer.code(), &seen.to_string()])?;
+        row(
+            out,
+            [if ok { "ok" } else { "WRONG" }, case.what, &answer.status.to_string(), &answer.code(), &seen.to_string()],
+        )?;
         if !ok {
             writeln!(out, "        should have been {} {} and {}", case.status, case.code, case.app)?;
         }
@@ -90,10 +93,17 @@ fn row(out: &mut dyn Write, [mark, what, answer, code, app]: [&str; 5]) -> io::R
 }
 
 fn try_it(out: &mut dyn Write, address: SocketAddr, cases: &[Case]) -> io::Result<()> {
-    writeln!(out, "\nStill running. Paste these (signed at {}; good for five minutes):\n", clock::Civil::of(clock::unix_now_millis()))?;
+    writeln!(
+        out,
+        "\nStill running. Paste these (signed at {}; good for five minutes):\n",
+        clock::Civil::of(clock::unix_now_millis())
+    )?;
     for case in cases.iter().filter(|case| case.paste) {
         writeln!(out, "  # {}\n  {}\n", case.what, case.request.as_curl(address))?;
     }
-    writeln!(out, "Ctrl-C ends it. Next: copy config.example.toml, put your secret into CLERK_WEBHOOK_SIGNING_SECRET,")?;
+    writeln!(
+        out,
+        "Ctrl-C ends it. Next: copy config.example.toml, put your secret into CLERK_WEBHOOK_SIGNING_SECRET,"
+    )?;
     writeln!(out, "and run `hookward check`.")
 }

@@ -95,7 +95,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 
 /// One core means one thread: no work-stealing, no wake-ups across cores.
 pub(crate) fn runtime(workers: usize) -> io::Result<Runtime> {
-    if workers == 1 { Builder::new_current_thread().enable_all().build() } else { Builder::new_multi_thread().worker_threads(workers).enable_all().build() }
+    if workers == 1 {
+        Builder::new_current_thread().enable_all().build()
+    } else {
+        Builder::new_multi_thread().worker_threads(workers).enable_all().build()
+    }
 }
 
 pub(crate) fn fail(error: &dyn std::fmt::Display) -> ExitCode {

@@ -74,7 +74,9 @@ impl Context<'_, '_> {
             Some((label, spot)) => (label.to_owned(), spot.clone()),
             None => (usual, table.spot_of("label")),
         };
-        if !is_label(&label) {
+        if looks_like_secret(&label) {
+            self.findings.error(&spot, "looks like a secret, and labels are shown", LABEL_HINT);
+        } else if !is_label(&label) {
             self.findings.error(&spot, "is not usable as a label", LABEL_HINT);
         } else if taken.contains(&label) {
             let what = format!("the label `{label}` is taken by another secret of this route");

@@ -22,6 +22,9 @@ use crate::reject::Reject;
 /// Longest path that is logged, in bytes.
 const LONGEST_PATH: usize = 256;
 
+/// Longest method that is logged, in bytes.
+const LONGEST_METHOD: usize = 32;
+
 /// How a request ended, besides the rejects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -168,7 +171,7 @@ impl Record {
         if let Some(status) = self.status {
             fields.number("status", status.as_u16().into());
         }
-        fields.text("method", self.method.as_str());
+        fields.text("method", self.method.as_str().get(..LONGEST_METHOD).unwrap_or(self.method.as_str()));
         fields.text("path", &self.path);
         if let (Some(route), Some(provider)) = (&self.route, &self.provider) {
             fields.text("route", route);

@@ -33,7 +33,9 @@ impl<'l> Fields<'l> {
     pub(super) fn text(&mut self, name: &str, value: &str) {
         self.name(name);
         let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\' && byte != 0x7f;
-        let bare = self.format == LogFormat::Text && !value.is_empty() && value.bytes().all(|byte| plain(byte) && byte != b' ' && byte != b'=');
+        let bare = self.format == LogFormat::Text
+            && !value.is_empty()
+            && value.bytes().all(|byte| plain(byte) && byte != b' ' && byte != b'=');
         if bare {
             self.line.extend_from_slice(value.as_bytes());
             return;
@@ -48,7 +50,10 @@ impl<'l> Fields<'l> {
                     byte if plain(byte) => self.line.push(byte),
                     byte => {
                         self.line.extend_from_slice(b"\\u00");
-                        self.line.extend([byte >> 4, byte & 15].map(|nibble| b"0123456789abcdef".get(usize::from(nibble)).copied().unwrap_or(b'0')));
+                        self.line.extend(
+                            [byte >> 4, byte & 15]
+                                .map(|nibble| b"0123456789abcdef".get(usize::from(nibble)).copied().unwrap_or(b'0')),
+                        );
                     }
                 }
             }

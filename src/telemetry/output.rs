@@ -63,7 +63,9 @@ impl Output {
                 let (lost, closed) = (std::mem::take(&mut state.lost), state.closed);
                 drop(state);
                 if lost > 0 {
-                    batch.extend_from_slice(format!("{{\"level\":\"warn\",\"msg\":\"log lines lost\",\"lost\":{lost}}}\n").as_bytes());
+                    batch.extend_from_slice(
+                        format!("{{\"level\":\"warn\",\"msg\":\"log lines lost\",\"lost\":{lost}}}\n").as_bytes(),
+                    );
                 }
                 // A log that cannot be written must not stop the gate, and there is nowhere to say so.
                 let _ = sink.write_all(&batch).and_then(|()| sink.flush());

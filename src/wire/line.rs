@@ -122,4 +122,3 @@ impl Line {
         self.lock().opaque = true;
     }
 }
-

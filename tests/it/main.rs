@@ -8,6 +8,7 @@ mod harness;
 mod script;
 mod sender;
 
+mod access_line;
 mod bad_body;
 mod bad_framing;
 mod bad_headers;

@@ -35,7 +35,9 @@ impl App {
                 tokio::spawn(async move {
                     let service = service_fn(|request: Request<Incoming>| {
                         app.count(&request);
-                        async { Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"hello from the app\n")))) }
+                        async {
+                            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"hello from the app\n"))))
+                        }
                     });
                     let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
                 });

@@ -41,7 +41,7 @@ pub(super) enum Seen {
 }
 
 impl Seen {
-    pub(super) fn between(before: &Count, after: &Count) -> Self {
+    pub(super) fn between(before: Count, after: Count) -> Self {
         match (after.requests.wrapping_sub(before.requests), after.verified.wrapping_sub(before.verified)) {
             (0, 0) => Self::Nothing,
             (1, 0) => Self::Plain,
@@ -108,7 +108,12 @@ pub(super) fn cases(sender: &Sender) -> Vec<Case> {
         headers.extend(sender.sign(id, at, body));
         headers
     };
-    let post = |headers: Vec<(&'static str, String)>, body: &str| Request { method: "POST", target: ROUTE, headers, body: body.to_owned() };
+    let post = |headers: Vec<(&'static str, String)>, body: &str| Request {
+        method: "POST",
+        target: ROUTE,
+        headers,
+        body: body.to_owned(),
+    };
     let case = |what, request, status, code, app| Case { what, request, status, code, app, paste: false };
 
     let genuine = post(signed("msg_demo_1", now, BODY), BODY);
@@ -139,20 +144,52 @@ pub(super) fn cases(sender: &Sender) -> Vec<Case> {
 
     let mut cases = vec![
         case("a genuine user.created", genuine, 200, "", Seen::Verified),
-        case("its body tampered with", post(signed("msg_demo_1", now, BODY), TAMPERED), 401, "signature_mismatch", Seen::Nothing),
-        case("a stale timestamp, properly signed", post(signed("msg_demo_2", now.saturating_sub(3600), BODY), BODY), 401, "timestamp_too_old", Seen::Nothing),
-        case("an unknown signer", post(
-            std::iter::once(from(ALLOWED)).chain(Sender::with_fresh_secret().sign("msg_demo_3", now, BODY)).collect(),
-            BODY,
-        ), 401, "signature_mismatch", Seen::Nothing),
+        case(
+            "its body tampered with",
+            post(signed("msg_demo_1", now, BODY), TAMPERED),
+            401,
+            "signature_mismatch",
+            Seen::Nothing,
+        ),
+        case(
+            "a stale timestamp, properly signed",
+            post(signed("msg_demo_2", now.saturating_sub(3600), BODY), BODY),
+            401,
+            "timestamp_too_old",
+            Seen::Nothing,
+        ),
+        case(
+            "an unknown signer",
+            post(
+                std::iter::once(from(ALLOWED))
+                    .chain(Sender::with_fresh_secret().sign("msg_demo_3", now, BODY))
+                    .collect(),
+                BODY,
+            ),
+            401,
+            "signature_mismatch",
+            Seen::Nothing,
+        ),
         case("no signature at all", post(vec![from(ALLOWED)], BODY), 400, "header_missing", Seen::Nothing),
         case("genuine, from a disallowed address", elsewhere, 403, "ip_not_allowed", Seen::Nothing),
         case("the same, with a lie before it", lying, 403, "ip_not_allowed", Seen::Nothing),
         case("a path trick (/x/..%2fapi/webhooks/%63lerk)", trick, 400, "bad_target", Seen::Nothing),
         case("the wrong method", got, 405, "method_not_allowed", Seen::Nothing),
         case("two lengths at once", ambiguous, 400, "framing", Seen::Nothing),
-        case("a body over the route's limit", post(signed("msg_demo_4", now, &large), &large), 413, "body_too_large", Seen::Nothing),
-        case("genuine, of a type nobody asked for", post(signed("msg_demo_5", now, UNWANTED), UNWANTED), 204, "", Seen::Nothing),
+        case(
+            "a body over the route's limit",
+            post(signed("msg_demo_4", now, &large), &large),
+            413,
+            "body_too_large",
+            Seen::Nothing,
+        ),
+        case(
+            "genuine, of a type nobody asked for",
+            post(signed("msg_demo_5", now, UNWANTED), UNWANTED),
+            204,
+            "",
+            Seen::Nothing,
+        ),
         case("a page, with a spoofed verified-event", spoofed, 200, "", Seen::Plain),
         case("a normal page", page, 200, "", Seen::Plain),
     ];

@@ -2,6 +2,7 @@
 //!
 //! Signing is written here from the specification, not shared with the verifier, so that the two cannot be wrong together.
 
+use std::fmt::Write as _;
 use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::SocketAddr;
@@ -62,13 +63,14 @@ impl Sender {
 }
 
 impl Request {
+    // Writing into a `String` cannot fail.
     fn to_bytes(&self, address: SocketAddr) -> Vec<u8> {
         let mut head = format!("{} {} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n", self.method, self.target);
         for (name, value) in &self.headers {
-            head.push_str(&format!("{name}: {value}\r\n"));
+            let _ = write!(head, "{name}: {value}\r\n");
         }
         if !self.body.is_empty() {
-            head.push_str(&format!("content-type: application/json\r\ncontent-length: {}\r\n", self.body.len()));
+            let _ = write!(head, "content-type: application/json\r\ncontent-length: {}\r\n", self.body.len());
         }
         head.push_str("\r\n");
         head.push_str(&self.body);
@@ -79,10 +81,10 @@ impl Request {
     pub(super) fn as_curl(&self, address: SocketAddr) -> String {
         let mut line = format!("curl -i --path-as-is -X {} 'http://{address}{}'", self.method, self.target);
         for (name, value) in &self.headers {
-            line.push_str(&format!(" -H '{name}: {value}'"));
+            let _ = write!(line, " -H '{name}: {value}'");
         }
         if !self.body.is_empty() {
-            line.push_str(&format!(" -H 'content-type: application/json' --data-binary '{}'", self.body));
+            let _ = write!(line, " -H 'content-type: application/json' --data-binary '{}'", self.body);
         }
         line
     }

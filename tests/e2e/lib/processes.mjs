@@ -1,5 +1,6 @@
 // Starts the app and hookward, waits until they answer, and ends them with the test process, whatever happens.
 import { spawn } from "node:child_process";
+import { randomInt } from "node:crypto";
 import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -11,6 +12,7 @@ export const here = fileURLToPath(new URL("..", import.meta.url));
 export const appDir = join(here, "app");
 const projectRoot = resolve(here, "../..");
 const started = new Set();
+const ports = new Set();
 let configs;
 
 export const hookwardBin = resolve(projectRoot, process.env.HOOKWARD_BIN ?? "target/release/hookward");
@@ -100,12 +102,17 @@ export async function runHookward(args, env = {}) {
   return { code, output: child.log() };
 }
 
-export async function freePort() {
-  const server = net.createServer();
-  await new Promise((done) => server.listen(0, "127.0.0.1", done));
-  const { port } = server.address();
-  await new Promise((done) => server.close(done));
-  return port;
+// Never a port the system hands out to connections (32768 and up): one of those could be taken before it is used.
+async function freePort() {
+  for (;;) {
+    const port = randomInt(15_000, 32_000);
+    if (ports.has(port)) continue;
+    ports.add(port);
+    const server = net.createServer();
+    const free = await new Promise((done) => server.once("error", () => done(false)).listen(port, () => done(true)));
+    await new Promise((done) => server.close(done));
+    if (free) return port;
+  }
 }
 
 function accepts(host, port) {

@@ -97,14 +97,15 @@ fn rate(bytes: u64, since: Instant, now: Instant) -> f64 {
 }
 
 impl Charge {
-    /// Charges received bytes, at the cost of slower bodies if need be.
+    /// Charges received bytes, at the cost of slower bodies if need be. The clock is read only then.
     ///
     /// # Errors
     /// [`Short`] when this body is the slowest, or has been dropped for a faster one.
-    pub(crate) fn add(&mut self, bytes: usize, since: Instant, now: Instant) -> Result<(), Short> {
+    pub(crate) fn add(&mut self, bytes: usize, since: Instant, now: impl Fn() -> Instant) -> Result<(), Short> {
         let bytes = u64::try_from(bytes).map_err(|_| Short)?;
         let total = self.bytes.saturating_add(bytes);
         while !self.budget.take(bytes) {
+            let now = now();
             if self.is_dropped() || !self.budget.drop_slowest(now, rate(total, since, now)) {
                 return Err(Short);
             }
@@ -190,9 +191,9 @@ mod tests {
         let budget = Budget::new(100);
         let now = crate::clock::monotonic();
         let mut charge = budget.charge();
-        charge.add(60, now, now).unwrap();
+        charge.add(60, now, || now).unwrap();
         charge.list(now);
-        charge.add(40, now, now).unwrap();
+        charge.add(40, now, || now).unwrap();
         assert_eq!(budget.used(), 100);
         drop(charge);
         assert_eq!(budget.used(), 0);
@@ -205,10 +206,10 @@ mod tests {
         let later = start + Duration::from_secs(5);
         let (mut slow, mut slower, mut fast) = (budget.charge(), budget.charge(), budget.charge());
         slow.list(start);
-        slow.add(50, start, start).unwrap();
+        slow.add(50, start, || start).unwrap();
         slower.list(start);
-        slower.add(40, start, start).unwrap();
-        fast.add(50, later, later).unwrap();
+        slower.add(40, start, || start).unwrap();
+        fast.add(50, later, || later).unwrap();
         assert!(slower.is_dropped());
         assert!(!slow.is_dropped());
         assert_eq!(slower.keep(), Err(Short));
@@ -224,9 +225,9 @@ mod tests {
         let later = start + Duration::from_secs(5);
         let (mut fast, mut slow) = (budget.charge(), budget.charge());
         fast.list(later);
-        fast.add(90, later, later).unwrap();
+        fast.add(90, later, || later).unwrap();
         slow.list(start);
-        assert_eq!(slow.add(20, start, later), Err(Short));
+        assert_eq!(slow.add(20, start, || later), Err(Short));
         assert_eq!(budget.used(), 90);
     }
 
@@ -237,8 +238,8 @@ mod tests {
         let later = start + Duration::from_secs(5);
         let (mut verified, mut fast) = (budget.charge(), budget.charge());
         verified.list(start);
-        verified.add(90, start, start).unwrap();
+        verified.add(90, start, || start).unwrap();
         verified.keep().unwrap();
-        assert_eq!(fast.add(20, later, later), Err(Short));
+        assert_eq!(fast.add(20, later, || later), Err(Short));
     }
 }

@@ -24,6 +24,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use crate::admit::{Admitted, Passage};
+use crate::app_socket::AppSocket;
 use crate::clock;
 use crate::in_flight::{InFlight, Ticket};
 use crate::outbound::Outbound;
@@ -35,7 +36,7 @@ const REST: Duration = Duration::from_secs(4);
 /// How often resting connections are looked through.
 const SWEEP: Duration = Duration::from_secs(1);
 
-type Io = TokioIo<TcpStream>;
+type Io = TokioIo<AppSocket>;
 
 /// Why the app gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -198,7 +199,8 @@ impl Forwarder {
             .map_err(|_elapsed| ForwardError::ConnectTimeout)?
             .map_err(ForwardError::Connect)?;
         stream.set_nodelay(true).map_err(ForwardError::Connect)?;
-        let (sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(ForwardError::Answer)?;
+        let (sender, connection) =
+            http1::handshake(TokioIo::new(AppSocket::new(stream))).await.map_err(ForwardError::Answer)?;
         Ok(Box::new(Link { connection: Some(connection), sender }))
     }
 

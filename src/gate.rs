@@ -197,7 +197,7 @@ impl Gate {
         }
 
         // 6. Signature headers, the timestamp, the declared size: all before the body is read (no 100 Continue was sent).
-        let presented = signature::present(&route.scheme, request.headers(), clock::unix_now(), route.tolerance)
+        let presented = signature::present(&route.scheme, request.headers(), record.unix_seconds(), route.tolerance)
             .map_err(|failure| failed(failure, record))?;
         if request.body().size_hint().lower() > route.max_body {
             return Err(Reject::BodyTooLarge.into());

@@ -5,9 +5,7 @@
 //! RFC 7239 and the de-facto `X-Forwarded-*`; the Next.js lists were measured on next 14–16. Must never touch a value
 //! that a signature covers.
 
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE};
 use std::net::IpAddr;
 
 use crate::check::target::Framework;
@@ -17,8 +15,6 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
-const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 
 /// Names that a client may not put on its `Connection` list: dropping them would change what we or the app believe.
@@ -107,21 +103,26 @@ pub(crate) fn apply_connection<'n>(
 
 /// Removes the hop-by-hop headers of a response (RFC 9110 §7.6.1), and those of a body that hyper frames anew.
 pub(crate) fn end_hop_of_response(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let listed: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-            .filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok())
-            .filter(|name| *name != CONTENT_LENGTH)
-            .collect();
-        for name in listed {
-            headers.remove(name);
+    let mut removed = Vec::new();
+    for (name, value) in &*headers {
+        if *name == CONNECTION && !is_usual_connection(value) {
+            let listed = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+            removed.extend(
+                listed.filter_map(|name| HeaderName::from_bytes(name).ok()).filter(|name| *name != CONTENT_LENGTH),
+            );
+        }
+        if HOP_BY_HOP.contains(&name.as_str()) && *name != TE {
+            removed.push(name.clone());
         }
     }
-    for name in [CONNECTION, KEEP_ALIVE, PROXY_CONNECTION, TRANSFER_ENCODING, UPGRADE] {
+    for name in removed {
         headers.remove(name);
     }
+}
+
+/// The two values that nearly every server sends, and that name no header.
+fn is_usual_connection(value: &HeaderValue) -> bool {
+    value.as_bytes().eq_ignore_ascii_case(b"keep-alive") || value.as_bytes().eq_ignore_ascii_case(b"close")
 }
 
 /// Removes, in one pass, what ends here or what no client may say: hop-by-hop headers, `verified-event*`, the framework's own

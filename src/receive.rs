@@ -89,7 +89,7 @@ pub(crate) async fn receive(
         if *received > bounds.bytes {
             return Err(Reject::BodyTooLarge.into());
         }
-        charge.add(data.len(), since, clock::monotonic()).map_err(|Short| Reject::Overloaded)?;
+        charge.add(data.len(), since, clock::monotonic).map_err(|Short| Reject::Overloaded)?;
         frames.push(data);
     }
 }

@@ -9,7 +9,7 @@ const LEVELS: &[&[&str]] = &[
     &["reject", "clock", "secret"],
     &["check", "providers"],
     &["plan"],
-    &["config", "telemetry", "headers", "budget", "in_flight", "wire", "verified_event", "outbound", "admit"],
+    &["config", "telemetry", "headers", "budget", "in_flight", "wire", "verified_event", "outbound", "admit", "app_socket"],
     &["http2", "receive", "websocket", "forward", "inbound", "answer"],
     &["gate"],
     &["admin", "server"],

@@ -158,6 +158,11 @@ impl Record {
         self.cut_off = true;
     }
 
+    /// When the request began, in unix seconds.
+    pub(crate) fn unix_seconds(&self) -> u64 {
+        self.time.wrapping_div(1000)
+    }
+
     /// Microseconds since the request began.
     pub(crate) fn elapsed_us(&self) -> u64 {
         let elapsed = clock::monotonic().saturating_duration_since(self.started);

@@ -32,33 +32,33 @@ impl<'l> Fields<'l> {
     /// A text, escaped.
     pub(super) fn text(&mut self, name: &str, value: &str) {
         self.name(name);
-        let plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\' && byte != 0x7f;
-        let bare = self.format == LogFormat::Text
+        if self.format == LogFormat::Text
             && !value.is_empty()
-            && value.bytes().all(|byte| plain(byte) && byte != b' ' && byte != b'=');
-        if bare {
+            && value.bytes().all(|byte| is_plain(byte) && byte != b' ' && byte != b'=')
+        {
             self.line.extend_from_slice(value.as_bytes());
             return;
         }
         self.line.push(b'"');
-        if value.bytes().all(plain) {
-            self.line.extend_from_slice(value.as_bytes());
-        } else {
-            for byte in value.bytes() {
-                match byte {
-                    b'"' | b'\\' => self.line.extend_from_slice(&[b'\\', byte]),
-                    byte if plain(byte) => self.line.push(byte),
-                    byte => {
-                        self.line.extend_from_slice(b"\\u00");
-                        self.line.extend(
-                            [byte >> 4, byte & 15]
-                                .map(|nibble| b"0123456789abcdef".get(usize::from(nibble)).copied().unwrap_or(b'0')),
-                        );
-                    }
-                }
-            }
+        let mut rest = value.as_bytes();
+        while let Some(odd) = rest.iter().position(|byte| !is_plain(*byte)) {
+            let (plain, tail) = rest.split_at_checked(odd).unwrap_or((rest, &[]));
+            self.line.extend_from_slice(plain);
+            let Some((byte, tail)) = tail.split_first() else { break };
+            self.escaped(*byte);
+            rest = tail;
         }
+        self.line.extend_from_slice(rest);
         self.line.push(b'"');
+    }
+
+    fn escaped(&mut self, byte: u8) {
+        if byte == b'"' || byte == b'\\' {
+            self.line.extend_from_slice(&[b'\\', byte]);
+        } else {
+            let digit = |nibble: u8| b"0123456789abcdef".get(usize::from(nibble)).copied().unwrap_or(b'0');
+            self.line.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
+        }
     }
 
     /// A text that is known to need no escape.
@@ -132,6 +132,11 @@ impl<'l> Fields<'l> {
             }
         }
     }
+}
+
+/// Whether a byte stands for itself in a quoted text.
+const fn is_plain(byte: u8) -> bool {
+    byte >= b' ' && byte != b'"' && byte != b'\\' && byte != 0x7f
 }
 
 /// Appends a decimal number of at least `width` digits.

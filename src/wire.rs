@@ -397,7 +397,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
-        let unread = self.mode == Mode::Refused || (self.mode == Mode::Http1 && self.framing.in_body());
+        // A refused body leaves the state machine outside of any body, but not the client.
+        let in_body = self.framing.in_body() || self.line.body_fault().is_some();
+        let unread = self.mode == Mode::Refused || (self.mode == Mode::Http1 && in_body);
         if !unread {
             return Poll::Ready(Ok(()));
         }

@@ -85,6 +85,21 @@ async fn a_verified_delivery_runs_to_its_end_without_its_client() {
 }
 
 #[tokio::test]
+async fn a_verified_delivery_runs_to_its_end_after_a_reset() {
+    let app = App::start().await;
+    let gate = Gate::start(app.addr, "").await;
+    let mut client = Wire::dial(gate.addr).await;
+    client.send(genuine(BODY, "x-delay: 150\r\n")).await;
+    while app.seen().is_empty() {
+        pause(2).await;
+    }
+    client.stream.set_zero_linger().unwrap();
+    drop(client);
+    app.wait_whole(1).await;
+    assert_eq!(app.only().body, BODY);
+}
+
+#[tokio::test]
 async fn the_answer_to_a_delivery_is_read_to_its_end_without_its_client() {
     let (tell, mut told) = mpsc::unbounded_channel();
     let (go, going) = tokio::sync::watch::channel(false);

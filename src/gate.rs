@@ -421,7 +421,6 @@ fn upstream_request(parts: Parts, body: Outbound) -> Request<Outbound> {
 fn onward<B>(mut response: Response<B>, body: impl FnOnce(B) -> Inbound) -> Response<Inbound> {
     headers::end_hop_of_response(response.headers_mut());
     *response.version_mut() = Version::HTTP_11;
-    response.extensions_mut().clear();
     response.map(body)
 }
 

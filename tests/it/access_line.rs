@@ -77,7 +77,8 @@ fn requests() -> Vec<(Vec<u8>, u16, &'static str)> {
     let clerk = |target: &str| {
         Sent::clerk(target, &body).with("authorization", PRIVATE).with("cookie", PRIVATE).with("x-any", PRIVATE)
     };
-    let forged = clerk(&target).set("svix-signature", format!("v1,{}", base64(PRIVATE.repeat(5).as_bytes()[..32].as_ref())));
+    let forged =
+        clerk(&target).set("svix-signature", format!("v1,{}", base64(PRIVATE.repeat(5).as_bytes()[..32].as_ref())));
     let length = format!("content-length: {}\r\n", body.len());
     let sms = Sent::clerk(&target, format!(r#"{{"type":"sms.created","{PRIVATE}":1}}"#));
     vec![
@@ -109,7 +110,14 @@ fn requests() -> Vec<(Vec<u8>, u16, &'static str)> {
 }
 
 fn assert_nothing_private(log: &str) {
-    for private in [PRIVATE, &PRIVATE.repeat(2), SECRET, &SECRET["whsec_".len()..], "v1,", &base64(PRIVATE.repeat(5).as_bytes()[..32].as_ref())] {
+    for private in [
+        PRIVATE,
+        &PRIVATE.repeat(2),
+        SECRET,
+        &SECRET["whsec_".len()..],
+        "v1,",
+        &base64(PRIVATE.repeat(5).as_bytes()[..32].as_ref()),
+    ] {
         assert!(!log.contains(private), "{private:?} is in the log:\n{log}");
     }
 }
@@ -134,7 +142,13 @@ async fn every_request_has_one_line_that_tells_its_outcome_and_no_secret() {
     }
     // Many on one connection, and one whose client leaves.
     let mut stream = TcpStream::connect(program.addr).await.unwrap();
-    stream.write_all(format!("{}{}{}", get("/page", ""), genuine(BODY, ""), format!("POST {PATH} HTTP/1.1\r\nhost: a\r\n\r\n")).as_bytes()).await.unwrap();
+    stream
+        .write_all(
+            format!("{}{}{}", get("/page", ""), genuine(BODY, ""), format!("POST {PATH} HTTP/1.1\r\nhost: a\r\n\r\n"))
+                .as_bytes(),
+        )
+        .await
+        .unwrap();
     let mut pipeline = Pipeline::new(stream);
     for (status, outcome) in [(200, "passed"), (200, "forwarded"), (400, "header_missing")] {
         assert_eq!(pipeline.next(false).await.status, status);
@@ -157,7 +171,9 @@ async fn every_request_has_one_line_that_tells_its_outcome_and_no_secret() {
         let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
         let Some(outcome) = line["outcome"].as_str() else { continue };
         let status = line["status"].as_u64();
-        if outcome == "client_left" || (outcome == "body_incomplete" && !ids.contains_key(line["request_id"].as_str().unwrap())) {
+        if outcome == "client_left"
+            || (outcome == "body_incomplete" && !ids.contains_key(line["request_id"].as_str().unwrap()))
+        {
             gone += 1;
             continue;
         }
@@ -173,7 +189,8 @@ async fn every_request_has_one_line_that_tells_its_outcome_and_no_secret() {
     }
     assert_eq!(gone, 1, "the client that left has its line");
     assert!(ids.is_empty(), "answered, but not logged: {ids:?}");
-    let expected: HashMap<String, usize> = expected.into_iter().map(|(outcome, count)| (outcome.to_owned(), count)).collect();
+    let expected: HashMap<String, usize> =
+        expected.into_iter().map(|(outcome, count)| (outcome.to_owned(), count)).collect();
     assert_eq!(counted, expected, "\n{log}");
 }
 
@@ -194,5 +211,9 @@ async fn a_text_line_holds_as_little() {
     assert_eq!(Answer::read(&mut stream).await.status, 200);
     let log = program.finish();
     assert_nothing_private(&log);
-    assert_eq!(log.lines().filter(|line| line.contains("outcome=") && line.contains("request_id=")).count(), count + 1, "\n{log}");
+    assert_eq!(
+        log.lines().filter(|line| line.contains("outcome=") && line.contains("request_id=")).count(),
+        count + 1,
+        "\n{log}"
+    );
 }

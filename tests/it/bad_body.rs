@@ -34,7 +34,10 @@ async fn a_body_shorter_than_declared_is_incomplete() {
         (sent.framed(&format!("content-length: {n}\r\n"), ""), "nothing but the head"),
         (sent.framed("transfer-encoding: chunked\r\n", format!("{n:x}\r\n{BODY}\r\n")), "the last chunk missing"),
         (sent.framed("transfer-encoding: chunked\r\n", format!("{n:x}\r\n{BODY}\r\n0\r\n")), "the last line missing"),
-        (sent.framed("transfer-encoding: chunked\r\n", format!("{n:x}\r\n{BODY}\r\n0\r\nx: y\r\n")), "the trailers' end missing"),
+        (
+            sent.framed("transfer-encoding: chunked\r\n", format!("{n:x}\r\n{BODY}\r\n0\r\nx: y\r\n")),
+            "the trailers' end missing",
+        ),
         (sent.framed("transfer-encoding: chunked\r\n", format!("{:x}\r\n{BODY}", n + 1)), "a chunk cut off"),
         (sent.framed("transfer-encoding: chunked\r\n", ""), "no chunk"),
     ] {
@@ -76,7 +79,17 @@ async fn what_follows_the_declared_length_is_another_request() {
     let n = BODY.len();
     // Signed over more than declared: the rest does not count.
     let long = Sent::clerk(PATH, format!("{BODY}tail"));
-    assert_all_refused(&gate, &app, [(long.framed(&format!("content-length: {n}\r\n"), &long.body), 401, "signature_mismatch", "signed over more".to_owned())]).await;
+    assert_all_refused(
+        &gate,
+        &app,
+        [(
+            long.framed(&format!("content-length: {n}\r\n"), &long.body),
+            401,
+            "signature_mismatch",
+            "signed over more".to_owned(),
+        )],
+    )
+    .await;
     // Signed over what is declared: that is delivered, and the rest is judged by itself.
     for (rest, status, code) in [
         (" garbage".to_owned(), 400, "framing"),
@@ -106,7 +119,11 @@ async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_passes() {
     ))
     .await;
     let pieces = |sent: &Sent, size: usize| {
-        let chunks: Vec<u8> = sent.body.chunks(size).flat_map(|piece| [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat()).collect();
+        let chunks: Vec<u8> = sent
+            .body
+            .chunks(size)
+            .flat_map(|piece| [format!("{:x}\r\n", piece.len()).as_bytes(), piece, b"\r\n"].concat())
+            .collect();
         sent.framed("transfer-encoding: chunked\r\n", [&chunks[..], b"0\r\n\r\n"].concat())
     };
     let mut cases = Vec::new();
@@ -115,12 +132,22 @@ async fn a_body_over_the_limit_is_refused_and_one_at_the_limit_passes() {
             let sent = Sent { target: path.into(), ..delivery(limit + over) };
             cases.push((sent.bytes(), 413, "body_too_large", format!("{path}: {over} bytes over, declared")));
             cases.push((sent.chunked(), 413, "body_too_large", format!("{path}: {over} bytes over, in one chunk")));
-            cases.push((pieces(&sent, 97), 413, "body_too_large", format!("{path}: {over} bytes over, in many chunks")));
+            cases.push((
+                pieces(&sent, 97),
+                413,
+                "body_too_large",
+                format!("{path}: {over} bytes over, in many chunks"),
+            ));
         }
         // Declared, but never sent: refused without waiting for it.
         let sent = Sent { target: path.into(), ..delivery(1) };
         for length in [limit + 1, 1 << 30, 999_999_999_999_999_999] {
-            cases.push((sent.framed(&format!("content-length: {length}\r\n"), ""), 413, "body_too_large", format!("{path}: {length} declared")));
+            cases.push((
+                sent.framed(&format!("content-length: {length}\r\n"), ""),
+                413,
+                "body_too_large",
+                format!("{path}: {length} declared"),
+            ));
         }
     }
     assert_all_refused(&gate, &app, cases).await;
@@ -177,7 +204,11 @@ async fn a_sender_that_asks_first_is_told_to_continue_and_then_judged() {
             stream.write_all(&head).await.unwrap();
             let mut pipeline = Pipeline::new(stream);
             assert_eq!(pipeline.next(false).await.status, 100, "{framing}");
-            let body = if framing.starts_with('t') { format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()) } else { body.clone() };
+            let body = if framing.starts_with('t') {
+                format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len())
+            } else {
+                body.clone()
+            };
             pipeline.send(body.as_bytes()).await;
             assert_eq!(pipeline.next(false).await.status, status, "{framing}");
         }
@@ -203,7 +234,11 @@ async fn a_slow_or_stalled_body_is_timed_out() {
         for drip in [false, true] {
             let (head, addr) = (Sent::clerk(PATH, BODY).framed(&framing, start), gate.addr);
             // What a patient forger sends a byte at a time, slower than the limit allows but never stalling.
-            let rest = if framing.starts_with('c') { BODY[start.len()..].to_owned() } else { format!("3f\r\n{BODY}\r\n0\r\n\r\n")[start.len()..].to_owned() };
+            let rest = if framing.starts_with('c') {
+                BODY[start.len()..].to_owned()
+            } else {
+                format!("3f\r\n{BODY}\r\n0\r\n\r\n")[start.len()..].to_owned()
+            };
             let why = format!("{framing:?} {start:?}, dripping: {drip}");
             sending.spawn(async move {
                 let mut stream = TcpStream::connect(addr).await.unwrap();
@@ -255,7 +290,12 @@ async fn a_body_cannot_outlive_the_window_that_its_timestamp_opened() {
     stream.write_all(&sent[..sent.len() - 1]).await.unwrap();
     tokio::time::sleep(Duration::from_millis(2_050)).await;
     stream.write_all(&sent[sent.len() - 1..]).await.unwrap();
-    assert_refusal(&Answer::read(&mut stream).await, 401, "timestamp_too_old", "fresh with its head, stale with its body");
+    assert_refusal(
+        &Answer::read(&mut stream).await,
+        401,
+        "timestamp_too_old",
+        "fresh with its head, stale with its body",
+    );
     app.assert_unreached("stale").await;
 }
 
@@ -271,14 +311,25 @@ async fn trailers_prove_nothing_and_end_at_the_gate() {
     let late = late.framed("transfer-encoding: chunked\r\n", format!("{chunk}svix-signature: {signature}\r\n\r\n"));
     assert_all_refused(&gate, &app, [(late, 400, "header_missing", "the signature in a trailer".to_owned())]).await;
 
-    let trailed = sent.clone().with("trailer", "x-late, svix-id").framed("transfer-encoding: chunked\r\n", format!("{chunk}x-late: 1\r\nsvix-id: msg_2\r\n\r\n"));
+    let trailed = sent
+        .clone()
+        .with("trailer", "x-late, svix-id")
+        .framed("transfer-encoding: chunked\r\n", format!("{chunk}x-late: 1\r\nsvix-id: msg_2\r\n\r\n"));
     assert_eq!(gate.exchange(trailed).await.status, 200);
     let seen = app.only();
     assert_eq!(seen.headers.get_all("svix-id").iter().collect::<Vec<_>>(), ["msg_1"]);
     assert!(!seen.headers.contains_key("x-late"), "{:?}", seen.headers);
     assert_eq!(seen.headers.get("content-length").unwrap(), &BODY.len().to_string());
 
-    for trailer in ["verified-event: id=\"x\"", "Verified_Event: x", "verified-event-token: x", "content-length: 1", "transfer-encoding: chunked", "host: a", "x-forwarded-for: 10.0.0.1"] {
+    for trailer in [
+        "verified-event: id=\"x\"",
+        "Verified_Event: x",
+        "verified-event-token: x",
+        "content-length: 1",
+        "transfer-encoding: chunked",
+        "host: a",
+        "x-forwarded-for: 10.0.0.1",
+    ] {
         let sent = sent.framed("transfer-encoding: chunked\r\n", format!("{chunk}{trailer}\r\n\r\n"));
         let answer = gate.exchange(sent).await;
         assert_refusal(&answer, 400, "framing", trailer);
@@ -290,7 +341,9 @@ async fn trailers_prove_nothing_and_end_at_the_gate() {
 #[tokio::test]
 async fn slow_bodies_make_room_for_a_genuine_delivery() {
     let app = App::start().await;
-    let gate = Gate::start(app.addr, "max_body = \"60KiB\"\n[limits]\nmax_body = \"60KiB\"\nbuffered_bytes = \"64KiB\"\n").await;
+    let gate =
+        Gate::start(app.addr, "max_body = \"60KiB\"\n[limits]\nmax_body = \"60KiB\"\nbuffered_bytes = \"64KiB\"\n")
+            .await;
     let mut slow = Vec::new();
     for size in [17 * KIB, 16 * KIB, 15 * KIB, 14 * KIB] {
         let mut stream = gate.connect().await;
@@ -327,12 +380,18 @@ async fn slow_bodies_make_room_for_a_genuine_delivery() {
 #[tokio::test]
 async fn refused_and_broken_bodies_give_their_room_back() {
     let app = App::start().await;
-    let gate = Gate::start(app.addr, "max_body = \"60KiB\"\n[limits]\nmax_body = \"60KiB\"\nbuffered_bytes = \"64KiB\"\nbody_timeout = \"200ms\"\n").await;
+    let gate = Gate::start(
+        app.addr,
+        "max_body = \"60KiB\"\n[limits]\nmax_body = \"60KiB\"\nbuffered_bytes = \"64KiB\"\nbody_timeout = \"200ms\"\n",
+    )
+    .await;
     for round in 0..6 {
         let forged = Sent { body: "z".repeat(40 * KIB).into(), ..delivery(40 * KIB) };
         assert_refusal(&gate.exchange(forged.bytes()).await, 401, "signature_mismatch", "forged");
         let mut cut = gate.connect().await;
-        assert!(send(&mut cut, &forged.framed(&format!("content-length: {}\r\n", 50 * KIB), "z".repeat(40 * KIB))).await);
+        assert!(
+            send(&mut cut, &forged.framed(&format!("content-length: {}\r\n", 50 * KIB), "z".repeat(40 * KIB))).await
+        );
         if round % 2 == 0 {
             cut.shutdown().await.unwrap();
             assert_refusal(&Answer::read(&mut cut).await, 400, "body_incomplete", "cut off");
@@ -350,7 +409,9 @@ async fn refused_and_broken_bodies_give_their_room_back() {
 #[tokio::test]
 async fn a_passed_body_is_neither_counted_nor_bounded() {
     let app = App::start().await;
-    let gate = Gate::start(app.addr, "max_body = \"60KiB\"\n[limits]\nmax_body = \"60KiB\"\nbuffered_bytes = \"64KiB\"\n").await;
+    let gate =
+        Gate::start(app.addr, "max_body = \"60KiB\"\n[limits]\nmax_body = \"60KiB\"\nbuffered_bytes = \"64KiB\"\n")
+            .await;
     let upload = Sent::post("/upload", "u".repeat(400 * KIB));
     for bytes in [upload.bytes(), upload.chunked()] {
         let answer = gate.exchange(bytes).await;

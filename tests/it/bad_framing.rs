@@ -81,16 +81,36 @@ async fn a_length_with_two_readings_is_refused() {
         cases.push((more, BODY.to_owned(), FRAMING));
     }
     for more in [
-        "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n", "transfer-encoding: chunked, chunked\r\n",
-        "transfer-encoding: gzip, chunked\r\n", "transfer-encoding: chunked, gzip\r\n", "transfer-encoding: identity\r\n",
-        "transfer-encoding: identity, chunked\r\n", "transfer-encoding: xchunked\r\n", "transfer-encoding: chunkedx\r\n",
-        "transfer-encoding: chunked;q=1\r\n", "transfer-encoding: chunked,\r\n", "transfer-encoding: ,chunked\r\n",
-        "transfer-encoding: \"chunked\"\r\n", "transfer-encoding: 'chunked'\r\n", "transfer-encoding: \x0bchunked\r\n",
-        "transfer-encoding: chunked\x0c\r\n", "transfer-encoding: ch\tunked\r\n", "transfer-encoding: \u{a0}chunked\r\n",
-        "transfer-encoding:\r\n", "transfer-encoding: \r\n", "transfer-encoding: chunKed\u{212a}\r\n", "transfer-encoding : chunked\r\n",
-        "transfer-encoding\t: chunked\r\n", "transfer-encoding\r\n: chunked\r\n", "transfer_encoding: chunked\r\n",
-        "Transfer_Encoding: chunked\r\n", "transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n", "transfer-encoding:\r\n chunked\r\n",
-        "x: 1\r\n transfer-encoding: chunked\r\n", "\x0btransfer-encoding: chunked\r\n", "transfer-encoding: x\r\ncontent-length: 3\r\n",
+        "transfer-encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+        "transfer-encoding: chunked, chunked\r\n",
+        "transfer-encoding: gzip, chunked\r\n",
+        "transfer-encoding: chunked, gzip\r\n",
+        "transfer-encoding: identity\r\n",
+        "transfer-encoding: identity, chunked\r\n",
+        "transfer-encoding: xchunked\r\n",
+        "transfer-encoding: chunkedx\r\n",
+        "transfer-encoding: chunked;q=1\r\n",
+        "transfer-encoding: chunked,\r\n",
+        "transfer-encoding: ,chunked\r\n",
+        "transfer-encoding: \"chunked\"\r\n",
+        "transfer-encoding: 'chunked'\r\n",
+        "transfer-encoding: \x0bchunked\r\n",
+        "transfer-encoding: chunked\x0c\r\n",
+        "transfer-encoding: ch\tunked\r\n",
+        "transfer-encoding: \u{a0}chunked\r\n",
+        "transfer-encoding:\r\n",
+        "transfer-encoding: \r\n",
+        "transfer-encoding: chunKed\u{212a}\r\n",
+        "transfer-encoding : chunked\r\n",
+        "transfer-encoding\t: chunked\r\n",
+        "transfer-encoding\r\n: chunked\r\n",
+        "transfer_encoding: chunked\r\n",
+        "Transfer_Encoding: chunked\r\n",
+        "transfer-encoding: gzip\r\ntransfer-encoding: chunked\r\n",
+        "transfer-encoding:\r\n chunked\r\n",
+        "x: 1\r\n transfer-encoding: chunked\r\n",
+        "\x0btransfer-encoding: chunked\r\n",
+        "transfer-encoding: x\r\ncontent-length: 3\r\n",
     ] {
         cases.push((more.to_owned(), chunk(BODY), FRAMING));
     }
@@ -108,7 +128,10 @@ async fn one_spelling_of_the_length_is_taken() {
         (format!("content-length: \t{n} \r\n"), BODY.to_owned()),
         ("transfer-encoding: chunked\r\n".into(), chunk(BODY)),
         ("Transfer-Encoding: Chunked\r\n".into(), chunk(BODY)),
-        ("transfer-encoding: chunked\r\n".into(), format!("1\r\n{}\r\n00{:X}\r\n{}\r\n00\r\n\r\n", &BODY[..1], n - 1, &BODY[1..])),
+        (
+            "transfer-encoding: chunked\r\n".into(),
+            format!("1\r\n{}\r\n00{:X}\r\n{}\r\n00\r\n\r\n", &BODY[..1], n - 1, &BODY[1..]),
+        ),
     ] {
         let answer = gate.exchange(framed(&more, &body)).await;
         assert_eq!((answer.status, answer.text().as_str()), (200, BODY), "{more:?}");
@@ -136,11 +159,19 @@ async fn a_head_that_is_not_exactly_http_is_refused() {
     };
 
     case(format!("POST {PATH} HTTP/1.1\n{rest}"), FRAMING, "bare LF after the request line");
-    case(format!("{line}host: app.example\n{signed}content-length: {n}\r\n\r\n{BODY}"), FRAMING, "bare LF after a field");
+    case(
+        format!("{line}host: app.example\n{signed}content-length: {n}\r\n\r\n{BODY}"),
+        FRAMING,
+        "bare LF after a field",
+    );
     case(format!("{line}{host}{signed}content-length: {n}\n\n{BODY}"), FRAMING, "bare LF at the end");
     case(format!("{line}{host}{signed}content-length: {n}\r\n\n{BODY}"), FRAMING, "CR LF LF at the end");
     case(format!("{line}{host}x: a\rb\r\n{signed}content-length: {n}\r\n\r\n{BODY}"), FRAMING, "bare CR in a value");
-    case(format!("{line}{host}x: a\rcontent-length: 0\r\n{signed}content-length: {n}\r\n\r\n{BODY}"), FRAMING, "a field behind a bare CR");
+    case(
+        format!("{line}{host}x: a\rcontent-length: 0\r\n{signed}content-length: {n}\r\n\r\n{BODY}"),
+        FRAMING,
+        "a field behind a bare CR",
+    );
     case(format!("\n{line}{rest}"), FRAMING, "LF before the request line");
     case(format!(" {line}{rest}"), FRAMING, "space before the request line");
     case(format!("\t{line}{rest}"), FRAMING, "tab before the request line");
@@ -149,51 +180,93 @@ async fn a_head_that_is_not_exactly_http_is_refused() {
     case(format!("\u{feff}{line}{rest}"), FRAMING, "a byte-order mark before the request line");
     case(format!("{line} {rest}"), FRAMING, "space before the first field");
     case(format!("{line}{host}x: a\r\n b\r\n{signed}content-length: {n}\r\n\r\n{BODY}"), FRAMING, "a folded field");
-    case(format!("{line}{host}x: a\r\n\tb\r\n{signed}content-length: {n}\r\n\r\n{BODY}"), FRAMING, "a field folded with a tab");
+    case(
+        format!("{line}{host}x: a\r\n\tb\r\n{signed}content-length: {n}\r\n\r\n{BODY}"),
+        FRAMING,
+        "a field folded with a tab",
+    );
     case(format!("{line}{host}{signed} folded\r\ncontent-length: {n}\r\n\r\n{BODY}"), FRAMING, "a folded signature");
     case(format!("{line}{host}{signed}content-length:\r\n {n}\r\n\r\n{BODY}"), FRAMING, "a folded length");
     for (what, field) in [
-        ("NUL in a value", "x: a\0b"), ("DEL in a value", "x: a\x7fb"), ("ESC in a value", "x: a\x1bb"), ("VT in a value", "x: a\x0bb"),
-        ("NUL in a name", "x\0y: a"), ("space in a name", "x y: a"), ("space before the colon", "x : a"), ("no colon", "x"),
-        ("no name", ": a"), ("UTF-8 in a name", "xé: a"), ("quote in a name", "\"x\": a"), ("slash in a name", "x/y: a"),
-        ("brackets in a name", "[x]: a"), ("colon in front", ":x: a"), ("at sign in a name", "x@y: a"), ("comma in a name", "x,y: a"),
+        ("NUL in a value", "x: a\0b"),
+        ("DEL in a value", "x: a\x7fb"),
+        ("ESC in a value", "x: a\x1bb"),
+        ("VT in a value", "x: a\x0bb"),
+        ("NUL in a name", "x\0y: a"),
+        ("space in a name", "x y: a"),
+        ("space before the colon", "x : a"),
+        ("no colon", "x"),
+        ("no name", ": a"),
+        ("UTF-8 in a name", "xé: a"),
+        ("quote in a name", "\"x\": a"),
+        ("slash in a name", "x/y: a"),
+        ("brackets in a name", "[x]: a"),
+        ("colon in front", ":x: a"),
+        ("at sign in a name", "x@y: a"),
+        ("comma in a name", "x,y: a"),
     ] {
         case(format!("{line}{host}{field}\r\n{signed}content-length: {n}\r\n\r\n{BODY}"), FRAMING, what);
     }
 
     case(format!("{line}{signed}content-length: {n}\r\n\r\n{BODY}"), FRAMING, "no Host");
     for (what, hosts) in [
-        ("two hosts", "host: app.example\r\nhost: evil.example\r\n"), ("the same host twice", "host: app.example\r\nHost: app.example\r\n"),
-        ("an empty host", "host:\r\n"), ("a blank host", "host: \t\r\n"), ("a list of hosts", "host: app.example, evil.example\r\n"),
-        ("a host with userinfo", "host: evil@app.example\r\n"), ("a host with a path", "host: app.example/api\r\n"),
-        ("a host with a space", "host: app.example evil\r\n"), ("a host with a fragment", "host: app.example#x\r\n"),
-        ("a host with a query", "host: app.example?x\r\n"), ("a host with a backslash", "host: app.example\\x\r\n"),
-        ("a host in UTF-8", "host: appé.example\r\n"), ("a URL as host", "host: http://app.example\r\n"),
+        ("two hosts", "host: app.example\r\nhost: evil.example\r\n"),
+        ("the same host twice", "host: app.example\r\nHost: app.example\r\n"),
+        ("an empty host", "host:\r\n"),
+        ("a blank host", "host: \t\r\n"),
+        ("a list of hosts", "host: app.example, evil.example\r\n"),
+        ("a host with userinfo", "host: evil@app.example\r\n"),
+        ("a host with a path", "host: app.example/api\r\n"),
+        ("a host with a space", "host: app.example evil\r\n"),
+        ("a host with a fragment", "host: app.example#x\r\n"),
+        ("a host with a query", "host: app.example?x\r\n"),
+        ("a host with a backslash", "host: app.example\\x\r\n"),
+        ("a host in UTF-8", "host: appé.example\r\n"),
+        ("a URL as host", "host: http://app.example\r\n"),
         ("a space before its colon", "host : app.example\r\n"),
     ] {
         case(format!("{line}{hosts}{signed}content-length: {n}\r\n\r\n{BODY}"), FRAMING, what);
     }
 
     for (what, line, expected) in [
-        ("a fragment", format!("POST {PATH}#x HTTP/1.1"), TARGET), ("a fragment in the query", format!("POST {PATH}?a#b HTTP/1.1"), TARGET),
-        ("a fragment after ?", format!("POST {PATH}?# HTTP/1.1"), TARGET), ("absolute form", format!("POST http://app.example{PATH} HTTP/1.1"), TARGET),
-        ("absolute form in capitals", format!("POST HTTP://app.example{PATH} HTTP/1.1"), TARGET), ("no slash", format!("POST {} HTTP/1.1", &PATH[1..]), TARGET),
-        ("asterisk form", "OPTIONS * HTTP/1.1".into(), TARGET), ("asterisk for POST", "POST * HTTP/1.1".into(), TARGET),
-        ("CONNECT to a host", "CONNECT app.example:443 HTTP/1.1".into(), TARGET), ("CONNECT to the route", format!("CONNECT {PATH} HTTP/1.1"), TARGET),
-        ("authority form", "POST app.example:80 HTTP/1.1".into(), TARGET), ("two leading slashes", format!("POST /{PATH} HTTP/1.1"), TARGET),
-        ("scheme-relative", format!("POST //app.example{PATH} HTTP/1.1"), TARGET), ("a backslash first", format!("POST \\{PATH} HTTP/1.1"), TARGET),
-        ("UTF-8", format!("POST {PATH}é HTTP/1.1"), TARGET), ("UTF-8 in the query", format!("POST {PATH}?é HTTP/1.1"), TARGET),
-        ("NUL", format!("POST {PATH}\0 HTTP/1.1"), TARGET), ("DEL", format!("POST {PATH}\x7f HTTP/1.1"), TARGET),
-        ("a tab inside", format!("POST {PATH}\tx HTTP/1.1"), TARGET), ("a form feed", format!("POST {PATH}\x0c HTTP/1.1"), TARGET),
-        ("NUL in the query", format!("POST {PATH}?\0 HTTP/1.1"), TARGET), ("a query alone", format!("POST ?{PATH} HTTP/1.1"), TARGET),
-        ("a space inside", format!("POST {PATH} x HTTP/1.1"), FRAMING), ("two spaces", format!("POST  {PATH} HTTP/1.1"), FRAMING),
-        ("two spaces before the version", format!("POST {PATH}  HTTP/1.1"), FRAMING), ("a tab for a space", format!("POST\t{PATH} HTTP/1.1"), FRAMING),
-        ("a space at the end", format!("POST {PATH} HTTP/1.1 "), FRAMING), ("no version", format!("POST {PATH}"), FRAMING),
-        ("no method", format!("{PATH} HTTP/1.1"), FRAMING), ("HTTP/0.9", format!("POST {PATH} HTTP/0.9"), FRAMING),
-        ("HTTP/1.2", format!("POST {PATH} HTTP/1.2"), FRAMING), ("HTTP/2.0", format!("POST {PATH} HTTP/2.0"), FRAMING),
-        ("HTTP/1.10", format!("POST {PATH} HTTP/1.10"), FRAMING), ("HTTP/1", format!("POST {PATH} HTTP/1"), FRAMING),
-        ("http/1.1", format!("POST {PATH} http/1.1"), FRAMING), ("ICY/1.1", format!("POST {PATH} ICY/1.1"), FRAMING),
-        ("a method with a colon", format!("PO:ST {PATH} HTTP/1.1"), FRAMING), ("a method in UTF-8", format!("POSTé {PATH} HTTP/1.1"), FRAMING),
+        ("a fragment", format!("POST {PATH}#x HTTP/1.1"), TARGET),
+        ("a fragment in the query", format!("POST {PATH}?a#b HTTP/1.1"), TARGET),
+        ("a fragment after ?", format!("POST {PATH}?# HTTP/1.1"), TARGET),
+        ("absolute form", format!("POST http://app.example{PATH} HTTP/1.1"), TARGET),
+        ("absolute form in capitals", format!("POST HTTP://app.example{PATH} HTTP/1.1"), TARGET),
+        ("no slash", format!("POST {} HTTP/1.1", &PATH[1..]), TARGET),
+        ("asterisk form", "OPTIONS * HTTP/1.1".into(), TARGET),
+        ("asterisk for POST", "POST * HTTP/1.1".into(), TARGET),
+        ("CONNECT to a host", "CONNECT app.example:443 HTTP/1.1".into(), TARGET),
+        ("CONNECT to the route", format!("CONNECT {PATH} HTTP/1.1"), TARGET),
+        ("authority form", "POST app.example:80 HTTP/1.1".into(), TARGET),
+        ("two leading slashes", format!("POST /{PATH} HTTP/1.1"), TARGET),
+        ("scheme-relative", format!("POST //app.example{PATH} HTTP/1.1"), TARGET),
+        ("a backslash first", format!("POST \\{PATH} HTTP/1.1"), TARGET),
+        ("UTF-8", format!("POST {PATH}é HTTP/1.1"), TARGET),
+        ("UTF-8 in the query", format!("POST {PATH}?é HTTP/1.1"), TARGET),
+        ("NUL", format!("POST {PATH}\0 HTTP/1.1"), TARGET),
+        ("DEL", format!("POST {PATH}\x7f HTTP/1.1"), TARGET),
+        ("a tab inside", format!("POST {PATH}\tx HTTP/1.1"), TARGET),
+        ("a form feed", format!("POST {PATH}\x0c HTTP/1.1"), TARGET),
+        ("NUL in the query", format!("POST {PATH}?\0 HTTP/1.1"), TARGET),
+        ("a query alone", format!("POST ?{PATH} HTTP/1.1"), TARGET),
+        ("a space inside", format!("POST {PATH} x HTTP/1.1"), FRAMING),
+        ("two spaces", format!("POST  {PATH} HTTP/1.1"), FRAMING),
+        ("two spaces before the version", format!("POST {PATH}  HTTP/1.1"), FRAMING),
+        ("a tab for a space", format!("POST\t{PATH} HTTP/1.1"), FRAMING),
+        ("a space at the end", format!("POST {PATH} HTTP/1.1 "), FRAMING),
+        ("no version", format!("POST {PATH}"), FRAMING),
+        ("no method", format!("{PATH} HTTP/1.1"), FRAMING),
+        ("HTTP/0.9", format!("POST {PATH} HTTP/0.9"), FRAMING),
+        ("HTTP/1.2", format!("POST {PATH} HTTP/1.2"), FRAMING),
+        ("HTTP/2.0", format!("POST {PATH} HTTP/2.0"), FRAMING),
+        ("HTTP/1.10", format!("POST {PATH} HTTP/1.10"), FRAMING),
+        ("HTTP/1", format!("POST {PATH} HTTP/1"), FRAMING),
+        ("http/1.1", format!("POST {PATH} http/1.1"), FRAMING),
+        ("ICY/1.1", format!("POST {PATH} ICY/1.1"), FRAMING),
+        ("a method with a colon", format!("PO:ST {PATH} HTTP/1.1"), FRAMING),
+        ("a method in UTF-8", format!("POSTé {PATH} HTTP/1.1"), FRAMING),
     ] {
         case(format!("{line}\r\n{rest}"), expected, what);
     }
@@ -223,8 +296,12 @@ async fn what_is_no_http_at_all_is_answered_at_once() {
     let gate = Gate::start(app.addr, "[limits]\nhead_timeout = \"5s\"\n").await;
     // A ClientHello of TLS 1.2, without a line end anywhere in its first record.
     let hello = [
-        &[0x16, 0x03, 0x01, 0x00, 0x45, 0x01, 0x00, 0x00, 0x41, 0x03, 0x03][..], &[0x5a; 32], &[0x00, 0x00, 0x02, 0xc0, 0x2f, 0x01, 0x00],
-        &[0x00, 0x16, 0x00, 0x00, 0x00, 0x10, 0x00, 0x0e, 0x00, 0x00, 0x0b], b"app.example", &[0; 6],
+        &[0x16, 0x03, 0x01, 0x00, 0x45, 0x01, 0x00, 0x00, 0x41, 0x03, 0x03][..],
+        &[0x5a; 32],
+        &[0x00, 0x00, 0x02, 0xc0, 0x2f, 0x01, 0x00],
+        &[0x00, 0x16, 0x00, 0x00, 0x00, 0x10, 0x00, 0x0e, 0x00, 0x00, 0x0b],
+        b"app.example",
+        &[0; 6],
     ]
     .concat();
     let start = std::time::Instant::now();
@@ -252,7 +329,11 @@ async fn a_head_is_bounded_in_lines_and_bytes() {
     let app = App::start().await;
     let gate = Gate::start(app.addr, "").await;
     let fill = |target: &str, lines: usize, bytes: usize| {
-        let base = format!("POST {target} HTTP/1.1\r\nhost: app.example\r\n{}content-length: {}\r\n", signed_headers("msg_1", now(), BODY.as_bytes()), BODY.len());
+        let base = format!(
+            "POST {target} HTTP/1.1\r\nhost: app.example\r\n{}content-length: {}\r\n",
+            signed_headers("msg_1", now(), BODY.as_bytes()),
+            BODY.len()
+        );
         let mut head = base;
         // Five lines so far.
         for n in 5..lines {
@@ -267,14 +348,26 @@ async fn a_head_is_bounded_in_lines_and_bytes() {
     let kib = 1024;
     let mut cases = Vec::new();
     for target in [PATH, "/page"] {
-        for (lines, bytes) in [(101, 0), (102, 0), (1_001, 0), (0, 16 * kib + 1), (0, 17 * kib), (0, 60 * kib), (0, 200 * kib)] {
-            cases.push((fill(target, lines, bytes), TOO_LARGE.0, TOO_LARGE.1, format!("{target}: {lines} lines, {bytes} bytes")));
+        for (lines, bytes) in
+            [(101, 0), (102, 0), (1_001, 0), (0, 16 * kib + 1), (0, 17 * kib), (0, 60 * kib), (0, 200 * kib)]
+        {
+            cases.push((
+                fill(target, lines, bytes),
+                TOO_LARGE.0,
+                TOO_LARGE.1,
+                format!("{target}: {lines} lines, {bytes} bytes"),
+            ));
         }
         let long_target = fill(&format!("{target}?{}", "a".repeat(17 * kib)), 0, 0);
         cases.push((long_target, TOO_LARGE.0, TOO_LARGE.1, format!("{target}: a target of 17 KiB")));
     }
     // No line end in sight: the limit counts, not the line.
-    cases.push((format!("POST {PATH} HTTP/1.1\r\nhost: a\r\nx: {}", "a".repeat(17 * kib)), TOO_LARGE.0, TOO_LARGE.1, "an endless value".into()));
+    cases.push((
+        format!("POST {PATH} HTTP/1.1\r\nhost: a\r\nx: {}", "a".repeat(17 * kib)),
+        TOO_LARGE.0,
+        TOO_LARGE.1,
+        "an endless value".into(),
+    ));
     cases.push((format!("POST /{}", "a".repeat(17 * kib)), TOO_LARGE.0, TOO_LARGE.1, "an endless target".into()));
     cases.push(("A".repeat(17 * kib), TOO_LARGE.0, TOO_LARGE.1, "an endless method".into()));
     assert_all_refused(&gate, &app, cases).await;
@@ -285,7 +378,10 @@ async fn a_head_is_bounded_in_lines_and_bytes() {
     }
     let seen = app.seen();
     assert_eq!(seen.len(), 2);
-    assert!(seen.iter().all(|seen| seen.headers.contains_key("verified-event")), "one line more must not push the proof out");
+    assert!(
+        seen.iter().all(|seen| seen.headers.contains_key("verified-event")),
+        "one line more must not push the proof out"
+    );
 }
 
 /// What an attacker hides behind a request that is let through.
@@ -305,7 +401,11 @@ async fn a_pipelined_request_passes_the_gate_by_itself() {
         (format!("POST {PATH}#x HTTP/1.1\r\nhost: a\r\n\r\n"), 400, "bad_target"),
         (format!("POST {PATH} HTTP/1.1\nhost: a\n\n"), 400, "framing"),
         (format!("\r\n\r\nPOST {PATH} HTTP/1.1\r\nhost: a\r\n\r\n"), 400, "framing"),
-        (format!("G{}", genuine(BODY, "")).replacen("GPOST", "POST", 1).replace("v1,", "v1,AAAA"), 400, "header_malformed"),
+        (
+            format!("G{}", genuine(BODY, "")).replacen("GPOST", "POST", 1).replace("v1,", "v1,AAAA"),
+            400,
+            "header_malformed",
+        ),
     ];
     let first = [
         genuine(BODY, ""),
@@ -350,7 +450,10 @@ async fn a_request_inside_a_body_stays_a_body() {
     for (head, body) in [
         (format!("content-length: {}\r\n", inner.len()), inner.clone()),
         ("transfer-encoding: chunked\r\n".into(), chunk(&inner)),
-        (format!("content-length: {}\r\nx-transfer-encoding: chunked\r\n", inner.len() + 5), format!("0\r\n\r\n{inner}")),
+        (
+            format!("content-length: {}\r\nx-transfer-encoding: chunked\r\n", inner.len() + 5),
+            format!("0\r\n\r\n{inner}"),
+        ),
         ("transfer-encoding: chunked\r\nx-content-length: 5\r\n".into(), chunk(&inner)),
         (format!("content-length: {}\r\nupgrade: h2c\r\nconnection: upgrade\r\n", inner.len()), inner.clone()),
     ] {
@@ -365,7 +468,12 @@ async fn a_request_inside_a_body_stays_a_body() {
     let before = app.seen().len();
     for offer in ["h2c", "websocket", "tls/1.0", "WebSocket, h2c"] {
         let mut stream = gate.connect().await;
-        let first = get("/page", &format!("connection: upgrade\r\nupgrade: {offer}\r\nsec-websocket-key: x3JJHMbDL1EzLkh9GBhXDw==\r\nsec-websocket-version: 13\r\n"));
+        let first = get(
+            "/page",
+            &format!(
+                "connection: upgrade\r\nupgrade: {offer}\r\nsec-websocket-key: x3JJHMbDL1EzLkh9GBhXDw==\r\nsec-websocket-version: 13\r\n"
+            ),
+        );
         stream.write_all(format!("{first}{inner}").as_bytes()).await.unwrap();
         let mut pipeline = Pipeline::new(stream);
         assert_eq!(pipeline.next(false).await.status, 200, "{offer}");
@@ -381,28 +489,62 @@ async fn a_chunk_with_two_readings_is_refused() {
     let gate = Gate::start(app.addr, "").await;
     let n = format!("{:x}", BODY.len());
     let cases = [
-        format!("{n} \r\n{BODY}\r\n0\r\n\r\n"), format!(" {n}\r\n{BODY}\r\n0\r\n\r\n"), format!("\t{n}\r\n{BODY}\r\n0\r\n\r\n"),
-        format!("+{n}\r\n{BODY}\r\n0\r\n\r\n"), format!("-{n}\r\n{BODY}\r\n0\r\n\r\n"), format!("0x{n}\r\n{BODY}\r\n0\r\n\r\n"),
-        format!("{n}\n{BODY}\r\n0\r\n\r\n"), format!("{n}\r{BODY}\r\n0\r\n\r\n"), format!("{n}\r\n{BODY}\n0\r\n\r\n"),
-        format!("{n}\r\n{BODY}0\r\n\r\n"), format!("{n}\r\n{BODY}\r0\r\n\r\n"), format!("{n}\r\n{BODY}\r\n0\n\r\n"),
-        format!("{n}\r\n{BODY}\r\n0\r\n\n"), format!("{n};x=1\r\n{BODY}\r\n0\r\n\r\n"), format!("{n};\r\n{BODY}\r\n0\r\n\r\n"),
-        format!("{n};x=\"\r\n{BODY}\r\n0\r\n\r\n"), format!("{n} ;x\r\n{BODY}\r\n0\r\n\r\n"), format!("{n}\r\n{BODY}\r\n0;x\r\n\r\n"),
-        format!("{n}\r\n{BODY}\r\n0 \r\n\r\n"), format!("\r\n{BODY}\r\n0\r\n\r\n"), format!("g\r\n{BODY}\r\n0\r\n\r\n"),
-        format!("{n}\r\n{BODY}\r\n\r\n0\r\n\r\n"), format!("{n}\r\n{BODY}\r\n-1\r\n\r\n"), format!("1{:016x}\r\n{BODY}\r\n0\r\n\r\n", BODY.len()),
-        format!("00000000000000000{n}\r\n{BODY}\r\n0\r\n\r\n"), format!("{n}\r\n{BODY}\r\n10000000000000000\r\n\r\n"), format!("\0{n}\r\n{BODY}\r\n0\r\n\r\n"),
-        format!("{n}_0\r\n{BODY}\r\n0\r\n\r\n"), format!("{:x}\r\n{BODY}\r\n0\r\n\r\n", BODY.len() - 1), "ffffffffffffffff1\r\n".into(),
-        format!("{n}\r\n{BODY}\r\n0\r\nverified-event: id=\"x\"\r\n\r\n"), format!("{n}\r\n{BODY}\r\n0\r\nx : y\r\n\r\n"),
-        format!("{n}\r\n{BODY}\r\n0\r\ncontent-length: 5\r\n\r\n"), format!("{n}\r\n{BODY}\r\n0\r\n folded\r\n\r\n"),
-        format!("{n}\r\n{BODY}\r\n0\r\nx: y\n\r\n"), format!("{n}\r\n{BODY}\r\n0\r\nhost: evil.example\r\n\r\n"),
-        format!("{n}\r\n{BODY}\r\n0\r\ntransfer-encoding: chunked\r\n\r\n"), format!("{n}\r\n{BODY}\r\n0\r\nPOST {PATH} HTTP/1.1\r\n\r\n"),
+        format!("{n} \r\n{BODY}\r\n0\r\n\r\n"),
+        format!(" {n}\r\n{BODY}\r\n0\r\n\r\n"),
+        format!("\t{n}\r\n{BODY}\r\n0\r\n\r\n"),
+        format!("+{n}\r\n{BODY}\r\n0\r\n\r\n"),
+        format!("-{n}\r\n{BODY}\r\n0\r\n\r\n"),
+        format!("0x{n}\r\n{BODY}\r\n0\r\n\r\n"),
+        format!("{n}\n{BODY}\r\n0\r\n\r\n"),
+        format!("{n}\r{BODY}\r\n0\r\n\r\n"),
+        format!("{n}\r\n{BODY}\n0\r\n\r\n"),
+        format!("{n}\r\n{BODY}0\r\n\r\n"),
+        format!("{n}\r\n{BODY}\r0\r\n\r\n"),
+        format!("{n}\r\n{BODY}\r\n0\n\r\n"),
+        format!("{n}\r\n{BODY}\r\n0\r\n\n"),
+        format!("{n};x=1\r\n{BODY}\r\n0\r\n\r\n"),
+        format!("{n};\r\n{BODY}\r\n0\r\n\r\n"),
+        format!("{n};x=\"\r\n{BODY}\r\n0\r\n\r\n"),
+        format!("{n} ;x\r\n{BODY}\r\n0\r\n\r\n"),
+        format!("{n}\r\n{BODY}\r\n0;x\r\n\r\n"),
+        format!("{n}\r\n{BODY}\r\n0 \r\n\r\n"),
+        format!("\r\n{BODY}\r\n0\r\n\r\n"),
+        format!("g\r\n{BODY}\r\n0\r\n\r\n"),
+        format!("{n}\r\n{BODY}\r\n\r\n0\r\n\r\n"),
+        format!("{n}\r\n{BODY}\r\n-1\r\n\r\n"),
+        format!("1{:016x}\r\n{BODY}\r\n0\r\n\r\n", BODY.len()),
+        format!("00000000000000000{n}\r\n{BODY}\r\n0\r\n\r\n"),
+        format!("{n}\r\n{BODY}\r\n10000000000000000\r\n\r\n"),
+        format!("\0{n}\r\n{BODY}\r\n0\r\n\r\n"),
+        format!("{n}_0\r\n{BODY}\r\n0\r\n\r\n"),
+        format!("{:x}\r\n{BODY}\r\n0\r\n\r\n", BODY.len() - 1),
+        "ffffffffffffffff1\r\n".into(),
+        format!("{n}\r\n{BODY}\r\n0\r\nverified-event: id=\"x\"\r\n\r\n"),
+        format!("{n}\r\n{BODY}\r\n0\r\nx : y\r\n\r\n"),
+        format!("{n}\r\n{BODY}\r\n0\r\ncontent-length: 5\r\n\r\n"),
+        format!("{n}\r\n{BODY}\r\n0\r\n folded\r\n\r\n"),
+        format!("{n}\r\n{BODY}\r\n0\r\nx: y\n\r\n"),
+        format!("{n}\r\n{BODY}\r\n0\r\nhost: evil.example\r\n\r\n"),
+        format!("{n}\r\n{BODY}\r\n0\r\ntransfer-encoding: chunked\r\n\r\n"),
+        format!("{n}\r\n{BODY}\r\n0\r\nPOST {PATH} HTTP/1.1\r\n\r\n"),
     ];
-    let cases = cases.map(|body| (framed("transfer-encoding: chunked\r\n", &body), 400, "framing", format!("{body:?}")));
+    let cases =
+        cases.map(|body| (framed("transfer-encoding: chunked\r\n", &body), 400, "framing", format!("{body:?}")));
     assert_all_refused(&gate, &app, cases).await;
 
     // On a page the head has gone on already; the broken body must not look whole, nor what follows become a request.
-    let pages = ["3 \r\nabc\r\n0\r\n\r\n", "3;x\r\nabc\r\n0\r\n\r\n", "3\nabc\r\n0\r\n\r\n", "3\r\nabcd\r\n0\r\n\r\n", "3\r\nabc\r\n0\r\nverified-event: x\r\n\r\n"];
+    let pages = [
+        "3 \r\nabc\r\n0\r\n\r\n",
+        "3;x\r\nabc\r\n0\r\n\r\n",
+        "3\nabc\r\n0\r\n\r\n",
+        "3\r\nabcd\r\n0\r\n\r\n",
+        "3\r\nabc\r\n0\r\nverified-event: x\r\n\r\n",
+    ];
     for body in pages {
-        let sent = format!("POST /page HTTP/1.1\r\nhost: app.example\r\ntransfer-encoding: chunked\r\n\r\n{body}{}", genuine(BODY, ""));
+        let sent = format!(
+            "POST /page HTTP/1.1\r\nhost: app.example\r\ntransfer-encoding: chunked\r\n\r\n{body}{}",
+            genuine(BODY, "")
+        );
         let mut stream = gate.connect().await;
         stream.write_all(sent.as_bytes()).await.unwrap();
         let answer = Answer::read(&mut stream).await;
@@ -441,7 +583,9 @@ async fn a_delivery_cut_in_two_anywhere_is_the_same_delivery() {
     }
     let seen = app.seen();
     assert_eq!(seen.len(), count);
-    assert!(seen.iter().all(|seen| seen.body == body && seen.target == PATH && seen.headers.contains_key("verified-event")));
+    assert!(
+        seen.iter().all(|seen| seen.body == body && seen.target == PATH && seen.headers.contains_key("verified-event"))
+    );
 }
 
 #[tokio::test]
@@ -450,10 +594,20 @@ async fn a_trick_cut_in_two_anywhere_is_the_same_trick() {
     let gate = Gate::start(app.addr, "").await;
     let signed = signed_headers("m", now(), b"x");
     let tricks = [
-        (format!("POST {PATH} HTTP/1.1\r\nhost: a\r\n{signed}content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"), "framing"),
+        (
+            format!(
+                "POST {PATH} HTTP/1.1\r\nhost: a\r\n{signed}content-length: 1\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n"
+            ),
+            "framing",
+        ),
         (format!("POST {PATH}#f HTTP/1.1\r\nhost: a\r\n{signed}content-length: 1\r\n\r\nx"), "bad_target"),
         (format!("POST {PATH} HTTP/1.1\r\nhost: a\r\n{signed}x: 1\r\n y\r\ncontent-length: 1\r\n\r\nx"), "framing"),
-        (format!("POST {PATH} HTTP/1.1\r\nhost: a\r\n{signed}transfer-encoding: chunked\r\n\r\n1 \r\nx\r\n0\r\n\r\n"), "framing"),
+        (
+            format!(
+                "POST {PATH} HTTP/1.1\r\nhost: a\r\n{signed}transfer-encoding: chunked\r\n\r\n1 \r\nx\r\n0\r\n\r\n"
+            ),
+            "framing",
+        ),
         (format!("POST {PATH} HTTP/1.1\r\nhost: a\r\n{signed}content-length: 1\n\r\n\r\nx"), "framing"),
     ];
     let mut sending = JoinSet::new();
@@ -479,10 +633,15 @@ async fn a_trick_cut_in_two_anywhere_is_the_same_trick() {
 async fn a_burst_of_senders_is_not_turned_away() {
     let app = App::start().await;
     let gate = Gate::start(app.addr, "").await;
-    let room = std::fs::read_to_string("/proc/sys/net/core/somaxconn").ok().and_then(|room| room.trim().parse().ok()).unwrap_or(128);
+    let room = std::fs::read_to_string("/proc/sys/net/core/somaxconn")
+        .ok()
+        .and_then(|room| room.trim().parse().ok())
+        .unwrap_or(128);
     // Without a pause in which anything could be accepted.
     let mut waiting: Vec<_> = (0..room.min(1000) / 2)
-        .map(|_| std::net::TcpStream::connect_timeout(&gate.addr, Duration::from_millis(500)).expect("a place to wait in"))
+        .map(|_| {
+            std::net::TcpStream::connect_timeout(&gate.addr, Duration::from_millis(500)).expect("a place to wait in")
+        })
         .collect();
     for stream in &mut waiting {
         std::io::Write::write_all(stream, format!("POST {PATH} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).unwrap();
@@ -541,7 +700,10 @@ async fn a_refusal_arrives_whole_though_the_body_comes_after_it() {
                     if slowly {
                         tokio::time::sleep(Duration::from_millis(5)).await;
                     }
-                    stream.write_all(piece).await.unwrap_or_else(|error| panic!("{code}: the gate hung up on its sender: {error}"));
+                    stream
+                        .write_all(piece)
+                        .await
+                        .unwrap_or_else(|error| panic!("{code}: the gate hung up on its sender: {error}"));
                 }
                 (Answer::read(&mut stream).await, status, code, slowly)
             });
@@ -580,7 +742,11 @@ impl Pipeline {
                 let head = String::from_utf8_lossy(&self.bytes[..end + 4]).into_owned();
                 let status: u16 = head.split(' ').nth(1).unwrap().parse().unwrap();
                 let mut answer = Answer { status, head, body: Vec::new() };
-                let length = if to_head || status < 200 { 0 } else { answer.header("content-length").map_or(0, |length| length.parse().unwrap()) };
+                let length = if to_head || status < 200 {
+                    0
+                } else {
+                    answer.header("content-length").map_or(0, |length| length.parse().unwrap())
+                };
                 if self.bytes.len() >= end + 4 + length {
                     let rest = self.bytes.split_off(end + 4 + length);
                     answer.body = self.bytes.split_off(end + 4);
@@ -590,7 +756,13 @@ impl Pipeline {
             }
             let mut piece = [0; 4096];
             match self.stream.read(&mut piece).await {
-                Ok(0) | Err(_) => return Answer { status: 0, head: String::from_utf8_lossy(&self.bytes).into_owned(), body: Vec::new() },
+                Ok(0) | Err(_) => {
+                    return Answer {
+                        status: 0,
+                        head: String::from_utf8_lossy(&self.bytes).into_owned(),
+                        body: Vec::new(),
+                    };
+                }
                 Ok(n) => self.bytes.extend_from_slice(&piece[..n]),
             }
         }

@@ -37,7 +37,12 @@ async fn assert_outcomes(gate: &Gate, app: &App, header: &str, cases: &[(&[&str]
         let lines: Vec<_> = values.iter().map(|value| (header, *value)).collect();
         let answer = gate.exchange(with(PATH, &lines).bytes()).await;
         match expected {
-            Ok(()) => assert_eq!((answer.status, app.seen().len()), (200, before + 1), "{header}: {values:?}: {}", answer.text()),
+            Ok(()) => assert_eq!(
+                (answer.status, app.seen().len()),
+                (200, before + 1),
+                "{header}: {values:?}: {}",
+                answer.text()
+            ),
             Err(code) => {
                 assert_refusal(&answer, 403, code, &format!("{header}: {values:?}"));
                 assert_eq!(app.seen().len(), before, "reached the app: {values:?}");
@@ -58,64 +63,70 @@ async fn a_list_is_walked_from_the_right_past_trusted_hops() {
     let gate = gate(&app, "x-forwarded-for").await;
     const NOT: Result<(), &str> = Err("ip_not_allowed");
     const UNKNOWN: Result<(), &str> = Err("client_unknown");
-    assert_outcomes(&gate, &app, "X-Forwarded-For", &[
-        (&["203.0.113.9"], Ok(())),
-        (&["203.0.113.9, 10.0.0.4"], Ok(())),
-        (&["203.0.113.9,10.0.0.4 ,\t10.200.0.5"], Ok(())),
-        (&["203.0.113.9:4711"], Ok(())),
-        (&["::ffff:203.0.113.9"], Ok(())),
-        (&["[::ffff:cb00:7109]:80"], Ok(())),
-        (&["2001:db8:1::77"], Ok(())),
-        (&["[2001:DB8:1::77]:80, 2001:db8:7::1"], Ok(())),
-        // What stands left of the first untrusted hop came from the client, and is not even read.
-        (&["garbage, \", unknown, 203.0.113.9"], Ok(())),
-        (&[", , 203.0.113.9, 10.0.0.4"], Ok(())),
-        (&["203.0.113.9, 198.51.100.1"], NOT),
-        (&["203.0.113.9, 198.51.100.1, 10.0.0.4"], NOT),
-        (&["127.0.0.1, 203.0.113.9, 198.51.100.1"], NOT),
-        (&["203.0.113.10"], NOT),
-        (&["2001:db8:2::77"], NOT),
-        (&["::cb00:7109"], NOT),
-        (&["64:ff9b::cb00:7109"], NOT),
-        // Several lines are one list.
-        (&["203.0.113.9", "10.0.0.4"], Ok(())),
-        (&["198.51.100.1", "203.0.113.9"], Ok(())),
-        (&["203.0.113.9", "198.51.100.1"], NOT),
-        (&["203.0.113.9", "198.51.100.1", "10.0.0.4"], NOT),
-        (&["203.0.113.9", ""], UNKNOWN),
-        (&["203.0.113.9", "unknown"], UNKNOWN),
-        // Nobody.
-        (&[], UNKNOWN),
-        (&[""], UNKNOWN),
-        (&["10.0.0.4"], UNKNOWN),
-        (&["127.0.0.1, 10.0.0.4"], UNKNOWN),
-        (&["203.0.113.9, unknown"], UNKNOWN),
-        (&["203.0.113.9, unknown, 10.0.0.4"], UNKNOWN),
-        (&["203.0.113.9, _hidden"], UNKNOWN),
-        (&["203.0.113.9,"], UNKNOWN),
-        (&["203.0.113.9,,10.0.0.4"], UNKNOWN),
-        (&["203.0.113.9%eth0"], UNKNOWN),
-        (&["fe80::1%eth0"], UNKNOWN),
-        (&["203.0.113.009"], UNKNOWN),
-        (&["0313.0.113.9"], UNKNOWN),
-        (&["0xcb007109"], UNKNOWN),
-        (&["3405803785"], UNKNOWN),
-        (&["203.0.113.9/32"], UNKNOWN),
-        (&["203.0.113.9 10.0.0.4"], UNKNOWN),
-        (&["203.0.113.9;10.0.0.4"], UNKNOWN),
-        (&["203.0.113.9:"], UNKNOWN),
-        (&["203.0.113.9:http"], UNKNOWN),
-        (&["203.0.113.9:65536"], UNKNOWN),
-        (&["[203.0.113.9]"], UNKNOWN),
-        (&["\"203.0.113.9\""], UNKNOWN),
-        (&["for=203.0.113.9"], UNKNOWN),
-        (&["localhost"], UNKNOWN),
-        (&["203.0.113.9\u{a0}"], UNKNOWN),
-        (&["２０３.0.113.9"], UNKNOWN),
-    ])
+    assert_outcomes(
+        &gate,
+        &app,
+        "X-Forwarded-For",
+        &[
+            (&["203.0.113.9"], Ok(())),
+            (&["203.0.113.9, 10.0.0.4"], Ok(())),
+            (&["203.0.113.9,10.0.0.4 ,\t10.200.0.5"], Ok(())),
+            (&["203.0.113.9:4711"], Ok(())),
+            (&["::ffff:203.0.113.9"], Ok(())),
+            (&["[::ffff:cb00:7109]:80"], Ok(())),
+            (&["2001:db8:1::77"], Ok(())),
+            (&["[2001:DB8:1::77]:80, 2001:db8:7::1"], Ok(())),
+            // What stands left of the first untrusted hop came from the client, and is not even read.
+            (&["garbage, \", unknown, 203.0.113.9"], Ok(())),
+            (&[", , 203.0.113.9, 10.0.0.4"], Ok(())),
+            (&["203.0.113.9, 198.51.100.1"], NOT),
+            (&["203.0.113.9, 198.51.100.1, 10.0.0.4"], NOT),
+            (&["127.0.0.1, 203.0.113.9, 198.51.100.1"], NOT),
+            (&["203.0.113.10"], NOT),
+            (&["2001:db8:2::77"], NOT),
+            (&["::cb00:7109"], NOT),
+            (&["64:ff9b::cb00:7109"], NOT),
+            // Several lines are one list.
+            (&["203.0.113.9", "10.0.0.4"], Ok(())),
+            (&["198.51.100.1", "203.0.113.9"], Ok(())),
+            (&["203.0.113.9", "198.51.100.1"], NOT),
+            (&["203.0.113.9", "198.51.100.1", "10.0.0.4"], NOT),
+            (&["203.0.113.9", ""], UNKNOWN),
+            (&["203.0.113.9", "unknown"], UNKNOWN),
+            // Nobody.
+            (&[], UNKNOWN),
+            (&[""], UNKNOWN),
+            (&["10.0.0.4"], UNKNOWN),
+            (&["127.0.0.1, 10.0.0.4"], UNKNOWN),
+            (&["203.0.113.9, unknown"], UNKNOWN),
+            (&["203.0.113.9, unknown, 10.0.0.4"], UNKNOWN),
+            (&["203.0.113.9, _hidden"], UNKNOWN),
+            (&["203.0.113.9,"], UNKNOWN),
+            (&["203.0.113.9,,10.0.0.4"], UNKNOWN),
+            (&["203.0.113.9%eth0"], UNKNOWN),
+            (&["fe80::1%eth0"], UNKNOWN),
+            (&["203.0.113.009"], UNKNOWN),
+            (&["0313.0.113.9"], UNKNOWN),
+            (&["0xcb007109"], UNKNOWN),
+            (&["3405803785"], UNKNOWN),
+            (&["203.0.113.9/32"], UNKNOWN),
+            (&["203.0.113.9 10.0.0.4"], UNKNOWN),
+            (&["203.0.113.9;10.0.0.4"], UNKNOWN),
+            (&["203.0.113.9:"], UNKNOWN),
+            (&["203.0.113.9:http"], UNKNOWN),
+            (&["203.0.113.9:65536"], UNKNOWN),
+            (&["[203.0.113.9]"], UNKNOWN),
+            (&["\"203.0.113.9\""], UNKNOWN),
+            (&["for=203.0.113.9"], UNKNOWN),
+            (&["localhost"], UNKNOWN),
+            (&["203.0.113.9\u{a0}"], UNKNOWN),
+            (&["２０３.0.113.9"], UNKNOWN),
+        ],
+    )
     .await;
     // Spellings of the header that other servers would merge are not read.
-    for name in ["x_forwarded_for", "X-Forwarded_For", "forwarded-for", "x-forwarded-for-", "x-client-ip", "x-real-ip"] {
+    for name in ["x_forwarded_for", "X-Forwarded_For", "forwarded-for", "x-forwarded-for-", "x-client-ip", "x-real-ip"]
+    {
         let answer = gate.exchange(with(PATH, &[(name, "203.0.113.9")]).bytes()).await;
         assert_refusal(&answer, 403, "client_unknown", name);
     }
@@ -127,39 +138,44 @@ async fn forwarded_is_read_as_rfc_7239_writes_it() {
     let gate = gate(&app, "forwarded").await;
     const NOT: Result<(), &str> = Err("ip_not_allowed");
     const UNKNOWN: Result<(), &str> = Err("client_unknown");
-    assert_outcomes(&gate, &app, "forwarded", &[
-        (&["for=203.0.113.9"], Ok(())),
-        (&["For=203.0.113.9;proto=https;host=app.example"], Ok(())),
-        (&["proto=https;by=10.0.0.1; FOR=\"203.0.113.9:80\", for=10.0.0.4"], Ok(())),
-        (&["for=\"[2001:db8:1::5]\""], Ok(())),
-        (&["for=\"[2001:db8:1::5]:80\", for=\"[2001:db8:7::5]\""], Ok(())),
-        (&["for=\"203.0.113.9, for=198.51.100.1", "for=203.0.113.9"], Ok(())),
-        (&["for=198.51.100.1", "for=203.0.113.9, for=10.0.0.4"], Ok(())),
-        (&["for=203.0.113.9, for=198.51.100.1"], NOT),
-        // A quote that the client left open must not swallow what the proxy appended.
-        (&["for=203.0.113.9;x=\", for=198.51.100.1"], NOT),
-        (&["for=203.0.113.9;x=\"\\\", for=198.51.100.1"], NOT),
-        (&["for=198.51.100.1;host=\", for=203.0.113.9\""], NOT),
-        (&["for=203.0.113.9", "for=198.51.100.1"], NOT),
-        (&[], UNKNOWN),
-        (&["203.0.113.9"], UNKNOWN),
-        (&["for=203.0.113.9;for=198.51.100.1"], UNKNOWN),
-        (&["for=unknown"], UNKNOWN),
-        (&["for=_gazonk"], UNKNOWN),
-        (&["for=203.0.113.9, for=unknown"], UNKNOWN),
-        (&["for=203.0.113.9, proto=https"], UNKNOWN),
-        (&["for=203.0.113.9,"], UNKNOWN),
-        (&["for=10.0.0.4"], UNKNOWN),
-        (&["for=203.0.113.9:80"], UNKNOWN),
-        (&["for=[2001:db8:1::5]"], UNKNOWN),
-        (&["for=\"2001:db8:1::5\""], UNKNOWN),
-        (&["for = 203.0.113.9"], UNKNOWN),
-        (&["for=\"203.0.113.9"], UNKNOWN),
-        (&["for=203.0.113.9\""], UNKNOWN),
-        (&["for='203.0.113.9'"], UNKNOWN),
-        (&["by=203.0.113.9"], UNKNOWN),
-        (&["xfor=203.0.113.9"], UNKNOWN),
-    ])
+    assert_outcomes(
+        &gate,
+        &app,
+        "forwarded",
+        &[
+            (&["for=203.0.113.9"], Ok(())),
+            (&["For=203.0.113.9;proto=https;host=app.example"], Ok(())),
+            (&["proto=https;by=10.0.0.1; FOR=\"203.0.113.9:80\", for=10.0.0.4"], Ok(())),
+            (&["for=\"[2001:db8:1::5]\""], Ok(())),
+            (&["for=\"[2001:db8:1::5]:80\", for=\"[2001:db8:7::5]\""], Ok(())),
+            (&["for=\"203.0.113.9, for=198.51.100.1", "for=203.0.113.9"], Ok(())),
+            (&["for=198.51.100.1", "for=203.0.113.9, for=10.0.0.4"], Ok(())),
+            (&["for=203.0.113.9, for=198.51.100.1"], NOT),
+            // A quote that the client left open must not swallow what the proxy appended.
+            (&["for=203.0.113.9;x=\", for=198.51.100.1"], NOT),
+            (&["for=203.0.113.9;x=\"\\\", for=198.51.100.1"], NOT),
+            (&["for=198.51.100.1;host=\", for=203.0.113.9\""], NOT),
+            (&["for=203.0.113.9", "for=198.51.100.1"], NOT),
+            (&[], UNKNOWN),
+            (&["203.0.113.9"], UNKNOWN),
+            (&["for=203.0.113.9;for=198.51.100.1"], UNKNOWN),
+            (&["for=unknown"], UNKNOWN),
+            (&["for=_gazonk"], UNKNOWN),
+            (&["for=203.0.113.9, for=unknown"], UNKNOWN),
+            (&["for=203.0.113.9, proto=https"], UNKNOWN),
+            (&["for=203.0.113.9,"], UNKNOWN),
+            (&["for=10.0.0.4"], UNKNOWN),
+            (&["for=203.0.113.9:80"], UNKNOWN),
+            (&["for=[2001:db8:1::5]"], UNKNOWN),
+            (&["for=\"2001:db8:1::5\""], UNKNOWN),
+            (&["for = 203.0.113.9"], UNKNOWN),
+            (&["for=\"203.0.113.9"], UNKNOWN),
+            (&["for=203.0.113.9\""], UNKNOWN),
+            (&["for='203.0.113.9'"], UNKNOWN),
+            (&["by=203.0.113.9"], UNKNOWN),
+            (&["xfor=203.0.113.9"], UNKNOWN),
+        ],
+    )
     .await;
     let other = gate.exchange(with(PATH, &[("x-forwarded-for", "203.0.113.9")]).bytes()).await;
     assert_refusal(&other, 403, "client_unknown", "another header than the configured one");
@@ -170,20 +186,30 @@ async fn a_header_with_one_address_is_there_once_and_only_when_named() {
     let app = App::start().await;
     let gate = gate(&app, "cf-connecting-ip").await;
     const UNKNOWN: Result<(), &str> = Err("client_unknown");
-    assert_outcomes(&gate, &app, "CF-Connecting-IP", &[
-        (&["203.0.113.9"], Ok(())),
-        (&["2001:db8:1::5"], Ok(())),
-        (&["198.51.100.1"], Err("ip_not_allowed")),
-        (&["203.0.113.9", "203.0.113.9"], UNKNOWN),
-        (&["203.0.113.9", "198.51.100.1"], UNKNOWN),
-        (&["203.0.113.9, 203.0.113.9"], UNKNOWN),
-        (&["203.0.113.9,"], UNKNOWN),
-        (&["unknown"], UNKNOWN),
-        (&[""], UNKNOWN),
-        (&[], UNKNOWN),
-    ])
+    assert_outcomes(
+        &gate,
+        &app,
+        "CF-Connecting-IP",
+        &[
+            (&["203.0.113.9"], Ok(())),
+            (&["2001:db8:1::5"], Ok(())),
+            (&["198.51.100.1"], Err("ip_not_allowed")),
+            (&["203.0.113.9", "203.0.113.9"], UNKNOWN),
+            (&["203.0.113.9", "198.51.100.1"], UNKNOWN),
+            (&["203.0.113.9, 203.0.113.9"], UNKNOWN),
+            (&["203.0.113.9,"], UNKNOWN),
+            (&["unknown"], UNKNOWN),
+            (&[""], UNKNOWN),
+            (&[], UNKNOWN),
+        ],
+    )
     .await;
-    for (name, value) in [("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=203.0.113.9"), ("x-real-ip", "203.0.113.9"), ("cf_connecting_ip", "203.0.113.9")] {
+    for (name, value) in [
+        ("x-forwarded-for", "203.0.113.9"),
+        ("forwarded", "for=203.0.113.9"),
+        ("x-real-ip", "203.0.113.9"),
+        ("cf_connecting_ip", "203.0.113.9"),
+    ] {
         let answer = gate.exchange(with(PATH, &[(name, value)]).bytes()).await;
         assert_refusal(&answer, 403, "client_unknown", name);
     }
@@ -198,7 +224,13 @@ async fn an_untrusted_peer_is_the_client_whatever_it_says() {
     let app = App::start().await;
     for header in ["x-forwarded-for", "forwarded", "cf-connecting-ip"] {
         let gate = gate(&app, header).await;
-        let claims = [("x-forwarded-for", "203.0.113.9"), ("forwarded", "for=203.0.113.9"), ("cf-connecting-ip", "203.0.113.9"), ("x-real-ip", "203.0.113.9"), ("true-client-ip", "203.0.113.9")];
+        let claims = [
+            ("x-forwarded-for", "203.0.113.9"),
+            ("forwarded", "for=203.0.113.9"),
+            ("cf-connecting-ip", "203.0.113.9"),
+            ("x-real-ip", "203.0.113.9"),
+            ("true-client-ip", "203.0.113.9"),
+        ];
         let answer = from("127.0.0.2", &gate, &with(PATH, &claims).bytes()).await;
         assert_refusal(&answer, 403, "ip_not_allowed", header);
         let answer = from("127.0.0.2", &gate, &with(PATH, &[]).bytes()).await;
@@ -213,12 +245,27 @@ async fn the_list_comes_before_the_signature_and_never_instead_of_it() {
     let gate = gate(&app, "x-forwarded-for").await;
     let allowed = ("x-forwarded-for", "203.0.113.9");
     let cases = [
-        (with(PATH, &[allowed]).set("svix-id", "other").bytes(), 401, "signature_mismatch", "allowed, forged".to_owned()),
+        (
+            with(PATH, &[allowed]).set("svix-id", "other").bytes(),
+            401,
+            "signature_mismatch",
+            "allowed, forged".to_owned(),
+        ),
         (with(PATH, &[allowed]).without("svix-signature").bytes(), 400, "header_missing", "allowed, unsigned".into()),
-        (with(PATH, &[("x-forwarded-for", "198.51.100.1")]).without("svix-signature").bytes(), 403, "ip_not_allowed", "not allowed, unsigned".into()),
+        (
+            with(PATH, &[("x-forwarded-for", "198.51.100.1")]).without("svix-signature").bytes(),
+            403,
+            "ip_not_allowed",
+            "not allowed, unsigned".into(),
+        ),
         (with(PATH, &[]).without("svix-signature").bytes(), 403, "client_unknown", "nobody, unsigned".into()),
         (with(PATH, &[]).method("GET").bytes(), 405, "method_not_allowed", "nobody, with another method".into()),
-        (with(PATH, &[allowed, ("connection", "x-forwarded-for")]).bytes(), 400, "framing", "a Connection list that drops the proxy's word".into()),
+        (
+            with(PATH, &[allowed, ("connection", "x-forwarded-for")]).bytes(),
+            400,
+            "framing",
+            "a Connection list that drops the proxy's word".into(),
+        ),
     ];
     assert_all_refused(&gate, &app, cases).await;
 }
@@ -228,11 +275,21 @@ async fn the_app_reads_who_forwarded_from_headers_that_no_stranger_wrote() {
     let app = App::start().await;
     let gate = gate(&app, "x-forwarded-for").await;
     let claims = [
-        ("x-forwarded-for", "203.0.113.9"), ("x-forwarded-for", "10.0.0.4"), ("x-forwarded-host", "evil.example"), ("x-forwarded-proto", "https"),
-        ("x-forwarded-port", "444"), ("forwarded", "for=203.0.113.9"), ("x-real-ip", "203.0.113.9"), ("x_forwarded_for", "1.1.1.1"),
-        ("X_Forwarded_Host", "evil.example"), ("x-forwarded_proto", "https"), ("x_real_ip", "1.1.1.1"),
+        ("x-forwarded-for", "203.0.113.9"),
+        ("x-forwarded-for", "10.0.0.4"),
+        ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-proto", "https"),
+        ("x-forwarded-port", "444"),
+        ("forwarded", "for=203.0.113.9"),
+        ("x-real-ip", "203.0.113.9"),
+        ("x_forwarded_for", "1.1.1.1"),
+        ("X_Forwarded_Host", "evil.example"),
+        ("x-forwarded_proto", "https"),
+        ("x_real_ip", "1.1.1.1"),
     ];
-    let list = |seen: &Recorded, name: &str| seen.headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>();
+    let list = |seen: &Recorded, name: &str| {
+        seen.headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
     for (number, target) in ["/open", "/page"].into_iter().enumerate() {
         assert_eq!(from("127.0.0.2", &gate, &with(target, &claims).bytes()).await.status, 200);
         let seen = &app.seen()[number * 2];
@@ -240,7 +297,8 @@ async fn the_app_reads_who_forwarded_from_headers_that_no_stranger_wrote() {
         assert_eq!(list(seen, "x-forwarded-host"), ["app.example"], "{target}");
         assert_eq!(list(seen, "x-forwarded-proto"), ["http"], "{target}");
         assert_eq!(list(seen, "x-forwarded-port"), [gate.addr.port().to_string()], "{target}");
-        for gone in ["forwarded", "x-real-ip", "x_forwarded_for", "x_forwarded_host", "x-forwarded_proto", "x_real_ip"] {
+        for gone in ["forwarded", "x-real-ip", "x_forwarded_for", "x_forwarded_host", "x-forwarded_proto", "x_real_ip"]
+        {
             assert!(!seen.headers.contains_key(gone), "{target}: {gone}");
         }
         assert_eq!(list(seen, "host"), ["app.example"]);
@@ -273,13 +331,22 @@ async fn an_ipv4_mapped_peer_is_ipv4() {
     assert_eq!(from("127.0.0.3", &gate, &with(PATH, &[]).bytes()).await.status, 200);
     assert_eq!(app.only().headers.get("x-forwarded-for").unwrap(), "127.0.0.3");
     let claim = [("x-forwarded-for", "203.0.113.9")];
-    assert_refusal(&from("127.0.0.4", &gate, &with(PATH, &claim).bytes()).await, 403, "ip_not_allowed", "a stranger by IPv4");
+    assert_refusal(
+        &from("127.0.0.4", &gate, &with(PATH, &claim).bytes()).await,
+        403,
+        "ip_not_allowed",
+        "a stranger by IPv4",
+    );
     let mut six = TcpStream::connect(format!("[::1]:{}", gate.addr.port())).await.unwrap();
     six.write_all(&with(PATH, &claim).bytes()).await.unwrap();
     assert_refusal(&Answer::read(&mut six).await, 403, "ip_not_allowed", "a stranger by IPv6");
 
     let mut gate = Gate::with(&toml("\"127.0.0.0/8\"")).await;
     gate.addr = format!("127.0.0.1:{}", gate.addr.port()).parse().unwrap();
-    assert_eq!(from("127.0.0.4", &gate, &with(PATH, &claim).bytes()).await.status, 200, "the proxy is trusted by its IPv4 address");
+    assert_eq!(
+        from("127.0.0.4", &gate, &with(PATH, &claim).bytes()).await.status,
+        200,
+        "the proxy is trusted by its IPv4 address"
+    );
     assert_eq!(app.seen()[1].headers.get("x-forwarded-for").unwrap(), "203.0.113.9, 127.0.0.4");
 }

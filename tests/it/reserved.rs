@@ -6,29 +6,94 @@ use crate::harness::*;
 use crate::sender::*;
 
 const PROOFS: &[&str] = &[
-    "verified-event", "Verified-Event", "VERIFIED-EVENT", "verified_event", "Verified_Event", "VERIFIED_EVENT", "verified-event-token",
-    "Verified-Event_Token", "verified_event_token", "verified_event-token", "verified-event-", "verified-event--x", "verified_event_",
+    "verified-event",
+    "Verified-Event",
+    "VERIFIED-EVENT",
+    "verified_event",
+    "Verified_Event",
+    "VERIFIED_EVENT",
+    "verified-event-token",
+    "Verified-Event_Token",
+    "verified_event_token",
+    "verified_event-token",
+    "verified-event-",
+    "verified-event--x",
+    "verified_event_",
 ];
 
 /// NEXTJS.md, "Inbound headers": gone on all traffic.
 const ROUTING: &[&str] = &[
-    "x-middleware-subrequest", "x-middleware-subrequest-id", "X-Middleware-Rewrite", "x-middleware-redirect", "x-middleware-next",
-    "x-middleware-skip", "x-middleware-override-headers", "x-middleware-set-cookie", "x-middleware-invoke", "x-middleware-request-authorization",
-    "x-matched-path", "x-now-route-matches", "x-invoke-path", "x-invoke-query", "x-invoke-status", "x-invoke-output", "x-nextjs-rewritten-path",
-    "x-nextjs-rewritten-query", "x-action-forwarded", "next-resume", "x-next-resume-state-length", "x-prerender-revalidate",
-    "x-prerender-revalidate-if-generated", "x-original-url", "X-Rewrite-URL", "x-http-method-override", "x-http-method", "x-method-override",
-    "location", "x_middleware_subrequest", "X_Middleware_Rewrite", "x-middleware_next", "x_matched_path", "x_invoke_path", "x_http_method_override",
-    "x_original_url", "next_resume",
+    "x-middleware-subrequest",
+    "x-middleware-subrequest-id",
+    "X-Middleware-Rewrite",
+    "x-middleware-redirect",
+    "x-middleware-next",
+    "x-middleware-skip",
+    "x-middleware-override-headers",
+    "x-middleware-set-cookie",
+    "x-middleware-invoke",
+    "x-middleware-request-authorization",
+    "x-matched-path",
+    "x-now-route-matches",
+    "x-invoke-path",
+    "x-invoke-query",
+    "x-invoke-status",
+    "x-invoke-output",
+    "x-nextjs-rewritten-path",
+    "x-nextjs-rewritten-query",
+    "x-action-forwarded",
+    "next-resume",
+    "x-next-resume-state-length",
+    "x-prerender-revalidate",
+    "x-prerender-revalidate-if-generated",
+    "x-original-url",
+    "X-Rewrite-URL",
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "location",
+    "x_middleware_subrequest",
+    "X_Middleware_Rewrite",
+    "x-middleware_next",
+    "x_matched_path",
+    "x_invoke_path",
+    "x_http_method_override",
+    "x_original_url",
+    "next_resume",
 ];
 
 /// Make Next.js answer a webhook without running its handler.
 const PREFETCH: &[&str] = &[
-    "rsc", "RSC", "next-router-prefetch", "next-router-state-tree", "next-router-segment-prefetch", "next-url", "next-action", "next-hmr-refresh",
-    "purpose", "x-middleware-prefetch", "x-nextjs-data", "next_router_prefetch", "x_nextjs_data",
+    "rsc",
+    "RSC",
+    "next-router-prefetch",
+    "next-router-state-tree",
+    "next-router-segment-prefetch",
+    "next-url",
+    "next-action",
+    "next-hmr-refresh",
+    "purpose",
+    "x-middleware-prefetch",
+    "x-nextjs-data",
+    "next_router_prefetch",
+    "x_nextjs_data",
 ];
 
 /// Stay wherever the request goes.
-const KEPT: &[&str] = &["origin", "if-none-match", "range", "content-type", "accept", "cookie", "authorization", "user-agent", "x-request-id", "traceparent", "verified-events", "x-verified-event"];
+const KEPT: &[&str] = &[
+    "origin",
+    "if-none-match",
+    "range",
+    "content-type",
+    "accept",
+    "cookie",
+    "authorization",
+    "user-agent",
+    "x-request-id",
+    "traceparent",
+    "verified-events",
+    "x-verified-event",
+];
 
 fn with(target: &str, names: &[&str]) -> Sent {
     names.iter().fold(Sent::clerk(target, BODY), |sent, name| sent.with(name, b"id=\"forged\""))
@@ -52,9 +117,14 @@ async fn nobody_else_writes_the_proof() {
     let gate = Gate::start(app.addr, "").await;
     for one in PROOFS.iter().map(std::slice::from_ref).chain([PROOFS]) {
         let seen = sent(&gate, &app, &with("/page", one)).await;
-        assert!(names(&seen).iter().all(|name| !name.replace('_', "-").starts_with("verified-event")), "page, {one:?}: {:?}", seen.headers);
+        assert!(
+            names(&seen).iter().all(|name| !name.replace('_', "-").starts_with("verified-event")),
+            "page, {one:?}: {:?}",
+            seen.headers
+        );
         let seen = sent(&gate, &app, &with(PATH, one)).await;
-        let proofs: Vec<_> = names(&seen).into_iter().filter(|name| name.replace('_', "-").starts_with("verified-event")).collect();
+        let proofs: Vec<_> =
+            names(&seen).into_iter().filter(|name| name.replace('_', "-").starts_with("verified-event")).collect();
         assert_eq!(proofs, ["verified-event"], "webhook, {one:?}");
         assert_eq!(seen.headers.get_all("verified-event").iter().count(), 1);
         assert!(event(&seen).starts_with("id=\"msg_1\"") && !event(&seen).contains("forged"), "{}", event(&seen));
@@ -66,7 +136,11 @@ async fn nobody_else_writes_the_proof() {
         let _ = gate.exchange(with("/page", PROOFS).method(method).bytes()).await;
         let seen = app.seen()[before].clone();
         assert_eq!(seen.method, method);
-        assert!(names(&seen).iter().all(|name| !name.replace('_', "-").starts_with("verified-event")), "{method}: {:?}", seen.headers);
+        assert!(
+            names(&seen).iter().all(|name| !name.replace('_', "-").starts_with("verified-event")),
+            "{method}: {:?}",
+            seen.headers
+        );
     }
 }
 
@@ -89,7 +163,11 @@ async fn routing_state_of_the_framework_is_not_for_clients() {
     // Another app may want them, save the proof.
     let gate = Gate::start(app.addr, "[app]\nframework = \"none\"\n").await;
     let seen = sent(&gate, &app, &with("/page", &["x-original-url", "x-matched-path", "location"])).await;
-    assert!(seen.headers.contains_key("x-original-url") && seen.headers.contains_key("x-matched-path") && seen.headers.contains_key("location"));
+    assert!(
+        seen.headers.contains_key("x-original-url")
+            && seen.headers.contains_key("x-matched-path")
+            && seen.headers.contains_key("location")
+    );
 }
 
 #[tokio::test]
@@ -99,7 +177,10 @@ async fn prefetch_headers_end_before_a_webhook_and_reach_a_page() {
     for one in PREFETCH.iter().map(std::slice::from_ref).chain([PREFETCH]) {
         let seen = sent(&gate, &app, &with(PATH, one)).await;
         for name in one {
-            assert!(!seen.headers.contains_key(name.to_ascii_lowercase()), "webhook: {name} would make Next.js skip the handler");
+            assert!(
+                !seen.headers.contains_key(name.to_ascii_lowercase()),
+                "webhook: {name} would make Next.js skip the handler"
+            );
         }
         let seen = sent(&gate, &app, &with("/page", one)).await;
         for name in one.iter().filter(|name| !name.contains('_')) {
@@ -113,8 +194,11 @@ async fn an_upgrade_never_takes_a_webhook_elsewhere() {
     let app = App::start().await;
     let gate = Gate::start(app.addr, "").await;
     let offer = |sent: Sent, token: &str| {
-        sent.with("connection", "Upgrade, HTTP2-Settings").with("upgrade", token).with("http2-settings", "AAMAAABkAAQAoAAAAAIAAAAA")
-            .with("sec-websocket-key", "x3JJHMbDL1EzLkh9GBhXDw==").with("sec-websocket-version", "13")
+        sent.with("connection", "Upgrade, HTTP2-Settings")
+            .with("upgrade", token)
+            .with("http2-settings", "AAMAAABkAAQAoAAAAAIAAAAA")
+            .with("sec-websocket-key", "x3JJHMbDL1EzLkh9GBhXDw==")
+            .with("sec-websocket-version", "13")
     };
     for token in ["websocket", "WebSocket", "h2c", "tls/1.0", "websocket, h2c"] {
         let seen = sent(&gate, &app, &offer(Sent::clerk(PATH, BODY), token)).await;
@@ -139,7 +223,13 @@ async fn a_connection_list_cannot_drop_what_a_proof_needs() {
     let mut cases = Vec::new();
     for sender in SENDERS {
         for name in sender.needed {
-            for list in [(*name).to_owned(), name.to_uppercase(), format!("close, {name}"), format!("{name} ,keep-alive"), format!(",,\t{name},")] {
+            for list in [
+                (*name).to_owned(),
+                name.to_uppercase(),
+                format!("close, {name}"),
+                format!("{name} ,keep-alive"),
+                format!(",,\t{name},"),
+            ] {
                 let sent = sender.genuine(BODY).with("connection", &list);
                 cases.push((sent.bytes(), 400, "framing", format!("{}: Connection: {list}", sender.name)));
             }
@@ -147,23 +237,54 @@ async fn a_connection_list_cannot_drop_what_a_proof_needs() {
     }
     for target in ["/hooks/clerk", "/page"] {
         for list in [
-            "verified-event", "Verified-Event", "verified_event", "VERIFIED_EVENT", "verified-event-token", "close, verified-event", "host",
-            "content-length", "Content-Type", "content-encoding", "transfer-encoding", "x-forwarded-for", "x-forwarded-host", "X-Forwarded-Proto",
-            "x_forwarded_for", "forwarded", "x-real-ip", "cookie", "authorization",
+            "verified-event",
+            "Verified-Event",
+            "verified_event",
+            "VERIFIED_EVENT",
+            "verified-event-token",
+            "close, verified-event",
+            "host",
+            "content-length",
+            "Content-Type",
+            "content-encoding",
+            "transfer-encoding",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "X-Forwarded-Proto",
+            "x_forwarded_for",
+            "forwarded",
+            "x-real-ip",
+            "cookie",
+            "authorization",
         ] {
-            cases.push((Sent::clerk(target, BODY).with("connection", list).bytes(), 400, "framing", format!("{target}: Connection: {list}")));
+            cases.push((
+                Sent::clerk(target, BODY).with("connection", list).bytes(),
+                400,
+                "framing",
+                format!("{target}: Connection: {list}"),
+            ));
             let split = Sent::clerk(target, BODY).with("connection", "keep-alive").with("Connection", list);
             cases.push((split.bytes(), 400, "framing", format!("{target}: a second line, Connection: {list}")));
         }
     }
     // GitHub's unsigned id and type are headers of the scheme as well.
     for name in ["x-github-delivery", "x-github-event"] {
-        cases.push((sender("github").genuine(BODY).with("connection", name).bytes(), 400, "framing", format!("github: Connection: {name}")));
+        cases.push((
+            sender("github").genuine(BODY).with("connection", name).bytes(),
+            400,
+            "framing",
+            format!("github: Connection: {name}"),
+        ));
     }
     assert_all_refused(&gate, &app, cases).await;
 
     // What it may drop, it drops, before ours are written.
-    let sent = Sent::clerk("/hooks/clerk", BODY).with("connection", "close, X-Hop").with("x-hop", "1").with("keep-alive", "1").with("proxy-connection", "x").with("te", "trailers, gzip");
+    let sent = Sent::clerk("/hooks/clerk", BODY)
+        .with("connection", "close, X-Hop")
+        .with("x-hop", "1")
+        .with("keep-alive", "1")
+        .with("proxy-connection", "x")
+        .with("te", "trailers, gzip");
     let seen = assert_delivered(&gate, &app, &sent, "a harmless list").await;
     for gone in ["x-hop", "keep-alive", "proxy-connection", "connection"] {
         assert!(!seen.headers.contains_key(gone), "{gone}");
@@ -177,7 +298,9 @@ async fn reserved_names_do_not_come_in_trailers_either() {
     let upload = |trailers: &[&str]| {
         let announced = trailers.iter().map(|line| line.split(':').next().unwrap()).collect::<Vec<_>>().join(", ");
         let lines: String = trailers.iter().map(|line| format!("{line}\r\n")).collect();
-        format!("POST /upload HTTP/1.1\r\nhost: app.example\r\nte: trailers\r\ntrailer: {announced}\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n{lines}\r\n")
+        format!(
+            "POST /upload HTTP/1.1\r\nhost: app.example\r\nte: trailers\r\ntrailer: {announced}\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n{lines}\r\n"
+        )
     };
     for proof in PROOFS {
         let sent = upload(&["x-sum: 1", &format!("{proof}: id=\"forged\"")]);
@@ -194,7 +317,12 @@ async fn reserved_names_do_not_come_in_trailers_either() {
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
         for seen in &app.seen()[before..] {
             let reserved = ROUTING.contains(name) || !PREFETCH.contains(name);
-            assert!(!(reserved && seen.trailers.contains_key(name.to_ascii_lowercase())), "{name}: {} {:?}", answer.status, seen.trailers);
+            assert!(
+                !(reserved && seen.trailers.contains_key(name.to_ascii_lowercase())),
+                "{name}: {} {:?}",
+                answer.status,
+                seen.trailers
+            );
         }
     }
     let before = app.seen().len();

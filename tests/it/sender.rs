@@ -137,7 +137,11 @@ fn standard(timestamp: &str, body: &[u8]) -> Headers {
 
 fn standard_v1a(timestamp: &str, body: &[u8]) -> Headers {
     let signature = v1a(&ed25519(), "msg_1", timestamp, body);
-    headers(&[("webhook-id", "msg_1".into()), ("webhook-timestamp", timestamp.into()), ("webhook-signature", signature)])
+    headers(&[
+        ("webhook-id", "msg_1".into()),
+        ("webhook-timestamp", timestamp.into()),
+        ("webhook-signature", signature),
+    ])
 }
 
 fn svix(timestamp: &str, body: &[u8]) -> Headers {
@@ -327,7 +331,11 @@ pub fn assert_refusal(answer: &Answer, status: u16, code: &str, why: &str) {
 }
 
 /// One case after the other, each on a connection of its own; the app hears of none.
-pub async fn assert_all_refused<B: AsRef<[u8]>>(gate: &Gate, app: &App, cases: impl IntoIterator<Item = (B, u16, &str, String)>) {
+pub async fn assert_all_refused<B: AsRef<[u8]>>(
+    gate: &Gate,
+    app: &App,
+    cases: impl IntoIterator<Item = (B, u16, &str, String)>,
+) {
     let before = app.seen().len();
     let mut count = 0;
     for (sent, status, code, why) in cases {

@@ -127,7 +127,7 @@ impl Trailers {
 fn is_forbidden_trailer(name: &[u8]) -> bool {
     const NAMES: &str = "transfer-encoding content-length host connection keep-alive proxy-connection trailer te upgrade \
         expect max-forwards cache-control range authorization proxy-authorization cookie set-cookie content-type \
-        content-encoding content-range forwarded x-http-method-override";
+        content-encoding content-range forwarded x-real-ip x-http-method-override";
     const PREFIXES: [&[u8]; 2] = [b"verified-event", b"x-forwarded-"];
     NAMES.split(' ').any(|reserved| same_name(name, reserved.as_bytes()))
         || PREFIXES.iter().any(|prefix| name.get(..prefix.len()).is_some_and(|start| same_name(start, prefix)))

@@ -192,9 +192,9 @@ pub fn present(scheme: &Scheme, headers: &HeaderMap, now: u64, tolerance: u64) -
 
     let id = match signed_id {
         Some((_, value)) => Some(value.clone()),
-        None => family.id.as_ref().and_then(|name| hint(headers, name)),
+        None => hint(headers, family.id.as_ref())?,
     };
-    let event_type = family.event_type.as_ref().and_then(|name| hint(headers, name));
+    let event_type = hint(headers, family.event_type.as_ref())?;
     Ok(Presented { family: index, signature: signature.clone(), stamp, id, event_type })
 }
 
@@ -220,11 +220,12 @@ fn single<'h>(headers: &'h HeaderMap, name: &HeaderName) -> Result<&'h HeaderVal
     }
 }
 
-/// An unsigned header's value, if it is one and fit for a log line.
-fn hint(headers: &HeaderMap, name: &HeaderName) -> Option<HeaderValue> {
-    let value = single(headers, name).ok()?;
-    let text = std::str::from_utf8(value.as_bytes()).ok()?;
-    is_presentable(text).then(|| value.clone())
+/// An unsigned header's value, if it is there and fit for a log line. Two of them are refused: the app might read the other.
+fn hint(headers: &HeaderMap, name: Option<&HeaderName>) -> Result<Option<HeaderValue>, Failure> {
+    let Some(name) = name.filter(|name| headers.contains_key(*name)) else { return Ok(None) };
+    let value = single(headers, name)?;
+    let text = std::str::from_utf8(value.as_bytes()).ok();
+    Ok(text.filter(|text| is_presentable(text)).map(|_| value.clone()))
 }
 
 /// Whether a value is neither empty nor too long, and printable ASCII with spaces.

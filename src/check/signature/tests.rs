@@ -425,7 +425,9 @@ fn github_says_what_is_not_signed() {
     assert!(!scheme.signs_id());
     let mut twice = lines.to_vec();
     twice.push(("x-github-event", "ping"));
-    assert_eq!(judge(&scheme, &keys, &headers(&twice), b"Hello, World!").unwrap().event_type(), None);
+    let repeated = judge(&scheme, &keys, &headers(&twice), b"Hello, World!").unwrap_err();
+    assert_eq!(repeated.reject, Reject::HeaderRepeated);
+    assert_eq!(repeated.header.unwrap(), "x-github-event");
     assert!(judge(&scheme, &keys, &headers(&lines), b"Hello, World?").is_err());
     let mac = signature.strip_prefix("sha256=").unwrap();
     for other in [

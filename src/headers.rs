@@ -132,7 +132,7 @@ pub(crate) fn remove_reserved(headers: &mut HeaderMap, framework: Framework, web
     let mut removed = Vec::new();
     for name in headers.keys() {
         let text = name.as_str();
-        let meant = if text.bytes().any(|byte| !byte.is_ascii_alphanumeric() && byte != b'-') || text.contains("--") {
+        let meant = if is_odd(text) {
             let plain = folded(text);
             is_reserved(&plain, framework, webhook) || plain.starts_with("x-forwarded-") || plain == "x-real-ip"
         } else {
@@ -149,6 +149,17 @@ pub(crate) fn remove_reserved(headers: &mut HeaderMap, framework: Framework, web
             headers.insert(TE, TRAILERS);
         }
     }
+}
+
+/// Whether a name holds more than letters, digits and single hyphens.
+fn is_odd(name: &str) -> bool {
+    let mut last = 0;
+    let mut odd = false;
+    for byte in name.bytes() {
+        odd |= !byte.is_ascii_alphanumeric() & ((byte != b'-') | (last == b'-'));
+        last = byte;
+    }
+    odd
 }
 
 /// A name as the laxest server reads it: CGI and WSGI take `_` for `-`, PHP a dot as well.

@@ -30,6 +30,7 @@ impl<'l> Fields<'l> {
     }
 
     /// A text, escaped.
+    #[inline]
     pub(super) fn text(&mut self, name: &str, value: &str) {
         self.name(name);
         if self.format == LogFormat::Text
@@ -41,6 +42,12 @@ impl<'l> Fields<'l> {
         }
         self.line.push(b'"');
         let mut rest = value.as_bytes();
+        if rest.iter().fold(true, |plain, byte| plain & is_plain(*byte)) {
+            // The usual case, decided without a branch per byte.
+            self.line.extend_from_slice(rest);
+            self.line.push(b'"');
+            return;
+        }
         while let Some(odd) = rest.iter().position(|byte| !is_plain(*byte)) {
             let (plain, tail) = rest.split_at_checked(odd).unwrap_or((rest, &[]));
             self.line.extend_from_slice(plain);
@@ -116,6 +123,7 @@ impl<'l> Fields<'l> {
         }
     }
 
+    #[inline]
     fn name(&mut self, name: &str) {
         match (self.format, std::mem::take(&mut self.first)) {
             (LogFormat::Json, first) => {

@@ -156,7 +156,7 @@ fn is_odd(name: &str) -> bool {
     let mut last = 0;
     let mut odd = false;
     for byte in name.bytes() {
-        odd |= !byte.is_ascii_alphanumeric() & ((byte != b'-') | (last == b'-'));
+        odd |= !byte.is_ascii_alphanumeric() && (byte != b'-' || last == b'-');
         last = byte;
     }
     odd

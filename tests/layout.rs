@@ -9,15 +9,32 @@ const LEVELS: &[&[&str]] = &[
     &["reject", "clock", "secret"],
     &["check", "providers"],
     &["plan"],
-    &["config", "telemetry", "headers", "budget", "in_flight", "wire", "verified_event", "outbound", "admit", "app_socket"],
+    &[
+        "config",
+        "telemetry",
+        "headers",
+        "budget",
+        "in_flight",
+        "wire",
+        "verified_event",
+        "outbound",
+        "admit",
+        "app_socket",
+    ],
     &["http2", "receive", "websocket", "forward", "inbound", "answer"],
     &["gate"],
     &["admin", "server"],
     &["cli"],
 ];
 /// Within a level, these may be imported by their neighbours: each is a leaf of its level or one step above one.
-const NEIGHBOURS: &[(&str, &str)] =
-    &[("providers", "check"), ("outbound", "headers"), ("admit", "outbound"), ("inbound", "forward"), ("answer", "inbound"), ("server", "admin")];
+const NEIGHBOURS: &[(&str, &str)] = &[
+    ("providers", "check"),
+    ("outbound", "headers"),
+    ("admit", "outbound"),
+    ("inbound", "forward"),
+    ("answer", "inbound"),
+    ("server", "admin"),
+];
 const LONGEST: usize = 450;
 
 fn sources() -> Vec<(PathBuf, String)> {
@@ -68,7 +85,8 @@ fn imports_go_one_way() {
         }
         let own = level(&module).unwrap_or_else(|| panic!("{module} has no level: put it into tests/layout.rs"));
         for part in code(&text).split("crate::").skip(1) {
-            let imported: String = part.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
+            let imported: String =
+                part.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
             let Some(other) = level(&imported) else { continue };
             let allowed =
                 other < own || imported == module || NEIGHBOURS.contains(&(module.as_str(), imported.as_str()));
@@ -82,7 +100,18 @@ fn imports_go_one_way() {
 
 #[test]
 fn the_checks_are_pure() {
-    let impure = ["tokio", "tracing", "hyper::", "std::net::Tcp", "std::fs", "std::env", "SystemTime", "Instant", "crate::clock", "async "];
+    let impure = [
+        "tokio",
+        "tracing",
+        "hyper::",
+        "std::net::Tcp",
+        "std::fs",
+        "std::env",
+        "SystemTime",
+        "Instant",
+        "crate::clock",
+        "async ",
+    ];
     for (path, text) in sources() {
         if !["check", "providers"].contains(&module_of(&path).as_str()) || is_test(&path) {
             continue;
@@ -109,7 +138,8 @@ fn every_file_says_what_it_is_and_stays_short() {
 fn only_two_functions_make_an_admitted() {
     for (path, text) in sources() {
         let code = code(&text);
-        let made = code.matches("Admitted::delivery(").count() + code.matches("Admitted::passed_through_unverified(").count();
+        let made =
+            code.matches("Admitted::delivery(").count() + code.matches("Admitted::passed_through_unverified(").count();
         if module_of(&path) == "gate" {
             assert_eq!(made, 3, "the gate admits a delivery once, and passes traffic on in two ways");
         } else {

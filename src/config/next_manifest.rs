@@ -9,8 +9,10 @@ mod pattern;
 mod tests;
 
 use std::collections::BTreeSet;
+use std::net::IpAddr;
 use std::path::Path;
 
+use http::uri::Authority;
 use serde_json::Value;
 
 use self::pattern::Pattern;
@@ -60,7 +62,7 @@ struct Rewrite {
     shown: String,
     source: Pattern,
     destination: Pattern,
-    /// The destination is a URL of some host.
+    /// The destination is a URL of some other host, which may still be this app by another name.
     absolute: bool,
     /// `basePath: false`: its source is outside of the base path.
     outside: bool,
@@ -94,7 +96,7 @@ impl Inspection<'_> {
                 self.add(Severity::Error, "app.locales", what, format!("add {locale:?} to locales under [app]"));
             }
         }
-        let rewrites = rewrites(manifest, base_path);
+        let rewrites = rewrites(manifest, base_path, &self.loaded.plan.upstream.authority);
         self.ways(&rewrites);
         let pages = |key: &str| -> Vec<String> {
             let pages = manifest.get(key).and_then(Value::as_array).into_iter().flatten();
@@ -176,7 +178,9 @@ impl Inspection<'_> {
             Verdict::Unmatched => {
                 if reported.insert((rewrite.key.clone(), route)) {
                     let what = format!("{}: {path} is an undeclared way to {name}", rewrite.shown);
-                    let all = rewrite.source.stem().map(|stem| format!(", or \"{stem}/*\" for all of them,"));
+                    // Never a stem that holds more than the rewrite: an alias refuses all that lies below it.
+                    let stem = rewrite.source.stem().filter(|stem| *stem != self.loaded.app.base_path);
+                    let all = stem.map(|stem| format!(", or \"{stem}/*\" for all of them,"));
                     let hint = format!(
                         "add {path:?}{} to aliases under [app], or remove the rewrite",
                         all.unwrap_or_default()
@@ -281,7 +285,7 @@ impl Inspection<'_> {
 }
 
 /// All rewrites; older versions write one list instead of three.
-fn rewrites(manifest: &Value, base_path: &str) -> Vec<Rewrite> {
+fn rewrites(manifest: &Value, base_path: &str, upstream: &Authority) -> Vec<Rewrite> {
     let mut all = Vec::new();
     let Some(rewrites) = manifest.get("rewrites") else { return all };
     let lists = [("rewrites", Some(rewrites))].into_iter().chain(
@@ -294,17 +298,17 @@ fn rewrites(manifest: &Value, base_path: &str) -> Vec<Rewrite> {
     );
     for (shown, list) in lists {
         for (index, entry) in list.and_then(Value::as_array).into_iter().flatten().enumerate() {
-            all.extend(rewrite(format!("{shown}[{index}]"), entry, base_path));
+            all.extend(rewrite(format!("{shown}[{index}]"), entry, base_path, upstream));
         }
     }
     all
 }
 
-fn rewrite(key: String, entry: &Value, base_path: &str) -> Option<Rewrite> {
+fn rewrite(key: String, entry: &Value, base_path: &str, upstream: &Authority) -> Option<Rewrite> {
     let source = entry.get("source")?.as_str()?;
     let destination = entry.get("destination")?.as_str()?;
     let outside = entry.get("basePath") == Some(&Value::Bool(false));
-    let absolute = destination.contains("://");
+    let absolute = destination.split_once("://").is_some_and(|(_, rest)| !is_app(rest, upstream));
     // Of a URL, the path; of a path, what stands before the query.
     let path = match destination.split_once("://") {
         Some((_, rest)) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
@@ -321,6 +325,19 @@ fn rewrite(key: String, entry: &Value, base_path: &str) -> Option<Rewrite> {
         absolute,
         outside,
     })
+}
+
+/// Whether `host:port/…` is the app's own address: what hookward calls it, or this machine at the same port.
+fn is_app(rest: &str, upstream: &Authority) -> bool {
+    let Ok(authority) = rest.split(['/', '?', '#']).next().unwrap_or_default().parse::<Authority>() else {
+        return false;
+    };
+    let is_here = |host: &str| {
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        host.eq_ignore_ascii_case("localhost") || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
+    };
+    let same_host = authority.host().eq_ignore_ascii_case(upstream.host()) || is_here(authority.host());
+    same_host && authority.port_u16().unwrap_or(80) == upstream.port_u16().unwrap_or(80)
 }
 
 fn is_below(path: &str, stem: &str) -> bool {

@@ -144,8 +144,7 @@ async fn every_request_has_one_line_that_tells_its_outcome_and_no_secret() {
     let mut stream = TcpStream::connect(program.addr).await.unwrap();
     stream
         .write_all(
-            format!("{}{}{}", get("/page", ""), genuine(BODY, ""), format!("POST {PATH} HTTP/1.1\r\nhost: a\r\n\r\n"))
-                .as_bytes(),
+            format!("{}{}POST {PATH} HTTP/1.1\r\nhost: a\r\n\r\n", get("/page", ""), genuine(BODY, "")).as_bytes(),
         )
         .await
         .unwrap();

@@ -171,7 +171,10 @@ impl Answer {
 }
 
 fn header(head: &str, name: &str) -> Option<String> {
-    head.lines().filter_map(|line| line.split_once(": ")).find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
+    head.lines()
+        .filter_map(|line| line.split_once(": "))
+        .find(|(found, _)| found.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim().to_owned())
 }
 
 pub fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
@@ -206,7 +209,10 @@ impl App {
                 let app = serving.clone();
                 tokio::spawn(async move {
                     let service = service_fn(move |request: Request<Incoming>| app.clone().serve(request));
-                    let _ = hyper::server::conn::http1::Builder::new().max_headers(200).serve_connection(TokioIo::new(stream), service).await;
+                    let _ = hyper::server::conn::http1::Builder::new()
+                        .max_headers(200)
+                        .serve_connection(TokioIo::new(stream), service)
+                        .await;
                 });
             }
         });

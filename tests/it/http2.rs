@@ -96,7 +96,12 @@ async fn targets_are_judged_as_in_http_1() {
     let app = App::start().await;
     let gate = Gate::start(app.addr, "").await;
     let (mut sender, _connection) = dial(&gate).await;
-    for target in ["/x/../api/webhooks/clerk", "/_next/data/b/api/webhooks/clerk.json", "/api/webhooks/%63lerk", "//api/webhooks/clerk"] {
+    for target in [
+        "/x/../api/webhooks/clerk",
+        "/_next/data/b/api/webhooks/clerk.json",
+        "/api/webhooks/%63lerk",
+        "//api/webhooks/clerk",
+    ] {
         let request = page(target).method("POST").body(Full::from("x")).unwrap();
         let answer = sender.send_request(request).await.unwrap();
         assert_eq!(answer.status(), 400, "{target}");
@@ -111,7 +116,13 @@ async fn cookie_crumbs_arrive_as_one_header() {
     let app = App::start().await;
     let gate = Gate::start(app.addr, "").await;
     let (mut sender, _connection) = dial(&gate).await;
-    let request = page("/").header("cookie", "a=1").header("cookie", "b=2").header("x", "1").header("x", "2").body(Full::default()).unwrap();
+    let request = page("/")
+        .header("cookie", "a=1")
+        .header("cookie", "b=2")
+        .header("x", "1")
+        .header("x", "2")
+        .body(Full::default())
+        .unwrap();
     assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
     let headers = app.only().headers;
     assert_eq!(headers.get_all("cookie").iter().collect::<Vec<_>>(), ["a=1; b=2"], "RFC 9113 §8.2.3");
@@ -138,7 +149,10 @@ struct Frames(Vec<&'static str>);
 impl http_body::Body for Frames {
     type Data = Bytes;
     type Error = std::io::Error;
-    fn poll_frame(mut self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, std::io::Error>>> {
         std::task::Poll::Ready(self.0.pop().map(|data| Ok(http_body::Frame::data(Bytes::from(data)))))
     }
 }
@@ -153,7 +167,8 @@ async fn streams_run_at_the_same_time() {
     for n in 0..50 {
         let mut sender = sender.clone();
         running.spawn(async move {
-            let request = if n % 2 == 0 { page("/?delay=200").body(Full::default()).unwrap() } else { delivery(BODY, BODY) };
+            let request =
+                if n % 2 == 0 { page("/?delay=200").body(Full::default()).unwrap() } else { delivery(BODY, BODY) };
             sender.send_request(request).await.unwrap().status()
         });
     }
@@ -242,7 +257,9 @@ async fn a_shutdown_finishes_open_streams_and_takes_no_new_ones() {
     let mut gate = Gate::start(app.addr, "").await;
     let (mut sender, connection) = dial(&gate).await;
     let mut other = sender.clone();
-    let running = tokio::spawn(async move { other.send_request(page("/?delay=150").body(Full::default()).unwrap()).await.unwrap().status() });
+    let running = tokio::spawn(async move {
+        other.send_request(page("/?delay=150").body(Full::default()).unwrap()).await.unwrap().status()
+    });
     while app.seen().is_empty() {
         pause(2).await;
     }

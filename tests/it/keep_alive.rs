@@ -35,7 +35,8 @@ async fn a_resting_connection_is_used_again() {
 
 #[tokio::test]
 async fn a_connection_that_may_not_rest_is_not_used_again() {
-    for head in ["keep-alive: timeout=1", "Keep-Alive: max=5, timeout=1", "keep-alive: timeout=0", "connection: close"] {
+    for head in ["keep-alive: timeout=1", "Keep-Alive: max=5, timeout=1", "keep-alive: timeout=0", "connection: close"]
+    {
         let app = Scripted::answering(format!("HTTP/1.1 200 OK\r\n{head}\r\ncontent-length: 2\r\n\r\nok")).await;
         let gate = Gate::start(app.addr, "").await;
         let mut client = Wire::dial(gate.addr).await;
@@ -50,7 +51,11 @@ async fn a_connection_that_may_not_rest_is_not_used_again() {
 #[tokio::test]
 async fn two_hundred_requests_around_the_apps_closing_moment_get_no_502() {
     // 100 gates, because a pool of one would not rest as long as it should. Advertised 2 s, closed after 1.9 s.
-    let app = closing_after("HTTP/1.1 200 OK\r\nkeep-alive: timeout=2\r\ncontent-length: 2\r\n\r\nok", Duration::from_millis(1900)).await;
+    let app = closing_after(
+        "HTTP/1.1 200 OK\r\nkeep-alive: timeout=2\r\ncontent-length: 2\r\n\r\nok",
+        Duration::from_millis(1900),
+    )
+    .await;
     let mut running = tokio::task::JoinSet::new();
     for n in 0..100 {
         let gate = Gate::start(app.addr, "").await;

@@ -10,7 +10,9 @@ use crate::script::*;
 /// What an app's connection came to.
 #[derive(Debug, PartialEq, Eq)]
 enum Event {
-    Request { whole: bool },
+    Request {
+        whole: bool,
+    },
     /// The gate took the answer, and uses the connection on.
     Kept,
     Closed,

@@ -81,7 +81,8 @@ async fn a_head_that_trickles_in_is_closed_at_its_time_limit() {
 async fn an_idle_connection_is_closed_at_its_time_limit_and_not_before() {
     let app = App::start().await;
     let gate = Gate::start(app.addr, "[limits]\nidle_timeout = \"1s\"\nhead_timeout = \"60s\"\n").await;
-    let (mut used, mut unused, mut slow) = (Wire::dial(gate.addr).await, Wire::dial(gate.addr).await, Wire::dial(gate.addr).await);
+    let (mut used, mut unused, mut slow) =
+        (Wire::dial(gate.addr).await, Wire::dial(gate.addr).await, Wire::dial(gate.addr).await);
     used.send(get("/", "")).await;
     assert_eq!(used.answer().await.status(), 200);
     slow.send(get("/?delay=1500", "")).await;

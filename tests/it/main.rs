@@ -1,8 +1,20 @@
 //! The real server on port 0, raw sockets before it, a recording app behind it.
 //!
 //! A refused request is proven not to have reached the app: every test that refuses asserts on what the app recorded.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::arithmetic_side_effects, reason = "tests")]
-#![allow(missing_docs, unreachable_pub, clippy::as_conversions, clippy::missing_panics_doc, reason = "tests")]
+#![allow(
+    clippy::pedantic,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::large_futures,
+    clippy::disallowed_methods,
+    missing_docs,
+    unreachable_pub,
+    reason = "tests: a failed unwrap is a failed test, and the sender has a clock of its own"
+)]
 
 mod harness;
 mod script;
@@ -15,12 +27,12 @@ mod bad_headers;
 mod bad_target;
 mod client_address;
 mod forged;
-mod reserved;
-mod pass;
 mod http2;
 mod keep_alive;
 mod leaving;
 mod limits;
+mod pass;
+mod reserved;
 mod shutdown;
 mod upgrade;
 mod upstream_faults;

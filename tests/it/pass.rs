@@ -40,8 +40,25 @@ async fn the_target_arrives_byte_for_byte() {
     let mut client = Wire::dial(gate.addr).await;
     let long = format!("/search?q={}", "a%20b+c&".repeat(1500));
     for target in [
-        "/", "/?", "/a?b?c", "/a%2Fb", "/a%2fb/", "/a|b", "/a[0]", "/caf%e9", "/caf%C3%A9", "/a//b", "/a;v=1", "/a%252Fb",
-        "/a:b@c", "/a!$&'()*+,=~_-.", "/?x=[1]|{2}&%e9=/../", "/a?u=http://b/c", "/a%20b", "/A/b/", &long,
+        "/",
+        "/?",
+        "/a?b?c",
+        "/a%2Fb",
+        "/a%2fb/",
+        "/a|b",
+        "/a[0]",
+        "/caf%e9",
+        "/caf%C3%A9",
+        "/a//b",
+        "/a;v=1",
+        "/a%252Fb",
+        "/a:b@c",
+        "/a!$&'()*+,=~_-.",
+        "/?x=[1]|{2}&%e9=/../",
+        "/a?u=http://b/c",
+        "/a%20b",
+        "/A/b/",
+        &long,
     ] {
         client.send(get(target, "")).await;
         let answer = client.answer().await;
@@ -54,14 +71,30 @@ async fn every_method_arrives_with_its_body() {
     let app = mirror().await;
     let gate = Gate::start(app.addr, "").await;
     let mut client = Wire::dial(gate.addr).await;
-    for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "QUERY", "PROPFIND", "M-SEARCH", "x!#$%&'*+.^_`|~"] {
+    for method in [
+        "GET",
+        "POST",
+        "PUT",
+        "DELETE",
+        "PATCH",
+        "OPTIONS",
+        "TRACE",
+        "QUERY",
+        "PROPFIND",
+        "M-SEARCH",
+        "x!#$%&'*+.^_`|~",
+    ] {
         client.send(format!("{method} /a HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\nb\0yd")).await;
         let seen = seen(&client.answer().await);
         assert_eq!((seen.word(0), &*seen.body), (method, &b"b\0yd"[..]));
         assert_eq!(seen.all("content-length"), ["4"], "{method}");
         assert_eq!(seen.header("transfer-encoding"), None);
 
-        client.send(format!("{method} /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n")).await;
+        client
+            .send(format!(
+                "{method} /a HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n1\r\nd\r\n0\r\n\r\n"
+            ))
+            .await;
         let answer = client.answer().await;
         assert_eq!(answer.text().split_once("\r\n\r\n").unwrap().1, "abcd", "{method} chunked: {}", answer.text());
 
@@ -89,7 +122,9 @@ async fn request_headers_arrive_as_sent_duplicates_included() {
     assert_eq!(seen.all("cookie"), ["a=1; b=2"]);
     assert_eq!(seen.all("x-empty"), [""]);
     assert!(find(&answer.body, b"caf\xe9\r\n").is_some());
-    for (name, value) in [("accept-encoding", "gzip"), ("authorization", "Basic eDp5"), ("range", "bytes=0-1"), ("origin", "null")] {
+    for (name, value) in
+        [("accept-encoding", "gzip"), ("authorization", "Basic eDp5"), ("range", "bytes=0-1"), ("origin", "null")]
+    {
         assert_eq!(seen.all(name), [value]);
     }
     assert_eq!(seen.all("if-none-match"), ["\"a\""]);
@@ -175,7 +210,12 @@ async fn a_request_body_streams_without_waiting_for_its_end() {
         let gate = Gate::start(app.addr, "").await;
         let mut client = Wire::dial(gate.addr).await;
         let chunked = framing.starts_with("transfer");
-        client.send(format!("POST /up HTTP/1.1\r\nhost: a\r\n{framing}\r\n{}", if chunked { "4\r\none,\r\n" } else { "one," })).await;
+        client
+            .send(format!(
+                "POST /up HTTP/1.1\r\nhost: a\r\n{framing}\r\n{}",
+                if chunked { "4\r\none,\r\n" } else { "one," }
+            ))
+            .await;
         soon("the first part at the app before the second is sent", arrived).await.unwrap();
         client.send(if chunked { "4\r\ntwo.\r\n0\r\n\r\n" } else { "two." }).await;
         assert_eq!(client.answer().await.status(), 200);
@@ -209,7 +249,9 @@ async fn server_sent_events_arrive_one_by_one() {
         assert!(head.contains("text/event-stream"));
         for n in 1..=2 {
             next.send_replace(n);
-            soon("an event before the next one is sent", client.until(format!("data: {n}{n}\n\n").as_bytes())).await.unwrap();
+            soon("an event before the next one is sent", client.until(format!("data: {n}{n}\n\n").as_bytes()))
+                .await
+                .unwrap();
         }
         next.send_replace(3);
         if framing.is_empty() {
@@ -220,8 +262,9 @@ async fn server_sent_events_arrive_one_by_one() {
 
 /// 64 KiB that differ from piece to piece.
 fn piece(n: usize) -> &'static [u8] {
-    static NOISE: std::sync::LazyLock<Vec<u8>> =
-        std::sync::LazyLock::new(|| (0..16384_u64).flat_map(|word| word.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect());
+    static NOISE: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
+        (0..16384_u64).flat_map(|word| word.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect()
+    });
     &NOISE[n * 61..n * 61 + 65536]
 }
 
@@ -302,7 +345,9 @@ async fn a_gibibyte_goes_up_in_constant_memory() {
     const SIZE: u64 = 1 << 30;
     let app = Scripted::start(|_, mut wire| async move {
         while let Some(head) = wire.head().await {
-            let length = Message { head, ..Message::default() }.header("content-length").map_or(0, |length| length.parse().unwrap());
+            let length = Message { head, ..Message::default() }
+                .header("content-length")
+                .map_or(0, |length| length.parse().unwrap());
             let mut left: u64 = length - u64::try_from(wire.held.len()).unwrap();
             wire.held.clear();
             while left > 0 && wire.more().await {
@@ -361,7 +406,12 @@ async fn head_204_and_304_have_no_body() {
     ] {
         client.send(format!("{method} {path} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
         let answer = client.answer_to_head().await;
-        assert_eq!((answer.status(), answer.header("content-length")), (status, length), "{method} {path}: {}", answer.head);
+        assert_eq!(
+            (answer.status(), answer.header("content-length")),
+            (status, length),
+            "{method} {path}: {}",
+            answer.head
+        );
         assert_eq!(answer.all("x"), ["1"]);
         if status == 204 || status == 304 {
             assert_eq!(answer.header("transfer-encoding"), None, "{method} {path}");
@@ -377,7 +427,10 @@ async fn early_hints_reach_an_http_1_1_client_at_once_and_no_older_one() {
         let mut on = on.clone();
         async move {
             while wire.request().await.is_some() {
-                wire.send("HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\nlink: </b.js>; rel=preload\r\n\r\n").await;
+                wire.send(
+                    "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\nlink: </b.js>; rel=preload\r\n\r\n",
+                )
+                .await;
                 on.wait_for(|on| *on).await.unwrap();
                 wire.send(OK).await;
             }
@@ -422,7 +475,11 @@ async fn a_client_that_waits_for_100_continue_gets_a_refusal_instead() {
     let mut client = Wire::dial(gate.addr).await;
     let headers = crate::harness::signed_headers("msg_1", crate::harness::now(), b"");
     let path = crate::harness::PATH;
-    client.send(format!("POST {path} HTTP/1.1\r\nhost: a\r\n{headers}expect: 100-continue\r\ncontent-length: 99999999\r\n\r\n")).await;
+    client
+        .send(format!(
+            "POST {path} HTTP/1.1\r\nhost: a\r\n{headers}expect: 100-continue\r\ncontent-length: 99999999\r\n\r\n"
+        ))
+        .await;
     let answer = client.answer().await;
     assert_eq!((answer.status(), answer.code().as_str()), (413, "body_too_large"));
     assert_eq!(app.connections(), 0);
@@ -460,11 +517,17 @@ async fn trailers_pass_in_both_directions() {
 
 #[tokio::test]
 async fn trailers_that_nobody_announced_do_not_keep_a_body_from_its_end() {
-    let app = Scripted::answering("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\ndown\r\n0\r\nx-down: 2\r\n\r\n").await;
+    let app =
+        Scripted::answering("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\ndown\r\n0\r\nx-down: 2\r\n\r\n")
+            .await;
     let gate = Gate::start(app.addr, "").await;
     let mut client = Wire::dial(gate.addr).await;
     for te in ["te: trailers\r\nconnection: te\r\n", ""] {
-        client.send(format!("POST /up HTTP/1.1\r\nhost: a\r\n{te}transfer-encoding: chunked\r\n\r\n2\r\nup\r\n0\r\nx-sum: 1\r\n\r\n")).await;
+        client
+            .send(format!(
+                "POST /up HTTP/1.1\r\nhost: a\r\n{te}transfer-encoding: chunked\r\n\r\n2\r\nup\r\n0\r\nx-sum: 1\r\n\r\n"
+            ))
+            .await;
         let answer = client.answer().await;
         assert_eq!((answer.status(), answer.text().as_str(), answer.whole), (200, "down", true), "{te:?}");
     }
@@ -475,7 +538,11 @@ async fn a_broken_body_is_the_clients_fault_also_on_an_unprotected_path() {
     let ends = Ends::default();
     let app = recording_ends(&ends).await;
     let gate = Gate::start(app.addr, "").await;
-    for bad in ["2\r\nup\r\n0\r\nverified-event: forged\r\n\r\n", "2\r\nup\r\n0\r\ncontent-length: 3\r\n\r\n", "2\r\nup\r\nzz\r\n"] {
+    for bad in [
+        "2\r\nup\r\n0\r\nverified-event: forged\r\n\r\n",
+        "2\r\nup\r\n0\r\ncontent-length: 3\r\n\r\n",
+        "2\r\nup\r\nzz\r\n",
+    ] {
         let mut client = Wire::dial(gate.addr).await;
         client.send(format!("POST /up HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n{bad}")).await;
         let answer = client.answer().await;
@@ -534,7 +601,11 @@ async fn an_http_1_0_client_is_served_and_closed_unless_it_asks() {
         kept.send("POST /old HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\ncontent-length: 2\r\n\r\nab").await;
         let answer = kept.answer().await;
         assert_eq!(seen(&answer).body, b"ab");
-        assert!(answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("keep-alive")), "{}", answer.head);
+        assert!(
+            answer.header("connection").is_some_and(|value| value.eq_ignore_ascii_case("keep-alive")),
+            "{}",
+            answer.head
+        );
     }
 }
 
@@ -551,7 +622,9 @@ async fn an_http_1_0_client_without_host_is_served() {
 
 #[tokio::test]
 async fn an_http_1_0_client_gets_a_chunked_answer_unchunked() {
-    let app = Scripted::answering("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n").await;
+    let app =
+        Scripted::answering("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n3\r\ndef\r\n0\r\n\r\n")
+            .await;
     let gate = Gate::start(app.addr, "").await;
     let mut client = Wire::dial(gate.addr).await;
     client.send("GET / HTTP/1.0\r\nhost: a\r\nconnection: keep-alive\r\n\r\n").await;

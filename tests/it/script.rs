@@ -76,7 +76,11 @@ impl Message {
 }
 
 fn all<'h>(head: &'h str, name: &str) -> Vec<&'h str> {
-    head.lines().filter_map(|line| line.split_once(':')).filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).collect()
+    head.lines()
+        .filter_map(|line| line.split_once(':'))
+        .filter(|(found, _)| found.eq_ignore_ascii_case(name))
+        .map(|(_, value)| value.trim())
+        .collect()
 }
 
 impl Wire {

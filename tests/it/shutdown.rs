@@ -31,8 +31,12 @@ async fn a_stopping_gate_is_not_ready_takes_nothing_new_and_finishes_what_runs()
     let mut gate = Gate::start(app.addr, HEALTH).await;
     let health = gate.health.unwrap();
     assert_eq!((probe(health, "/readyz").await, probe(health, "/livez").await), (200, 200));
-    let (mut page, mut sender, mut idle, mut silent) =
-        (Wire::dial(gate.addr).await, Wire::dial(gate.addr).await, Wire::dial(gate.addr).await, Wire::dial(gate.addr).await);
+    let (mut page, mut sender, mut idle, mut silent) = (
+        Wire::dial(gate.addr).await,
+        Wire::dial(gate.addr).await,
+        Wire::dial(gate.addr).await,
+        Wire::dial(gate.addr).await,
+    );
     idle.send(get("/", "")).await;
     assert_eq!(idle.answer().await.status(), 200);
     page.send(get("/?delay=300", "")).await;
@@ -112,11 +116,20 @@ async fn what_still_runs_at_the_end_of_drain_is_cut_off() {
     })
     .await;
     let mut gate = Gate::start(stream.addr, "[limits]\ndrain = \"1s\"\n").await;
-    let (mut events, mut websocket, mut hanging, mut half) =
-        (Wire::dial(gate.addr).await, Wire::dial(gate.addr).await, Wire::dial(gate.addr).await, Wire::dial(gate.addr).await);
+    let (mut events, mut websocket, mut hanging, mut half) = (
+        Wire::dial(gate.addr).await,
+        Wire::dial(gate.addr).await,
+        Wire::dial(gate.addr).await,
+        Wire::dial(gate.addr).await,
+    );
     events.send(get("/events", "")).await;
     events.until(b"one\r\n").await.unwrap();
-    websocket.send(get("/ws", "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: a\r\n")).await;
+    websocket
+        .send(get(
+            "/ws",
+            "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\nsec-websocket-key: a\r\n",
+        ))
+        .await;
     assert_eq!(websocket.answer().await.status(), 101);
     hanging.send(get("/hang", "")).await;
     let sent = genuine(BODY, "");
@@ -125,7 +138,11 @@ async fn what_still_runs_at_the_end_of_drain_is_cut_off() {
     let since = tokio::time::Instant::now();
     gate.stop();
     let refused = half.answer().await;
-    assert_eq!((refused.status(), refused.code().as_str()), (503, "draining"), "a body that cannot be waited for any longer");
+    assert_eq!(
+        (refused.status(), refused.code().as_str()),
+        (503, "draining"),
+        "a body that cannot be waited for any longer"
+    );
     soon("the end of run()", &mut gate.served).await.unwrap();
     let took = since.elapsed().as_millis();
     assert!((950..2500).contains(&took), "{took} ms");

@@ -52,7 +52,8 @@ async fn a_websocket_carries_bytes_both_ways_those_that_come_early_included() {
             tokio::io::AsyncWriteExt::write_all(&mut write, &sent),
             tokio::io::AsyncReadExt::read_exact(&mut read, &mut back)
         );
-        (wrote.unwrap(), echoed.unwrap());
+        wrote.unwrap();
+        echoed.unwrap();
         assert!(back == sent);
     }
 }
@@ -109,7 +110,11 @@ async fn a_websocket_ends_when_either_side_does() {
 #[tokio::test]
 async fn a_quiet_websocket_outlives_the_time_limits_of_http() {
     let app = echo().await;
-    let gate = Gate::start(app.addr, "[limits]\nidle_timeout = \"1s\"\nhead_timeout = \"1s\"\nbody_timeout = \"1s\"\nupgrade_timeout = \"500ms\"\n").await;
+    let gate = Gate::start(
+        app.addr,
+        "[limits]\nidle_timeout = \"1s\"\nhead_timeout = \"1s\"\nbody_timeout = \"1s\"\nupgrade_timeout = \"500ms\"\n",
+    )
+    .await;
     let mut client = Wire::dial(gate.addr).await;
     client.send(get("/ws", ASK)).await;
     client.until(b"hello;").await.unwrap();
@@ -124,7 +129,11 @@ async fn a_declined_upgrade_leaves_the_connection_usable() {
         while let Some(request) = wire.request().await {
             let asked = request.header("upgrade").is_some();
             let (status, body) = if asked { ("426 Upgrade Required", "declined") } else { ("200 OK", "plain") };
-            if wire.try_send(format!("HTTP/1.1 {status}\r\nx: 1\r\ncontent-length: {}\r\n\r\n{body}", body.len())).await.is_err() {
+            if wire
+                .try_send(format!("HTTP/1.1 {status}\r\nx: 1\r\ncontent-length: {}\r\n\r\n{body}", body.len()))
+                .await
+                .is_err()
+            {
                 return;
             }
         }
@@ -144,7 +153,12 @@ async fn a_declined_upgrade_leaves_the_connection_usable() {
     // The next request is already there while the upgrade is undecided.
     let forged = genuine(BODY, "").replace("user_1", "user_2");
     client.send([get("/ws", ASK), get("/next", ""), forged, get("/last", "")].concat()).await;
-    let statuses = [client.answer().await.status(), client.answer().await.status(), client.answer().await.status(), client.answer().await.status()];
+    let statuses = [
+        client.answer().await.status(),
+        client.answer().await.status(),
+        client.answer().await.status(),
+        client.answer().await.status(),
+    ];
     assert_eq!(statuses, [426, 200, 401, 200]);
 }
 
@@ -183,7 +197,9 @@ async fn other_upgrades_are_dropped_and_answered_as_plain_requests() {
         get("/keyless", "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n"),
         get("/post", &format!("connection: upgrade\r\nupgrade: websocket\r\n{key}")).replace("GET", "POST"),
         format!("POST /h2c-body HTTP/1.1\r\nhost: a\r\n{h2c}content-length: 4\r\n\r\nbody"),
-        format!("POST /h2c-chunked HTTP/1.1\r\nhost: a\r\n{h2c}transfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"),
+        format!(
+            "POST /h2c-chunked HTTP/1.1\r\nhost: a\r\n{h2c}transfer-encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"
+        ),
         format!("GET /old HTTP/1.0\r\nhost: a\r\nconnection: upgrade, keep-alive\r\nupgrade: websocket\r\n{key}\r\n"),
     ];
     for request in &requests {

@@ -78,14 +78,21 @@ async fn an_app_that_answers_garbage_is_a_502() {
         b"HTTP/2.0 200 OK\r\n\r\n",
     ] {
         for answer in both(bytes).await {
-            assert_eq!((answer.status(), answer.code().as_str()), (502, "upstream_invalid"), "{}", String::from_utf8_lossy(bytes));
+            assert_eq!(
+                (answer.status(), answer.code().as_str()),
+                (502, "upstream_invalid"),
+                "{}",
+                String::from_utf8_lossy(bytes)
+            );
         }
     }
 }
 
 #[tokio::test]
 async fn an_unsolicited_101_is_a_502() {
-    for answer in both(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nraw").await {
+    for answer in
+        both(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\nraw").await
+    {
         assert_eq!((answer.status(), answer.code().as_str()), (502, "upstream_invalid"));
     }
 }
@@ -126,7 +133,7 @@ async fn an_answer_cut_off_half_way_never_ends_cleanly() {
         for answer in both(bytes).await {
             // The close may overtake the head.
             assert!(matches!(answer.status(), 0 | 200) && !answer.whole, "{what}: {answer:?}");
-            assert!(b"half".starts_with(&*answer.body), "{what}: {answer:?}");
+            assert!(b"half".starts_with(&answer.body), "{what}: {answer:?}");
         }
     }
 }
@@ -175,7 +182,11 @@ async fn a_second_answer_that_nobody_asked_for_reaches_nobody() {
 async fn a_connection_with_a_body_after_a_bodyless_answer_is_not_used_again() {
     let app = Scripted::start(|_, mut wire| async move {
         while wire.request().await.is_some() {
-            if wire.try_send("HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nsmuggled").await.is_err() {
+            if wire
+                .try_send("HTTP/1.1 204 No Content\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nsmuggled")
+                .await
+                .is_err()
+            {
                 return;
             }
         }

@@ -103,6 +103,17 @@ fn a_loop_of_rewrites_ends() {
 }
 
 #[test]
+fn the_apps_own_address_is_the_app() {
+    for host in ["127.0.0.1:3000", "localhost:3000", "[::1]:3000", "LOCALHOST:3000"] {
+        let build = after("/back", &format!("http://{host}/api/clerk-webhook"));
+        let problems = inspected("", &build, None);
+        assert_eq!(problems.iter().map(|problem| problem.severity).collect::<Vec<_>>(), [Severity::Error], "{host}");
+    }
+    let other = inspected("", &after("/back", "http://127.0.0.1:3001/api/clerk-webhook"), None);
+    assert_eq!(other.iter().map(|problem| problem.severity).collect::<Vec<_>>(), [Severity::Warning]);
+}
+
+#[test]
 fn another_host_is_only_a_warning() {
     let problems = inspected("", &after("/ext", "https://example.com/api/clerk-webhook"), None);
     assert_eq!(problems.iter().map(|problem| problem.severity).collect::<Vec<_>>(), [Severity::Warning]);

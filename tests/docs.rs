@@ -418,3 +418,13 @@ fn every_link_leads_somewhere() {
     }
     assert!(seen >= 8);
 }
+
+/// The files that people copy are the ones that the README shows.
+#[test]
+fn the_handlers_in_deploy_are_those_of_the_readme() {
+    for file in ["deploy/nextjs/app/api/webhooks/clerk/route.ts", "deploy/nextjs/pages/api/webhooks/clerk.ts"] {
+        let handler = std::fs::read_to_string(std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        assert!(handler.len() > 200, "{file}");
+        assert!(include_str!("../README.md").contains(&format!("```ts\n{handler}```")), "{file} is not in README.md");
+    }
+}

@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
-use super::fields::Fields;
+use super::fields::{Fields, key};
 use super::output::Output;
 use crate::check::signature::Verified;
 use crate::clock;
@@ -171,49 +171,49 @@ impl Record {
 
     /// Every field, in the order of the line. Names are stable.
     fn write(&self, fields: &mut Fields<'_>) {
-        fields.time("time", self.time);
-        fields.text("outcome", self.outcome.code());
+        fields.time(key!("time"), self.time);
+        fields.text(key!("outcome"), self.outcome.code());
         if let Some(status) = self.status {
-            fields.number("status", status.as_u16().into());
+            fields.number(key!("status"), status.as_u16().into());
         }
-        fields.text("method", self.method.as_str().get(..LONGEST_METHOD).unwrap_or(self.method.as_str()));
-        fields.text("path", &self.path);
+        fields.text(key!("method"), self.method.as_str().get(..LONGEST_METHOD).unwrap_or(self.method.as_str()));
+        fields.text(key!("path"), &self.path);
         if let (Some(route), Some(provider)) = (&self.route, &self.provider) {
-            fields.text("route", route);
-            fields.text("provider", provider);
+            fields.text(key!("route"), route);
+            fields.text(key!("provider"), provider);
         }
-        fields.text("peer", self.peer.to_str().unwrap_or_default());
+        fields.text(key!("peer"), self.peer.to_str().unwrap_or_default());
         if let Some(client) = self.client {
-            fields.text("client", &client.to_string());
+            fields.text(key!("client"), &client.to_string());
         }
         if let Some(verified) = &self.verified {
             if let Some(id) = verified.id() {
-                fields.text("event_id", id.text);
+                fields.text(key!("event_id"), id.text);
             }
             if let Some(event_type) = verified.event_type() {
-                fields.text("event_type", event_type.text);
+                fields.text(key!("event_type"), event_type.text);
             }
-            fields.text("secret", verified.label());
+            fields.text(key!("secret"), verified.label());
         }
         if let Some(header) = &self.header {
-            fields.text("header", header.as_str());
+            fields.text(key!("header"), header.as_str());
         }
         if let Some(skew) = self.skew_seconds {
-            fields.signed("skew_seconds", skew);
+            fields.signed(key!("skew_seconds"), skew);
         }
         if let Some(detail) = &self.detail {
-            fields.text("detail", detail);
+            fields.text(key!("detail"), detail);
         }
-        fields.number("bytes_in", self.bytes_in);
-        fields.number("bytes_out", self.bytes_out);
+        fields.number(key!("bytes_in"), self.bytes_in);
+        fields.number(key!("bytes_out"), self.bytes_out);
         if self.cut_off {
-            fields.raw("cut_off", b"true");
+            fields.raw(key!("cut_off"), b"true");
         }
         if let Some(upstream) = self.upstream_us {
-            fields.number("upstream_us", upstream);
+            fields.number(key!("upstream_us"), upstream);
         }
-        fields.number("duration_us", self.elapsed_us());
-        fields.raw_text("request_id", &self.request_id.digits());
+        fields.number(key!("duration_us"), self.elapsed_us());
+        fields.raw_text(key!("request_id"), &self.request_id.digits());
     }
 }
 

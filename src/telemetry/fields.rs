@@ -6,6 +6,24 @@
 use crate::clock::Civil;
 use crate::plan::LogFormat;
 
+/// A field's name, written out once for each format.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    pub(super) json: &'static [u8],
+    pub(super) text: &'static [u8],
+}
+
+/// `key!("status")`
+macro_rules! key {
+    ($name:literal) => {
+        $crate::telemetry::fields::Key {
+            json: concat!(",\"", $name, "\":").as_bytes(),
+            text: concat!(" ", $name, "=").as_bytes(),
+        }
+    };
+}
+pub(super) use key;
+
 /// A line under construction.
 #[derive(Debug)]
 pub(super) struct Fields<'l> {
@@ -31,8 +49,8 @@ impl<'l> Fields<'l> {
 
     /// A text, escaped.
     #[inline]
-    pub(super) fn text(&mut self, name: &str, value: &str) {
-        self.name(name);
+    pub(super) fn text(&mut self, key: Key, value: &str) {
+        self.key(key);
         if self.format == LogFormat::Text
             && !value.is_empty()
             && value.bytes().all(|byte| is_plain(byte) && byte != b' ' && byte != b'=')
@@ -69,8 +87,8 @@ impl<'l> Fields<'l> {
     }
 
     /// A text that is known to need no escape.
-    pub(super) fn raw_text(&mut self, name: &str, value: &[u8]) {
-        self.name(name);
+    pub(super) fn raw_text(&mut self, key: Key, value: &[u8]) {
+        self.key(key);
         if self.format == LogFormat::Json {
             self.line.push(b'"');
         }
@@ -81,18 +99,18 @@ impl<'l> Fields<'l> {
     }
 
     /// A number, or a word of the format.
-    pub(super) fn raw(&mut self, name: &str, value: &[u8]) {
-        self.name(name);
+    pub(super) fn raw(&mut self, key: Key, value: &[u8]) {
+        self.key(key);
         self.line.extend_from_slice(value);
     }
 
-    pub(super) fn number(&mut self, name: &str, value: u64) {
-        self.name(name);
+    pub(super) fn number(&mut self, key: Key, value: u64) {
+        self.key(key);
         digits(self.line, value, 1);
     }
 
-    pub(super) fn signed(&mut self, name: &str, value: i64) {
-        self.name(name);
+    pub(super) fn signed(&mut self, key: Key, value: i64) {
+        self.key(key);
         if value < 0 {
             self.line.push(b'-');
         }
@@ -100,9 +118,9 @@ impl<'l> Fields<'l> {
     }
 
     /// Milliseconds since 1970, as RFC 3339 in UTC.
-    pub(super) fn time(&mut self, name: &str, millis: u64) {
+    pub(super) fn time(&mut self, key: Key, millis: u64) {
         let civil = Civil::of(millis);
-        self.name(name);
+        self.key(key);
         if self.format == LogFormat::Json {
             self.line.push(b'"');
         }
@@ -123,28 +141,18 @@ impl<'l> Fields<'l> {
         }
     }
 
-    #[inline]
-    fn name(&mut self, name: &str) {
-        match (self.format, std::mem::take(&mut self.first)) {
-            (LogFormat::Json, first) => {
-                self.line.extend_from_slice(if first { b"\"" } else { b",\"" });
-                self.line.extend_from_slice(name.as_bytes());
-                self.line.extend_from_slice(b"\":");
-            }
-            (LogFormat::Text, first) => {
-                if !first {
-                    self.line.push(b' ');
-                }
-                self.line.extend_from_slice(name.as_bytes());
-                self.line.push(b'=');
-            }
-        }
+    fn key(&mut self, key: Key) {
+        let written = if self.format == LogFormat::Json { key.json } else { key.text };
+        // What separates fields is not wanted before the first.
+        let written = if std::mem::take(&mut self.first) { written.get(1..).unwrap_or_default() } else { written };
+        self.line.extend_from_slice(written);
     }
 }
 
 /// Whether a byte stands for itself in a quoted text.
+#[expect(clippy::needless_bitwise_bool, reason = "without branches, so that many bytes are looked at together")]
 const fn is_plain(byte: u8) -> bool {
-    byte >= b' ' && byte != b'"' && byte != b'\\' && byte != 0x7f
+    (byte >= b' ') & (byte != b'"') & (byte != b'\\') & (byte != 0x7f)
 }
 
 /// Appends a decimal number of at least `width` digits.
@@ -168,7 +176,7 @@ mod tests {
 
     fn text_of(value: &str, format: LogFormat) -> String {
         let mut line = Vec::new();
-        Fields::line(&mut line, format, |fields| fields.text("a", value));
+        Fields::line(&mut line, format, |fields| fields.text(key!("a"), value));
         String::from_utf8(line).unwrap()
     }
 
@@ -193,10 +201,10 @@ mod tests {
     fn numbers_and_times_are_decimal() {
         let mut line = Vec::new();
         Fields::line(&mut line, LogFormat::Json, |fields| {
-            fields.number("zero", 0);
-            fields.number("most", u64::MAX);
-            fields.signed("least", i64::MIN);
-            fields.time("time", 1_614_265_330_007);
+            fields.number(key!("zero"), 0);
+            fields.number(key!("most"), u64::MAX);
+            fields.signed(key!("least"), i64::MIN);
+            fields.time(key!("time"), 1_614_265_330_007);
         });
         assert_eq!(
             String::from_utf8(line).unwrap(),

@@ -12,6 +12,8 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
+use crate::gather::{SMALL, gather};
+
 /// A connection to the app.
 #[derive(Debug)]
 pub(crate) struct AppSocket {
@@ -56,7 +58,10 @@ impl AsyncWrite for AppSocket {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = ready!(Pin::new(&mut self.stream).poll_write_vectored(cx, slices));
+        let result = ready!(match gather(slices, &mut [0; SMALL]) {
+            Some(bytes) => Pin::new(&mut self.stream).poll_write(cx, bytes),
+            None => Pin::new(&mut self.stream).poll_write_vectored(cx, slices),
+        });
         Poll::Ready(self.written(result, slices.iter().map(|slice| slice.len()).fold(0, usize::saturating_add)))
     }
 

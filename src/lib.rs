@@ -16,7 +16,7 @@
 //! | 0 | `reject`, `clock`, `secret` |
 //! | 1 | `check` (pure: no async, I/O, clock), `providers` (the catalogue, data) |
 //! | 2 | `plan` (the compiled configuration) |
-//! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket` |
+//! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket` |
 //! | 4 | `http2`, `receive`, `websocket`, `forward`, `inbound`, `answer` |
 //! | 5 | `gate` |
 //! | 6 | `admin`, `server` |
@@ -33,6 +33,7 @@ pub mod clock;
 pub mod config;
 mod forward;
 mod gate;
+mod gather;
 mod headers;
 mod http2;
 mod in_flight;

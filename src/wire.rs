@@ -21,6 +21,7 @@ use tokio::time::Sleep;
 
 use crate::check::framing::{self, Framing, Step};
 use crate::clock;
+use crate::gather::{SMALL, gather};
 
 mod line;
 mod protocol;
@@ -381,7 +382,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_interim(cx))?;
         self.flushed = false;
-        let written = Pin::new(&mut self.io).poll_write_vectored(cx, slices);
+        let written = match gather(slices, &mut [0; SMALL]) {
+            Some(bytes) => Pin::new(&mut self.io).poll_write(cx, bytes),
+            None => Pin::new(&mut self.io).poll_write_vectored(cx, slices),
+        };
         self.after_write(cx, written)
     }
 

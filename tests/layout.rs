@@ -15,6 +15,7 @@ const LEVELS: &[&[&str]] = &[
         "headers",
         "budget",
         "in_flight",
+        "gather",
         "wire",
         "verified_event",
         "outbound",
@@ -29,6 +30,8 @@ const LEVELS: &[&[&str]] = &[
 /// Within a level, these may be imported by their neighbours: each is a leaf of its level or one step above one.
 const NEIGHBOURS: &[(&str, &str)] = &[
     ("providers", "check"),
+    ("wire", "gather"),
+    ("app_socket", "gather"),
     ("outbound", "headers"),
     ("admit", "outbound"),
     ("inbound", "forward"),

@@ -1,7 +1,8 @@
 //! A head and a small body in one plain write: cheaper than a vectored one, which the kernel must take apart first.
 //!
-//! Measured at 1 KiB on loopback: 3 % of all CPU time per request. Large writes stay vectored, because copying
-//! them costs more than it saves. Must never change the order of bytes.
+//! Measured at 1 KiB on loopback, in four interleaved rounds: system time fell by about 1 µs a request and user time rose by
+//! 0.4 µs, near the noise of the whole. Large writes stay vectored, because copying them costs more than it saves. Must
+//! never change the order of bytes.
 
 use std::io::IoSlice;
 

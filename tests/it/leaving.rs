@@ -222,3 +222,17 @@ async fn an_upload_that_breaks_off_is_cut_off_at_the_app_too() {
         assert_eq!(told.recv().await, Some(Event::Closed));
     }
 }
+
+/// Such a sender has said all it has to say, and still reads. hyper alone would drop its request unseen.
+#[tokio::test]
+async fn a_sender_that_closes_its_half_after_the_delivery_gets_its_answer() {
+    use tokio::io::AsyncWriteExt;
+    let app = App::start().await;
+    let gate = Gate::start(app.addr, "").await;
+    let mut stream = gate.connect().await;
+    stream.write_all(genuine(BODY, "x-delay: 50\r\n").as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let answer = crate::harness::Answer::read(&mut stream).await;
+    assert_eq!((answer.status, answer.text().as_str()), (200, BODY), "{answer:?}");
+    assert!(app.only().whole);
+}

@@ -19,7 +19,7 @@ use crate::admit::Admitted;
 use crate::answer;
 use crate::budget::{Budget, Short};
 use crate::check::client::{self, Client};
-use crate::check::signature;
+use crate::check::signature::{self, Window};
 use crate::check::target::Verdict;
 use crate::clock;
 use crate::forward::{Answer, ForwardError, Forwarder};
@@ -28,7 +28,7 @@ use crate::http2;
 use crate::in_flight::InFlight;
 use crate::inbound::{Ending, Inbound};
 use crate::outbound::{BodyError, Outbound};
-use crate::plan::{Plan, Unmatched};
+use crate::plan::{Plan, Route, Unmatched};
 use crate::receive::{Bounds, Stopped, receive};
 use crate::reject::Reject;
 use crate::telemetry::access::{AccessLog, Outcome, Record};
@@ -197,8 +197,11 @@ impl Gate {
         }
 
         // 6. Signature headers, the timestamp, the declared size: all before the body is read (no 100 Continue was sent).
-        let presented = signature::present(&route.scheme, request.headers(), record.unix_seconds(), route.tolerance)
-            .map_err(|failure| failed(failure, record))?;
+        let url = public_url(plan, route, &request);
+        let head = signature::Head { method: request.method(), url: url.as_deref(), headers: request.headers() };
+        let window = Window { now: record.unix_seconds(), tolerance: route.tolerance };
+        let presented =
+            signature::present(&route.scheme, head, window).map_err(|failure| failed(failure, record))?;
         if request.body().size_hint().lower() > route.max_body {
             return Err(Reject::BodyTooLarge.into());
         }
@@ -216,9 +219,9 @@ impl Gate {
             })?;
 
         // 8. The MAC over the raw bytes, then the timestamp again: a slow body must not outlive its window.
-        let verified =
-            signature::verify(&route.scheme, &route.keys, &presented, &frames, clock::unix_now(), route.tolerance)
-                .map_err(|failure| failed(failure, record))?;
+        let window = Window { now: clock::unix_now(), tolerance: route.tolerance };
+        let verified = signature::verify(&route.scheme, &route.keys, &presented, &frames, window)
+            .map_err(|failure| failed(failure, record))?;
         charge.keep().map_err(|Short| Reject::Overloaded)?;
         let foreign = route.foreign.get(verified.family()).ok_or(Reject::HeaderMalformed)?;
         foreign.remove_from(&mut parts.headers);
@@ -354,6 +357,12 @@ fn target(
             Err(Reject::BadTarget.into())
         }
     }
+}
+
+/// The URL as the sender wrote it, for schemes that sign it.
+fn public_url(plan: &Plan, route: &Route, request: &Request<Incoming>) -> Option<String> {
+    let target = request.uri().path_and_query()?;
+    plan.public_url.as_ref().filter(|_| route.scheme.signs_url()).map(|public| public.of(target.as_str()))
 }
 
 /// Step 5: who calls, after trust rules.

@@ -12,8 +12,9 @@ use http::{HeaderName, HeaderValue, Method};
 
 use crate::check::client::ClientRules;
 use crate::check::ip::IpSet;
-use crate::check::signature::{ForeignHeaders, LabeledKey, Scheme};
+use crate::check::signature::{ForeignHeaders, LabeledKey, Options, Scheme, SchemeSpec};
 use crate::check::target::{Framework, Targets};
+use crate::secret::Secret;
 
 /// Everything that one request is judged by.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct Plan {
     pub listen: SocketAddr,
     /// Where admitted requests go.
     pub upstream: Upstream,
+    /// How senders address the app; there if a route's scheme signs the URL.
+    pub public_url: Option<PublicUrl>,
     /// What happens to requests that no route matches.
     pub unmatched: Unmatched,
     /// How the app reads paths and headers.
@@ -45,6 +48,33 @@ pub struct Plan {
 pub struct Upstream {
     /// `host:port`, resolved anew for every connection.
     pub authority: Authority,
+}
+
+/// The app's address as senders write it: what stands before every target.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PublicUrl {
+    before: Box<str>,
+}
+
+impl PublicUrl {
+    /// Scheme, host, an optional port and an optional path. `None`: anything else.
+    pub fn parse(text: &str) -> Option<Self> {
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"))?;
+        let (host, path) = rest.split_once('/').map_or((rest, ""), |(host, path)| (host, path));
+        let authority: Authority = host.parse().ok().filter(|authority: &Authority| !authority.host().is_empty())?;
+        let port_is_plain = match authority.port() {
+            Some(port) => port.as_str().bytes().all(|byte| byte.is_ascii_digit()),
+            None => !host.ends_with(':'),
+        };
+        let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'?' | b'#' | b'\\');
+        (port_is_plain && !host.contains('@') && path.bytes().all(plain))
+            .then(|| Self { before: text.trim_end_matches('/').into() })
+    }
+
+    /// The absolute URL of a target, which begins with `/`.
+    pub fn of(&self, target: &str) -> String {
+        [&*self.before, target].concat()
+    }
 }
 
 /// What happens to a request that no route matches.
@@ -120,6 +150,8 @@ pub struct Route {
     pub scheme: Arc<Scheme>,
     /// The secrets, never empty. All are tried.
     pub keys: Vec<LabeledKey>,
+    /// What scheme and keys were made of.
+    pub ingredients: Ingredients,
     /// Addresses that may call; `None`: any.
     pub allow_ips: Option<IpSet>,
     /// Seconds that a timestamp may be off, either way.
@@ -132,6 +164,17 @@ pub struct Route {
     pub events: EventFilter,
     /// What is removed from a verified request, by [`crate::check::signature::Verified::family`]: one for each family.
     pub foreign: Vec<ForeignHeaders>,
+}
+
+/// What a route's scheme and keys were made of: only for finding out why a signature does not match.
+#[derive(Debug)]
+pub struct Ingredients {
+    /// The scheme as data.
+    pub spec: SchemeSpec,
+    /// The route's options, files read.
+    pub options: Options,
+    /// The secrets as configured, with their labels.
+    pub secrets: Vec<(Arc<str>, Secret)>,
 }
 
 /// Which event types a route forwards. `user.*` matches by prefix; an empty list forwards all.

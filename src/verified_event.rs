@@ -7,7 +7,7 @@
 use http::{HeaderName, HeaderValue};
 use sfv::{DictSerializer, Integer, KeyRef, RefBareItem, StringRef, TokenRef};
 
-use crate::check::signature::{Member, Verified};
+use crate::check::signature::{Coverage, Member, Verified};
 use crate::plan::Route;
 
 /// The header's name.
@@ -43,10 +43,13 @@ pub(crate) fn value(verified: &Verified, route: &Route) -> Option<HeaderValue> {
         let timestamp = i64::try_from(timestamp).ok().and_then(|seconds| Integer::try_from(seconds).ok())?;
         let _ = dictionary.bare_item(key, timestamp);
     }
-    if !verified.signs_body()
-        && let (Ok(key), Ok(token)) = (KeyRef::from_str("proof"), TokenRef::from_str("token"))
-    {
-        let _ = dictionary.bare_item(key, token);
+    let proof = match verified.coverage() {
+        Coverage::Body => None,
+        Coverage::Partial => Some("partial"),
+        Coverage::Token => Some("token"),
+    };
+    if let (Ok(key), Some(Ok(proof))) = (KeyRef::from_str("proof"), proof.map(TokenRef::from_str)) {
+        let _ = dictionary.bare_item(key, proof);
     }
     HeaderValue::try_from(text).ok()
 }

@@ -4,6 +4,7 @@
 //! can be tested at its boundary and fuzzed by calling one function.
 
 pub mod client;
+pub mod diagnose;
 pub mod framing;
 pub mod ip;
 pub mod signature;

@@ -84,6 +84,7 @@ impl Context<'_, '_> {
         let server = raw.table("server");
         let listen = server.and_then(|server| self.address(server, "listen"));
         let upstream = server.and_then(|server| self.upstream(server));
+        let public_url = server.and_then(|server| self.public_url(server));
         let health = raw.table("admin").and_then(|admin| self.address(admin, "health"));
         self.overlaps(raw, listen, upstream.as_ref(), health);
         let limits = raw.table("limits").map(|limits| self.limits(limits));
@@ -99,6 +100,7 @@ impl Context<'_, '_> {
         let plan = Plan {
             listen: listen?,
             upstream: upstream?,
+            public_url,
             unmatched: if choice("server", "unmatched")? == "deny" { Unmatched::Deny } else { Unmatched::Forward },
             framework,
             targets: targets?,

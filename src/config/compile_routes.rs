@@ -12,15 +12,15 @@ use http::{HeaderValue, Method};
 use super::RouteSummary;
 use super::compile::Context;
 use super::compile_scheme::Custom;
-use super::compile_secrets;
+use super::compile_secrets::{self, Keys};
 use super::findings::{Findings, Spot};
 use super::hint::{alternatives, nearest};
 use super::raw::{Table, Text};
 use super::values::{show_duration, show_size};
 use crate::check::ip::IpSet;
-use crate::check::signature::{Scheme, SchemeSpec};
+use crate::check::signature::{Options, Scheme, SchemeSpec};
 use crate::check::target::{RoutePath, RoutePathError};
-use crate::plan::{EventFilter, Limits, Route};
+use crate::plan::{EventFilter, Ingredients, Limits, Route};
 use crate::providers::Provider;
 
 /// For the user's own schemes, whose senders' patience is unknown.
@@ -40,11 +40,12 @@ pub(super) struct Routes {
 }
 
 /// A scheme and where it comes from.
-struct Chosen<'c> {
-    name: String,
-    scheme: Arc<Scheme>,
-    has_event_type: bool,
-    provider: Option<&'c Provider>,
+pub(super) struct Chosen<'c> {
+    pub(super) name: String,
+    pub(super) scheme: Arc<Scheme>,
+    pub(super) spec: SchemeSpec,
+    pub(super) options: Options,
+    pub(super) provider: Option<&'c Provider>,
 }
 
 pub(super) fn routes(
@@ -54,8 +55,7 @@ pub(super) fn routes(
     limits: Option<&Limits>,
 ) -> Routes {
     let mut all = Routes::default();
-    let mut built_in: BTreeMap<String, Arc<Scheme>> = BTreeMap::new();
-    let mut drafts: Vec<Route> = Vec::new();
+    let mut drafts: Vec<(Route, Vec<String>)> = Vec::new();
     let tables: Vec<(&str, &Table)> = raw.table("routes").into_iter().flat_map(Table::named).collect();
     if tables.is_empty() {
         let hint = "add [routes.NAME] with path, provider and secrets";
@@ -67,12 +67,12 @@ pub(super) fn routes(
         if let Some((path, spot)) = &path {
             all.paths.push((name.to_owned(), path.clone(), spot.clone()));
         }
-        let chosen = context.scheme_of(table, &mut custom, &mut built_in);
+        let chosen = context.scheme_of(raw, table, &mut custom);
         let methods = context.methods(table);
         let allow_ips = context.allow_ips(table);
         let events = context.events(table, chosen.as_ref());
         let max_body = context.max_body(table, limits);
-        let (keys, secrets) = {
+        let Keys { keys, sources, texts } = {
             let scheme = chosen.as_ref().map(|chosen| &*chosen.scheme);
             compile_secrets::secrets(context, table, scheme, chosen.as_ref().and_then(|chosen| chosen.provider))
         };
@@ -80,9 +80,10 @@ pub(super) fn routes(
         let tolerance = context.tolerance(table, &chosen);
         let deadline = context.deadline(table, &chosen, limits);
         let allow = HeaderValue::from_str(&methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", "));
-        let (Some((path, _)), Ok(allow), false) = (path, allow, keys.is_empty()) else { continue };
-        all.summaries.push(RouteSummary { secrets, allow_ips: table.texts("allow_ips").count() });
-        drafts.push(Route {
+        let (Some((path, _)), Ok(allow), false) = (path, allow, keys.is_empty() && !chosen.scheme.needs_no_secret()) else { continue };
+        all.summaries.push(RouteSummary { secrets: sources, allow_ips: table.texts("allow_ips").count() });
+        let companions = chosen.spec.companions.clone();
+        let route = Route {
             name: name.into(),
             path: path.to_string().into(),
             methods,
@@ -90,15 +91,17 @@ pub(super) fn routes(
             provider: chosen.name.as_str().into(),
             scheme: chosen.scheme,
             keys,
+            ingredients: Ingredients { spec: chosen.spec, options: chosen.options, secrets: texts },
             allow_ips,
             tolerance,
             deadline,
             max_body,
             events,
             foreign: Vec::new(),
-        });
+        };
+        drafts.push((route, companions));
     }
-    for (name, unused) in custom.iter().filter(|(_, custom)| !custom.used && custom.compiled.is_some()) {
+    for (name, unused) in custom.iter().filter(|(_, custom)| !custom.used && custom.spec.is_some()) {
         context.findings.warn(
             &unused.spot,
             "no route uses this scheme",
@@ -108,13 +111,13 @@ pub(super) fn routes(
     if drafts.len() != count && !context.findings.refused() {
         context.findings.error(&raw.spot_of("routes"), "a route could not be compiled", "report this");
     }
-    let own: Vec<&SchemeSpec> = custom.values().filter_map(|custom| Some(&custom.compiled.as_ref()?.0)).collect();
-    for route in &mut drafts {
-        let all = || context.catalog.schemes().chain(own.iter().copied());
-        route.foreign =
-            (0..route.scheme.families()).map(|family| route.scheme.foreign_headers(family, all())).collect();
+    let own: Vec<&SchemeSpec> = custom.values().filter_map(|custom| custom.spec.as_ref()).collect();
+    for (mut route, companions) in drafts {
+        let all_schemes = || context.catalog.schemes().chain(own.iter().copied());
+        let foreign = |family| route.scheme.foreign_headers(family, &companions, all_schemes());
+        route.foreign = (0..route.scheme.families()).map(foreign).collect();
+        all.compiled.push(route);
     }
-    all.compiled = drafts;
     all
 }
 
@@ -142,17 +145,28 @@ impl<'c> Context<'c, '_> {
 
     fn scheme_of(
         &mut self,
+        raw: &Table,
         table: &Table,
         custom: &mut BTreeMap<String, Custom>,
-        built_in: &mut BTreeMap<String, Arc<Scheme>>,
     ) -> Option<Chosen<'c>> {
         if table.given("provider") && table.given("scheme") {
             return None;
         }
-        if let Some((name, spot)) = table.text("provider") {
-            return self.provider(name, spot, custom, built_in);
-        }
-        let (name, spot) = table.text("scheme")?;
+        let (name, spec, provider) = match table.text("provider") {
+            Some((name, spot)) => {
+                let provider = self.provider(name, spot, custom)?;
+                (name, self.catalog.scheme(name)?.clone(), Some(provider))
+            }
+            None => {
+                let (name, spot) = table.text("scheme")?;
+                (name, self.own_scheme(name, spot, custom)?, None)
+            }
+        };
+        let (scheme, options) = self.compiled(raw, table, name, &spec)?;
+        Some(Chosen { name: name.to_owned(), scheme: Arc::new(scheme), spec, options, provider })
+    }
+
+    fn own_scheme(&mut self, name: &str, spot: &Spot, custom: &mut BTreeMap<String, Custom>) -> Option<SchemeSpec> {
         let Some(found) = custom.get_mut(name) else {
             let hint = match nearest(name, custom.keys().map(String::as_str)) {
                 Some(near) => format!("did you mean `{near}`?"),
@@ -163,43 +177,21 @@ impl<'c> Context<'c, '_> {
             return None;
         };
         found.used = true;
-        let (spec, scheme) = found.compiled.as_ref()?;
-        let has_event_type = spec.event_type.is_some();
-        Some(Chosen { name: name.to_owned(), scheme: Arc::clone(scheme), has_event_type, provider: None })
+        found.spec.clone()
     }
 
-    fn provider(
-        &mut self,
-        name: &str,
-        spot: &Spot,
-        custom: &mut BTreeMap<String, Custom>,
-        built_in: &mut BTreeMap<String, Arc<Scheme>>,
-    ) -> Option<Chosen<'c>> {
-        let Some(provider) = self.catalog.get(name) else {
+    fn provider(&mut self, name: &str, spot: &Spot, custom: &mut BTreeMap<String, Custom>) -> Option<&'c Provider> {
+        let found = self.catalog.get(name);
+        if found.is_none() {
             let own = custom.get_mut(name).map(|own| own.used = true);
             let hint = match (own, nearest(name, self.catalog.names())) {
                 (Some(()), _) => format!("it is one of your own: write scheme = \"{name}\""),
                 (None, Some(near)) => format!("did you mean `{near}`?"),
-                (None, None) => {
-                    let names = alternatives(self.catalog.names());
-                    format!("this version knows {names}; describe others in [schemes.NAME] and write scheme = \"NAME\"")
-                }
+                (None, None) => "`hookward providers` lists them; describe others in [schemes.NAME] and write scheme = \"NAME\"".to_owned(),
             };
             self.findings.error(spot, "there is no such provider", hint);
-            return None;
-        };
-        let scheme = if let Some(scheme) = built_in.get(name) {
-            Arc::clone(scheme)
-        } else if let Ok(scheme) = Scheme::compile(name, &provider.scheme) {
-            let scheme = Arc::new(scheme);
-            built_in.insert(name.to_owned(), Arc::clone(&scheme));
-            scheme
-        } else {
-            self.findings.error(spot, "its entry in the built-in catalogue is broken", "report this");
-            return None;
-        };
-        let has_event_type = provider.scheme.event_type.is_some();
-        Some(Chosen { name: name.to_owned(), scheme, has_event_type, provider: Some(provider) })
+        }
+        found
     }
 
     fn methods(&mut self, table: &Table) -> Vec<Method> {
@@ -269,7 +261,7 @@ impl<'c> Context<'c, '_> {
                 patterns.push(text.into());
             }
         }
-        if let Some(chosen) = chosen.filter(|chosen| !chosen.has_event_type && table.texts("events").next().is_some()) {
+        if let Some(chosen) = chosen.filter(|chosen| chosen.spec.event_type.is_none() && table.texts("events").next().is_some()) {
             let what = format!("`{}` does not tell the event's type, so everything would be forwarded", chosen.name);
             let hint =
                 if chosen.provider.is_some() { "remove it" } else { "remove it, or add event_type to the scheme" };

@@ -4,7 +4,6 @@
 //! the name of one in the catalogue, because logs and `verified-event` show that name.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::Deserialize;
 use toml::de::{DeTable, DeValue, ValueDeserializer};
@@ -17,7 +16,7 @@ use crate::check::signature::{Scheme, SchemeSpec};
 /// A user's scheme. One that is broken is kept, so that routes that name it are not told that it does not exist.
 #[derive(Debug)]
 pub(super) struct Custom {
-    pub(super) compiled: Option<(SchemeSpec, Arc<Scheme>)>,
+    pub(super) spec: Option<SchemeSpec>,
     pub(super) used: bool,
     pub(super) spot: Spot,
 }
@@ -35,8 +34,8 @@ pub(super) fn schemes(context: &mut Context<'_, '_>, raw: &Table, document: &DeT
             Some(value) if context.is_readable(table) => context.spec(table, value),
             _ => None,
         };
-        let compiled = spec.and_then(|spec| context.scheme(name, table, spec));
-        all.insert(name.to_owned(), Custom { compiled, used: false, spot: table.spot.clone() });
+        let spec = spec.filter(|spec| context.is_sound(name, table, spec));
+        all.insert(name.to_owned(), Custom { spec, used: false, spot: table.spot.clone() });
     }
     all
 }
@@ -63,28 +62,18 @@ impl Context<'_, '_> {
         }
     }
 
-    fn scheme(&mut self, name: &str, table: &Table, spec: SchemeSpec) -> Option<(SchemeSpec, Arc<Scheme>)> {
-        match Scheme::compile(name, &spec) {
-            Ok(scheme) => {
-                if spec.insecure_unsigned_body {
-                    let what =
-                        "the body is not signed: whoever sees one delivery can send another body with its signature";
-                    self.findings.warn(
-                        &table.spot_of("insecure_unsigned_body"),
-                        what,
-                        "let the provider sign the body if it can",
-                    );
-                }
-                Some((spec, Arc::new(scheme)))
-            }
-            Err(problems) => {
-                for problem in problems {
-                    let spot = place(table, problem.field);
-                    self.findings.error(&spot, problem.flaw.to_string(), problem.flaw.hint());
-                }
-                None
-            }
+    fn is_sound(&mut self, name: &str, table: &Table, spec: &SchemeSpec) -> bool {
+        let problems = Scheme::problems(name, spec);
+        for problem in &problems {
+            let spot = place(table, problem.field);
+            self.findings.error(&spot, problem.flaw.to_string(), problem.flaw.hint());
         }
+        if problems.is_empty() && spec.insecure_unsigned_body {
+            let what = "the body is not signed: whoever sees one delivery can send another body with its signature";
+            let hint = "let the provider sign the body if it can";
+            self.findings.warn(&table.spot_of("insecure_unsigned_body"), what, hint);
+        }
+        problems.is_empty()
     }
 }
 

@@ -15,12 +15,18 @@ use super::raw::{LABEL_HINT, Table, Text, is_label};
 use super::{Origin, SecretSource};
 use crate::check::signature::{LabeledKey, Scheme};
 use crate::providers::Provider;
+use crate::secret::Secret;
 
 /// A file longer than this is no secret, bytes.
 const LONGEST: usize = 64 << 10;
 
 /// The keys of a route, and where each came from.
-pub(super) type Keys = (Vec<LabeledKey>, Vec<SecretSource>);
+#[derive(Default)]
+pub(super) struct Keys {
+    pub(super) keys: Vec<LabeledKey>,
+    pub(super) sources: Vec<SecretSource>,
+    pub(super) texts: Vec<(Arc<str>, Secret)>,
+}
 
 /// One secret, read.
 struct Found {
@@ -39,7 +45,7 @@ pub(super) fn secrets(
 ) -> Keys {
     let found = match route.tables("secrets") {
         Some(tables) => context.listed(route, tables),
-        None if route.given("secrets") || scheme.is_none() => return Keys::default(),
+        None if route.given("secrets") || scheme.is_none_or(Scheme::needs_no_secret) => return Keys::default(),
         None => context.implied(route, provider),
     };
     scheme.map(|scheme| context.keys(scheme, found)).unwrap_or_default()
@@ -232,7 +238,7 @@ impl Context<'_, '_> {
     }
 
     fn keys(&mut self, scheme: &Scheme, found: Vec<Found>) -> Keys {
-        let (mut keys, mut sources) = Keys::default();
+        let Keys { mut keys, mut sources, mut texts } = Keys::default();
         let mut seen: Vec<(String, Zeroizing<Vec<u8>>)> = Vec::new();
         for Found { label, origin, spot, bytes } in found {
             if let Some((twin, _)) = seen.iter().find(|(_, other)| **other == *bytes) {
@@ -252,14 +258,16 @@ impl Context<'_, '_> {
                             "copy it again from the provider's dashboard, whole",
                         );
                     }
-                    keys.push(LabeledKey { label: Arc::from(label.as_str()), key });
+                    let shown: Arc<str> = Arc::from(label.as_str());
+                    texts.extend(Secret::try_from(bytes.to_vec()).ok().map(|secret| (Arc::clone(&shown), secret)));
+                    keys.push(LabeledKey { label: shown, key });
                     sources.push(SecretSource { label: label.as_str().into(), origin });
                     seen.push((label, bytes));
                 }
                 Err(problem) => self.findings.error(&spot, format!("{problem}{name}"), problem.hint()),
             }
         }
-        (keys, sources)
+        Keys { keys, sources, texts }
     }
 }
 

@@ -47,6 +47,8 @@ pub(crate) enum Kind {
     Tables(&'static Shape),
     /// Tables under names of the user's own choice.
     Named(&'static Shape),
+    /// Texts under names that something else knows.
+    TextMap,
 }
 
 /// The keys of a table.
@@ -149,7 +151,11 @@ static SERVER: Shape = shape(&[
         "Requests that no route matches: `forward` streams them to the app unverified, `deny` answers 404.",
     ),
     later("listener", "Several listeners."),
-    later("public_url", "Needed by schemes that sign the URL."),
+    optional(
+        "public_url",
+        Kind::Text,
+        "The app's address as senders write it, `https://app.example.com`; needed by schemes that sign the URL.",
+    ),
     later_unless("allow_route_removal", "false", "Whether a reload may take protection away."),
     later_unless("proxy_protocol", "false", "PROXY protocol on the listener."),
     later_unless("proxy_protocol_from", "[]", "Who may speak it."),
@@ -285,7 +291,7 @@ static ROUTE: Shape = Shape {
         ),
         later_unless("replay", "\"off\"", "De-duplication of this route's deliveries."),
         later("retry", "Retries towards the app."),
-        later_unless("options", "{}", "Options of single providers."),
+        key("options", Kind::TextMap, "{}", "Options of single providers; `hookward providers NAME` shows which there are."),
         later_unless("handshake", "false", "Answers the provider's challenge requests."),
         later_unless("insecure_report", "[]", "Logs what would be refused, and forwards it."),
         later("insecure_on_store_error", "What happens while the replay store is down."),

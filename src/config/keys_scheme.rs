@@ -4,11 +4,30 @@
 
 use super::keys::{HOUR, Kind, Shape, key, optional, required, shape};
 
-const ALGORITHMS: &[&str] = &["hmac-sha1", "hmac-sha256", "hmac-sha512", "ed25519"];
-const KEY_ENCODINGS: &[&str] = &["utf8", "base64", "hex"];
+const ALGORITHMS: &[&str] =
+    &["hmac-sha1", "hmac-sha256", "hmac-sha512", "sha256", "ed25519", "ecdsa-p256", "rsa-sha256", "token"];
+const KEY_ENCODINGS: &[&str] = &["utf8", "utf8-nfkd", "base64", "hex", "spki"];
+const ENGINES: &[&str] = &[
+    "template",
+    "twilio",
+    "mandrill",
+    "adyen-payments",
+    "mailgun",
+    "dropbox-sign",
+    "contentful",
+    "aws-sns",
+    "jwt",
+    "rfc9421",
+];
 
 /// `[schemes.NAME]`.
 pub(crate) static SCHEME: Shape = shape(&[
+    key(
+        "engine",
+        Kind::Choice(ENGINES),
+        "\"template\"",
+        "What judges a delivery: the data here alone, or the code that one provider needs.",
+    ),
     key("algorithm", Kind::Choice(ALGORITHMS), "\"hmac-sha256\"", "The MAC or signature algorithm."),
     optional("key", Kind::Table(&SCHEME_KEY), "How a configured secret becomes key bytes."),
     optional(
@@ -16,7 +35,11 @@ pub(crate) static SCHEME: Shape = shape(&[
         Kind::Tables(&SCHEME_ALTERNATIVE_KEY),
         "Further forms of secret, told apart by their prefix.",
     ),
-    required("signature", Kind::Table(&SCHEME_SIGNATURE), "Where the signature is and how it is written."),
+    optional(
+        "signature",
+        Kind::Table(&SCHEME_SIGNATURE),
+        "Where the signature is and how it is written. Only engines that find it in the body do without.",
+    ),
     optional(
         "timestamp",
         Kind::Table(&SCHEME_TIMESTAMP),
@@ -24,10 +47,11 @@ pub(crate) static SCHEME: Shape = shape(&[
     ),
     optional("id", Kind::Table(&SCHEME_FIELD), "Where the delivery's id is."),
     optional("event_type", Kind::Table(&SCHEME_FIELD), "Where the event's type is."),
-    required(
+    key(
         "content",
         Kind::Text,
-        "What is signed: literals and {id}, {timestamp}, {body}. {body} exactly once, a literal between variable parts.",
+        "\"\"",
+        "What is signed: literals and {id}, {timestamp}, {method}, {url}, {body}, {secret}, each at most once, a literal between those that do not show their own end.",
     ),
     key(
         "required_headers",
@@ -35,6 +59,19 @@ pub(crate) static SCHEME: Shape = shape(&[
         "[]",
         "Further headers that must be there, once and not empty; each a name, or one per family. They are not signed.",
     ),
+    optional(
+        "required_values",
+        Kind::Tables(&SCHEME_REQUIRED_VALUE),
+        "Headers that must be there, once, with one value. They are not signed.",
+    ),
+    optional("options", Kind::Named(&SCHEME_OPTION), "What a route may or must say in `options`."),
+    key(
+        "companions",
+        Kind::Texts,
+        "[]",
+        "Headers that the same sender sends along, and that stay though they are another scheme's.",
+    ),
+    optional("jwt", Kind::Table(&SCHEME_JWT), "What `engine = \"jwt\"` looks for in the token."),
     key("refuse_empty_body", Kind::Bool, "false", "Refuse an empty body even when it is signed."),
     key("insecure_unsigned_body", Kind::Bool, "false", "Allows a `content` without {body}."),
 ]);
@@ -43,6 +80,11 @@ static SCHEME_KEY: Shape = shape(&[
     key("encoding", Kind::Choice(KEY_ENCODINGS), "\"utf8\"", "The encoding of the secret, after its prefix."),
     key("prefixes", Kind::Texts, "[]", "Prefixes a secret may start with; the longest that fits counts."),
     key("keep_prefix", Kind::Bool, "false", "Whether the prefix is part of the key."),
+    optional(
+        "unprefixed",
+        Kind::Choice(KEY_ENCODINGS),
+        "The encoding of a secret without any of the prefixes, where it is another one.",
+    ),
     key("prefix_required", Kind::Bool, "false", "Whether a secret without a prefix is a problem."),
     key("foreign_prefixes", Kind::Texts, "[]", "Prefixes of the provider's other credentials, refused here."),
 ]);
@@ -63,9 +105,11 @@ static SCHEME_SIGNATURE: Shape = shape(&[
     ),
     required(
         "encoding",
-        Kind::Choice(&["hex", "hex-any", "base64"]),
-        "Lower-case hex, hex in either case, or padded base64.",
+        Kind::Choice(&["hex", "hex-any", "base64", "text"]),
+        "Lower-case hex, hex in either case, padded base64, or for tokens the text itself.",
     ),
+    key("also", Kind::Texts, "[]", "Further headers that may hold one more signature, made with another of the secrets."),
+    key("trim", Kind::Bool, "false", "Whether one space may follow a separator of `pairs`."),
     key("prefix", Kind::Text, "\"\"", "Text before the encoded bytes, `sha256=`."),
     key(
         "format",
@@ -83,9 +127,10 @@ static SCHEME_SIGNATURE: Shape = shape(&[
 
 static SCHEME_TIMESTAMP: Shape = Shape {
     keys: &[
-        optional("header", Kind::TextOrTexts, "A header, or one per family. Exactly one of `header` and `pair`."),
+        optional("header", Kind::TextOrTexts, "A header, or one per family. Exactly one of `header`, `pair` and `json`."),
         optional("pair", Kind::Text, "A key in a `pairs` signature header, `t`."),
-        key("unit", Kind::Choice(&["s", "ms"]), "\"s\"", "Unix seconds or milliseconds."),
+        optional("json", Kind::Text, "A member of the JSON body, `data.createdAt`, read after the MAC."),
+        key("unit", Kind::Choice(&["s", "ms", "rfc3339"]), "\"s\"", "Unix seconds, milliseconds, or a date."),
         key(
             "tolerance",
             Kind::Integer { min: 1, max: HOUR },
@@ -93,13 +138,42 @@ static SCHEME_TIMESTAMP: Shape = Shape {
             "Seconds either way, unless the route says otherwise.",
         ),
     ],
-    exactly_one: &["header", "pair"],
+    exactly_one: &["header", "pair", "json"],
 };
 
 static SCHEME_FIELD: Shape = Shape {
     keys: &[
         optional("header", Kind::TextOrTexts, "A header, or one per family. Exactly one of `header` and `json`."),
-        optional("json", Kind::Text, "A top-level string member of the JSON body, read after the MAC."),
+        optional("json", Kind::Text, "A string member of the JSON body, `type` or `data.type`, read after the MAC."),
     ],
     exactly_one: &["header", "json"],
 };
+
+static SCHEME_REQUIRED_VALUE: Shape = Shape {
+    keys: &[
+        required("header", Kind::Text, "The header."),
+        optional("value", Kind::Text, "Its value. Exactly one of `value` and `option`."),
+        optional("option", Kind::Text, "The route's option that has the value."),
+    ],
+    exactly_one: &["value", "option"],
+};
+
+static SCHEME_OPTION: Shape = shape(&[
+    required("doc", Kind::Text, "What it is, and where to find it."),
+    key("required", Kind::Bool, "false", "Whether a route has to have it."),
+    key("file", Kind::Bool, "false", "Whether its value names a file, of which the content counts."),
+]);
+
+static SCHEME_JWT: Shape = shape(&[
+    optional("issuer", Kind::Text, "What `iss` must be."),
+    optional("issuer_option", Kind::Text, "The route's option that says what `iss` must be."),
+    required("body_hash", Kind::Table(&SCHEME_CLAIM), "The claim that holds the body's SHA-256."),
+    optional("url_hash", Kind::Table(&SCHEME_CLAIM), "The claim that holds the URL's SHA-256."),
+    optional("url_claim", Kind::Text, "The claim that holds the URL itself."),
+    optional("max_age", Kind::Integer { min: 1, max: HOUR }, "Seconds after `iat`, for tokens without `exp`."),
+]);
+
+static SCHEME_CLAIM: Shape = shape(&[
+    required("claim", Kind::Text, "Its name."),
+    required("encoding", Kind::Choice(&["hex", "base64", "base64url"]), "How the hash is written."),
+]);

@@ -116,6 +116,14 @@ impl Table {
         }
     }
 
+    /// The texts of a table, by name.
+    pub(crate) fn all_texts(&self) -> impl Iterator<Item = (&str, Text<'_>)> {
+        self.nodes.iter().filter_map(|node| match &node.value {
+            Value::Text(text) => Some((node.name.as_str(), (text.as_str(), &node.spot))),
+            _ => None,
+        })
+    }
+
     /// The tables under names of the user's own, in the order of the file.
     pub(crate) fn named(&self) -> impl Iterator<Item = (&str, &Table)> {
         self.nodes.iter().filter_map(|node| match &node.value {

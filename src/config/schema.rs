@@ -72,6 +72,7 @@ fn kind(kind: &Kind) -> Value {
         Kind::Texts => texts,
         Kind::TextOrTexts => json!({ "anyOf": [{ "type": "string" }, texts] }),
         Kind::Groups => json!({ "type": "array", "items": { "anyOf": [{ "type": "string" }, texts] } }),
+        Kind::TextMap => json!({ "type": "object", "additionalProperties": { "type": "string" } }),
         Kind::Table(shape) => table(shape),
         Kind::Tables(shape) => json!({ "type": "array", "items": table(shape) }),
         Kind::Named(shape) => json!({

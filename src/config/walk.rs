@@ -174,6 +174,7 @@ impl Walk<'_, '_> {
             (Kind::Table(shape), DeValue::Table(table)) => Some(Value::Table(self.table(shape, spot.clone(), table))),
             (Kind::Tables(shape), DeValue::Array(array)) => Some(Value::Tables(self.tables(shape, spot, array))),
             (Kind::Named(shape), DeValue::Table(table)) => Some(Value::Table(self.named(shape, spot, table))),
+            (Kind::TextMap, DeValue::Table(table)) => Some(Value::Table(self.text_map(spot, table))),
             (kind, value) => self.refuse(
                 spot,
                 format!("expected {}, found {}", expected(kind), found(value)),
@@ -252,6 +253,17 @@ impl Walk<'_, '_> {
         Table { spot: spot.clone(), nodes }
     }
 
+    fn text_map(&mut self, spot: &Spot, table: &DeTable<'_>) -> Table {
+        let mut nodes = Vec::new();
+        for (name, value) in table {
+            let here = spot.child(name.get_ref()).at(value.span().start);
+            if let Some(value) = self.value(&Kind::Text, &here, value.get_ref()) {
+                nodes.push(Node { name: name.get_ref().clone().into_owned(), spot: here, given: true, value });
+            }
+        }
+        Table { spot: spot.clone(), nodes }
+    }
+
     /// `None`: a number that is negative or does not fit.
     fn bounded<T: PartialOrd + Copy>(
         &mut self,
@@ -303,7 +315,7 @@ fn expected(kind: &Kind) -> &'static str {
         Kind::Texts => "a list of strings",
         Kind::TextOrTexts => "a string or a list of strings",
         Kind::Groups => "a list of strings or lists of strings",
-        Kind::Table(_) | Kind::Named(_) => "a table",
+        Kind::Table(_) | Kind::Named(_) | Kind::TextMap => "a table",
         Kind::Tables(_) => "a list of tables",
     }
 }

@@ -38,8 +38,43 @@ pub struct Provider {
     /// The named list of the provider's addresses.
     #[serde(default)]
     pub ip_list: Option<String>,
-    /// How it signs.
-    pub scheme: SchemeSpec,
+    /// The provider whose scheme it has.
+    #[serde(default)]
+    pub like: Option<String>,
+    /// Where the secret is found, and what it looks like.
+    #[serde(default)]
+    pub secret: String,
+    /// What the entry rests on.
+    #[serde(default)]
+    pub evidence: Evidence,
+    /// What the sender calls itself.
+    #[serde(default)]
+    pub user_agent: Option<String>,
+    /// A body as it goes over the wire.
+    #[serde(default)]
+    pub sample: String,
+    /// Its content type, if it is not JSON.
+    #[serde(default)]
+    pub sample_type: Option<String>,
+    /// Further headers that come with the sample.
+    #[serde(default)]
+    pub sample_headers: BTreeMap<String, String>,
+    /// How it signs, if not like another one.
+    #[serde(default)]
+    scheme: Option<SchemeSpec>,
+}
+
+/// What an entry rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Evidence {
+    /// The vendor's own library was run.
+    Sdk,
+    /// The vendor's own tests, samples or vectors were recomputed.
+    Vendor,
+    /// Documentation.
+    #[default]
+    Docs,
 }
 
 impl Catalog {
@@ -56,6 +91,16 @@ impl Catalog {
         self.providers.get(name)
     }
 
+    /// How a provider signs.
+    pub fn scheme(&self, name: &str) -> Option<&SchemeSpec> {
+        let provider = self.get(name)?;
+        match (&provider.scheme, &provider.like) {
+            (Some(scheme), _) => Some(scheme),
+            (None, Some(other)) => self.get(other)?.scheme.as_ref(),
+            (None, None) => None,
+        }
+    }
+
     /// All names, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.providers.keys().map(String::as_str)
@@ -68,7 +113,7 @@ impl Catalog {
 
     /// All schemes: what [`crate::check::signature::Scheme::foreign_headers`] needs, next to the custom ones.
     pub fn schemes(&self) -> impl Iterator<Item = &SchemeSpec> {
-        self.providers.values().map(|provider| &provider.scheme)
+        self.providers.values().filter_map(|provider| provider.scheme.as_ref())
     }
 }
 

@@ -3,161 +3,44 @@
 //! After this nothing about a scheme is checked again. Must never accept a scheme under which two readings of a request
 //! share one signature, or whose time is not signed; what is risky on purpose is spelled `insecure_`.
 
-use http::HeaderName;
+use http::{HeaderName, HeaderValue};
 
-use super::content::Template;
+use super::content::{Piece, Template};
 use super::family::{Family, Source, TimeSource};
+use super::flaw::{SchemeFlaw, SchemeProblem};
 use super::grammar::{Format, Grammar, Slot, is_name};
+use super::json::Path;
 use super::key::KeyForms;
-use super::scheme::{FieldSpec, OneOrMany, SchemeSpec, SignatureFormat, SignatureSpec, TimestampSpec};
-use super::{Scheme, Time};
-
-/// What is wrong with a scheme.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SchemeProblem {
-    /// The key's path inside the scheme: `signature.prefix`.
-    pub field: &'static str,
-    /// What is wrong with it.
-    pub flaw: SchemeFlaw,
-}
-
-/// A way in which a scheme can be wrong.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum SchemeFlaw {
-    /// Not a header name.
-    #[error("`{0}` is not a header name")]
-    NotAHeader(Box<str>),
-    /// A header that HTTP, or hookward itself, uses for something else.
-    #[error("`{0}` does not reach the check unchanged, so a scheme cannot use it")]
-    UnusableHeader(Box<str>),
-    /// One header for two things.
-    #[error("`{0}` is used twice")]
-    HeaderTwice(Box<str>),
-    /// Another number of headers than `signature.header` has.
-    #[error("needs one name, or exactly one for each name in signature.header")]
-    FamilyCount,
-    /// An empty list.
-    #[error("is empty")]
-    Empty,
-    /// Not a text that can be compared.
-    #[error("is not plain ASCII without spaces and separators")]
-    NotPlain,
-    /// A separator that occurs in what it separates.
-    #[error("cannot separate entries")]
-    BadSeparator,
-    /// The version is missing.
-    #[error("is needed with this signature.format")]
-    VersionMissing,
-    /// A key that only other formats have.
-    #[error("has no meaning with this signature.format")]
-    NoMeaning,
-    /// Two kinds of entry with the same name.
-    #[error("`{0}` would mean two things")]
-    VersionTwice(Box<str>),
-    /// Both or neither of two keys.
-    #[error("needs exactly one of `{0}` and `{1}`")]
-    ExactlyOne(&'static str, &'static str),
-    /// A prefix that would make every secret match.
-    #[error("an empty prefix fits every secret")]
-    EmptyPrefix,
-    /// A rule about prefixes without prefixes.
-    #[error("needs key.prefixes")]
-    NoPrefixes,
-    /// A placeholder that we do not know.
-    #[error("`{{{0}}}` is not a placeholder")]
-    UnknownPlaceholder(Box<str>),
-    /// A lone brace.
-    #[error("has a brace without its partner")]
-    UnbalancedBrace,
-    /// A placeholder twice.
-    #[error("has a placeholder twice")]
-    PlaceholderTwice,
-    /// Two variable parts side by side.
-    #[error("has two placeholders without a delimiter between them")]
-    NoDelimiter,
-    /// A delimiter that the parts may contain.
-    #[error("has a delimiter that begins or ends with a letter or digit")]
-    WeakDelimiter,
-    /// The body is not signed.
-    #[error("lacks {{body}}: anyone could exchange it under a genuine signature")]
-    BodyNotSigned,
-    /// Nothing that varies is signed.
-    #[error("signs nothing of the request")]
-    NothingSigned,
-    /// A placeholder without its source.
-    #[error("has {{{0}}}, but nothing says where it is")]
-    SourceMissing(&'static str),
-    /// A time that anyone can change.
-    #[error("lacks {{timestamp}}, so anyone could freshen an old delivery")]
-    TimeNotSigned,
-}
-
-impl SchemeFlaw {
-    /// What to do about it.
-    pub fn hint(&self) -> &'static str {
-        match self {
-            Self::NotAHeader(_) => "use letters, digits and `-`",
-            Self::UnusableHeader(_) => "name the header that the provider documents",
-            Self::HeaderTwice(_) => "each of signature, timestamp and id needs its own header",
-            Self::FamilyCount => "list one name per family, in the same order as signature.header",
-            Self::Empty => "name at least one",
-            Self::NotPlain => "use letters, digits, `-` and `_`; a prefix may have any visible character",
-            Self::BadSeparator => "use one visible ASCII character or a space that cannot be in a version or signature",
-            Self::VersionMissing => "say which entries count, such as version = \"v1\"",
-            Self::NoMeaning => "remove it, or set signature.format to \"pairs\" or \"versioned\"",
-            Self::VersionTwice(_) => "give each kind of entry its own name",
-            Self::ExactlyOne(..) => "keep one of them",
-            Self::EmptyPrefix => "remove it",
-            Self::NoPrefixes => "list the prefixes that the provider's secrets have",
-            Self::UnknownPlaceholder(_) => "known are {id}, {timestamp} and {body}",
-            Self::UnbalancedBrace => "placeholders are {id}, {timestamp} and {body}; a literal brace is not supported",
-            Self::PlaceholderTwice => "use each placeholder once",
-            Self::NoDelimiter | Self::WeakDelimiter => "put the provider's delimiter between them, such as `.` or `:`",
-            Self::BodyNotSigned => {
-                "add {body}, or set insecure_unsigned_body = true if the provider really does not sign it"
-            }
-            Self::NothingSigned => "use at least one of {id}, {timestamp} and {body}",
-            Self::SourceMissing(_) => "add the table of the same name with a header, or remove the placeholder",
-            Self::TimeNotSigned => "add {timestamp} to content, or remove the timestamp table",
-        }
-    }
-}
+use super::scheme::{
+    Algorithm, Engine as EngineName, FieldSpec, KeyEncoding, OneOrMany, SchemeSpec, SignatureEncoding, SignatureFormat,
+    SignatureSpec, TimestampSpec,
+};
+use super::template::{TemplateScheme, Time};
+use super::{Engine, Options, Scheme, coded};
 
 impl Scheme {
-    /// Compiles a scheme.
+    /// Compiles a scheme for a route with these options.
     ///
     /// # Errors
     /// Everything that is wrong with it.
-    pub fn compile(name: &str, spec: &SchemeSpec) -> Result<Self, Vec<SchemeProblem>> {
+    pub fn compile(name: &str, spec: &SchemeSpec, options: &Options) -> Result<Self, Vec<SchemeProblem>> {
         let mut compiler = Compiler { spec, problems: Vec::new() };
-        let content = compiler.content();
-        let families = compiler.families();
-        let grammar = compiler.grammar();
-        let time = spec.timestamp.as_ref().and_then(|time| compiler.time(time));
-        let id = compiler.source("id", spec.id.as_ref());
-        let event_type = compiler.source("event_type", spec.event_type.as_ref());
-        compiler.keys();
-        let (Some(content), Some(grammar), true) = (content, grammar, compiler.problems.is_empty()) else {
-            return Err(compiler.problems);
-        };
-        let mut headers: Vec<HeaderName> = Vec::new();
-        for header in families.iter().flat_map(Family::headers) {
-            if !headers.contains(header) {
-                headers.push(header.clone());
+        compiler.options(options);
+        compiler.scheme(name, options)
+    }
+
+    /// What is wrong with a scheme, whatever a route's options are.
+    pub fn problems(name: &str, spec: &SchemeSpec) -> Vec<SchemeProblem> {
+        let mut compiler = Compiler { spec, problems: Vec::new() };
+        // Any text will do: the scheme that comes out is dropped.
+        let options = spec.options.keys().map(|option| (option.clone(), "x".to_owned())).collect();
+        match spec.engine {
+            EngineName::Template => compiler.scheme(name, &options).err().unwrap_or_default(),
+            _coded => {
+                compiler.keys();
+                compiler.problems
             }
         }
-        Ok(Self {
-            name: name.into(),
-            families,
-            headers,
-            grammar,
-            time,
-            content,
-            keys: KeyForms::new(spec),
-            id,
-            event_type,
-            refuse_empty_body: spec.refuse_empty_body,
-        })
     }
 }
 
@@ -171,8 +54,86 @@ impl Compiler<'_> {
         self.problems.push(SchemeProblem { field, flaw });
     }
 
+    /// Names that the scheme knows, and all that it needs.
+    fn options(&mut self, given: &Options) {
+        let spec = self.spec;
+        for name in given.keys().filter(|name| !spec.options.contains_key(*name)) {
+            self.problem("options", SchemeFlaw::UnknownOption(name.as_str().into()));
+        }
+        for (name, option) in &spec.options {
+            match given.get(name) {
+                Some(value) if value.trim().is_empty() => {
+                    self.problem("options", SchemeFlaw::OptionMissing(name.as_str().into(), option.doc.as_str().into()));
+                }
+                None if option.required => {
+                    self.problem("options", SchemeFlaw::OptionMissing(name.as_str().into(), option.doc.as_str().into()));
+                }
+                Some(_) | None => {}
+            }
+        }
+    }
+
+    fn scheme(mut self, name: &str, options: &Options) -> Result<Scheme, Vec<SchemeProblem>> {
+        self.keys();
+        let (engine, headers) = match coded::compile(self.spec.engine, self.spec, options) {
+            None => {
+                let template = self.template(options);
+                let (Some(template), true) = (template, self.problems.is_empty()) else { return Err(self.problems) };
+                let headers = template.families.iter().flat_map(Family::headers).cloned();
+                let values = template.required_values.iter().map(|(header, _)| header.clone());
+                let headers: Vec<HeaderName> = headers.chain(values).collect();
+                (Engine::Template(Box::new(template)), headers)
+            }
+            Some(Ok(coded)) if self.problems.is_empty() => {
+                let headers = coded.headers();
+                (Engine::Coded(coded), headers)
+            }
+            Some(Ok(_)) => return Err(self.problems),
+            Some(Err(problems)) => {
+                self.problems.extend(problems);
+                return Err(self.problems);
+            }
+        };
+        let mut once: Vec<HeaderName> = Vec::new();
+        for header in headers {
+            if !once.contains(&header) {
+                once.push(header);
+            }
+        }
+        Ok(Scheme {
+            name: name.into(),
+            engine,
+            headers: once,
+            tolerance: self.spec.timestamp.as_ref().map(|time| time.tolerance),
+            keys: KeyForms::new(self.spec),
+        })
+    }
+
+    fn template(&mut self, options: &Options) -> Option<TemplateScheme> {
+        let spec = self.spec;
+        let content = self.content();
+        let families = self.families();
+        let grammar = self.grammar();
+        let time = spec.timestamp.as_ref().and_then(|time| self.time(time));
+        let id = self.source("id", spec.id.as_ref());
+        let event_type = self.source("event_type", spec.event_type.as_ref());
+        let required_values = self.required_values(options);
+        Some(TemplateScheme {
+            families,
+            grammar: grammar?,
+            time,
+            content: content?,
+            id,
+            event_type,
+            required_values,
+            refuse_empty_body: spec.refuse_empty_body,
+            unkeyed: spec.algorithm == Algorithm::Sha256,
+        })
+    }
+
     fn content(&mut self) -> Option<Template> {
-        let template = match Template::parse(&self.spec.content) {
+        let spec = self.spec;
+        let template = match Template::parse(&spec.content, spec.timestamp.as_ref().map(|time| time.unit)) {
             Ok(template) => template,
             Err(flaw) => {
                 self.problem("content", flaw);
@@ -180,29 +141,70 @@ impl Compiler<'_> {
             }
         };
         let has_header = |field: &Option<FieldSpec>| field.as_ref().is_some_and(|field| field.header.is_some());
-        if !template.has_body() && !self.spec.insecure_unsigned_body {
+        let varies = [Piece::Body, Piece::Id, Piece::Timestamp].iter().any(|piece| template.has(piece));
+        let is_token = spec.algorithm == Algorithm::Token;
+        if !template.has(&Piece::Body) && !spec.insecure_unsigned_body {
             self.problem("content", SchemeFlaw::BodyNotSigned);
-        } else if !(template.has_body() || template.has_id() || template.has_timestamp()) {
+        } else if is_token && !template.pieces().is_empty() {
+            self.problem("content", SchemeFlaw::TokenSignsNothing);
+        } else if !is_token && !varies {
             self.problem("content", SchemeFlaw::NothingSigned);
         }
-        if template.has_id() && !has_header(&self.spec.id) {
+        if (spec.algorithm == Algorithm::Sha256) != template.has(&Piece::Secret) {
+            self.problem("content", SchemeFlaw::SecretInContent);
+        }
+        if template.has(&Piece::Id) && !has_header(&spec.id) {
             self.problem("content", SchemeFlaw::SourceMissing("id"));
         }
-        match (template.has_timestamp(), self.spec.timestamp.is_some()) {
+        let in_body = spec.timestamp.as_ref().is_some_and(|time| time.json.is_some()) && template.has(&Piece::Body);
+        match (template.has(&Piece::Timestamp), spec.timestamp.is_some()) {
+            (true, true) if in_body => self.problem("content", SchemeFlaw::TimeInBody),
             (true, false) => self.problem("content", SchemeFlaw::SourceMissing("timestamp")),
-            (false, true) => self.problem("content", SchemeFlaw::TimeNotSigned),
-            (true, true) | (false, false) => {}
+            (false, true) if !in_body => self.problem("content", SchemeFlaw::TimeNotSigned),
+            (true, true) | (false, true | false) => {}
         }
         Some(template)
     }
 
+    fn required_values(&mut self, options: &Options) -> Vec<(HeaderName, HeaderValue)> {
+        let mut values = Vec::new();
+        for required in &self.spec.required_values {
+            let value = match (&required.value, &required.option) {
+                (Some(value), None) => Some(value),
+                (None, Some(option)) if !self.spec.options.contains_key(option) => {
+                    self.problem("required_values", SchemeFlaw::UnknownOption(option.as_str().into()));
+                    continue;
+                }
+                (None, Some(option)) => options.get(option),
+                (Some(_), Some(_)) | (None, None) => {
+                    self.problem("required_values", SchemeFlaw::ExactlyOne("value", "option"));
+                    continue;
+                }
+            };
+            // An option that is not required and not given asks for nothing.
+            let Some(value) = value else { continue };
+            let Some(name) = self.header("required_values", &required.header) else { continue };
+            match HeaderValue::try_from(value.as_str()) {
+                Ok(value) => values.push((name, value)),
+                Err(_) => self.problem("required_values", SchemeFlaw::NotPlain),
+            }
+        }
+        values
+    }
+
     fn families(&mut self) -> Vec<Family> {
         let spec = self.spec;
-        let count = spec.signature.header.all().len();
+        let Some(signature_spec) = &spec.signature else {
+            self.problem("signature", SchemeFlaw::Missing);
+            return Vec::new();
+        };
+        let count = signature_spec.header.all().len();
         if count == 0 {
             self.problem("signature.header", SchemeFlaw::Empty);
         }
-        let signature = self.headers("signature.header", Some(&spec.signature.header), count);
+        let signature = self.headers("signature.header", Some(&signature_spec.header), count);
+        let also: Vec<HeaderName> =
+            signature_spec.also.iter().filter_map(|name| self.header("signature.also", name)).collect();
         let time_header = spec.timestamp.as_ref().and_then(|time| time.header.as_ref());
         let timestamp = self.headers("timestamp.header", time_header, count);
         let id = self.headers("id.header", spec.id.as_ref().and_then(|id| id.header.as_ref()), count);
@@ -239,6 +241,7 @@ impl Compiler<'_> {
             families.push(Family {
                 marks: marks.iter().filter(|name| !is_shared(name)).cloned().collect(),
                 signature,
+                also: also.clone(),
                 timestamp: at(&timestamp),
                 id: at(&id),
                 event_type: at(&event_type),
@@ -255,21 +258,38 @@ impl Compiler<'_> {
             self.problem(field, SchemeFlaw::FamilyCount);
             return vec![None; count];
         }
-        for name in names.all() {
-            match HeaderName::try_from(name.as_str()) {
-                Ok(header) if is_unusable(&header) => {
-                    self.problem(field, SchemeFlaw::UnusableHeader(name.as_str().into()));
-                }
-                Ok(_) => {}
-                Err(_) => self.problem(field, SchemeFlaw::NotAHeader(name.as_str().into())),
+        if matches!(names, OneOrMany::One(_)) {
+            let header = names.of_family(0).and_then(|name| self.header(field, name));
+            return vec![header; count];
+        }
+        (0..count).map(|family| names.of_family(family).and_then(|name| self.header(field, name))).collect()
+    }
+
+    fn header(&mut self, field: &'static str, name: &str) -> Option<HeaderName> {
+        match HeaderName::try_from(name) {
+            Ok(header) if is_unusable(&header) => {
+                self.problem(field, SchemeFlaw::UnusableHeader(name.into()));
+                None
+            }
+            Ok(header) => Some(header),
+            Err(_) => {
+                self.problem(field, SchemeFlaw::NotAHeader(name.into()));
+                None
             }
         }
-        (0..count).map(|family| names.of_family(family).and_then(|name| HeaderName::try_from(name).ok())).collect()
     }
 
     fn grammar(&mut self) -> Option<Grammar> {
         let spec = self.spec;
-        let SignatureSpec { encoding, ref prefix, format, separator, ref version, .. } = spec.signature;
+        let SignatureSpec { encoding, ref prefix, format, separator, ref version, trim, .. } = *spec.signature.as_ref()?;
+        if (spec.algorithm == Algorithm::Token) != (encoding == SignatureEncoding::Text)
+            && !(spec.algorithm == Algorithm::Token && encoding == SignatureEncoding::Base64)
+        {
+            self.problem("signature.encoding", SchemeFlaw::NotThisAlgorithm);
+        }
+        if trim && format != SignatureFormat::Pairs {
+            self.problem("signature.trim", SchemeFlaw::NoMeaning);
+        }
         let (format, default) = match format {
             SignatureFormat::Plain => {
                 for (is_set, field) in [
@@ -294,7 +314,8 @@ impl Compiler<'_> {
                 (Format::Versioned { separator }, version.as_deref())
             }
         };
-        if !prefix.bytes().all(|byte| byte.is_ascii_graphic()) {
+        // A space, as in `Bearer `, is no part of what is decoded.
+        if !prefix.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
             self.problem("signature.prefix", SchemeFlaw::NotPlain);
         }
         if default.is_none() && !matches!(format, Format::Plain) {
@@ -308,12 +329,13 @@ impl Compiler<'_> {
         if !matches!(format, Format::Plain) {
             self.names();
         }
-        Some(Grammar { format, prefix: prefix.as_bytes().into(), encoding, slots })
+        Some(Grammar { format, prefix: prefix.as_bytes().into(), encoding, trim, slots })
     }
 
     /// Versions and the time's key are plain, and all different.
     fn names(&mut self) {
-        let versions = self.spec.signature.version.iter().map(|version| ("signature.version", version));
+        let versions = self.spec.signature.iter().filter_map(|signature| signature.version.as_ref());
+        let versions = versions.map(|version| ("signature.version", version));
         let others = self.spec.alternative_keys.iter().map(|key| ("alternative_keys.version", &key.version));
         let pair =
             self.spec.timestamp.iter().filter_map(|time| time.pair.as_ref()).map(|pair| ("timestamp.pair", pair));
@@ -341,26 +363,28 @@ impl Compiler<'_> {
     }
 
     fn time(&mut self, time: &TimestampSpec) -> Option<Time> {
-        let source = match (&time.header, &time.pair) {
-            (Some(_), None) => TimeSource::Header,
-            (None, Some(_)) if self.spec.signature.format == SignatureFormat::Pairs => TimeSource::Pair,
-            (None, Some(_)) => {
+        let has_pairs = |signature: &SignatureSpec| signature.format == SignatureFormat::Pairs;
+        let source = match (&time.header, &time.pair, &time.json) {
+            (Some(_), None, None) => TimeSource::Header,
+            (None, Some(_), None) if self.spec.signature.as_ref().is_some_and(has_pairs) => TimeSource::Pair,
+            (None, Some(_), None) => {
                 self.problem("timestamp.pair", SchemeFlaw::NoMeaning);
                 return None;
             }
-            (Some(_), Some(_)) | (None, None) => {
-                self.problem("timestamp", SchemeFlaw::ExactlyOne("header", "pair"));
+            (None, None, Some(path)) => TimeSource::Json(self.path("timestamp.json", path)?),
+            (Some(_), Some(_), _) | (Some(_), _, Some(_)) | (_, Some(_), Some(_)) | (None, None, None) => {
+                self.problem("timestamp", SchemeFlaw::ExactlyOneOfThree("header", "pair", "json"));
                 return None;
             }
         };
-        Some(Time { source, unit: time.unit, tolerance: time.tolerance })
+        Some(Time { source, unit: time.unit })
     }
 
     fn source(&mut self, name: &'static str, field: Option<&FieldSpec>) -> Option<Source> {
         let field = field?;
         match (&field.header, &field.json) {
             (Some(_), None) => Some(Source::Header),
-            (None, Some(member)) => Some(Source::Json(member.as_str().into())),
+            (None, Some(path)) => self.path(name, path).map(Source::Json),
             (Some(_), Some(_)) | (None, None) => {
                 self.problem(name, SchemeFlaw::ExactlyOne("header", "json"));
                 None
@@ -368,8 +392,20 @@ impl Compiler<'_> {
         }
     }
 
+    fn path(&mut self, field: &'static str, path: &str) -> Option<Path> {
+        let parsed = Path::parse(path);
+        if parsed.is_none() {
+            self.problem(field, SchemeFlaw::NotAPath);
+        }
+        parsed
+    }
+
     fn keys(&mut self) {
         let key = &self.spec.key;
+        let has_spki = matches!(self.spec.algorithm, Algorithm::EcdsaP256 | Algorithm::RsaSha256);
+        if has_spki != (key.encoding == KeyEncoding::Spki) && self.spec.engine == EngineName::Template {
+            self.problem("key.encoding", SchemeFlaw::NotThisAlgorithm);
+        }
         if key.prefixes.iter().chain(&key.foreign_prefixes).any(String::is_empty) {
             self.problem("key.prefixes", SchemeFlaw::EmptyPrefix);
         }

@@ -1,12 +1,21 @@
-//! What is signed: literals and `{id}`, `{timestamp}`, `{body}`, in the order of the scheme's `content`.
+//! What is signed: literals and `{id}`, `{timestamp}`, `{method}`, `{url}`, `{body}`, `{secret}`, in the order of the
+//! scheme's `content`.
 //!
 //! The same signed bytes must not be readable in two ways. With `{id}.{timestamp}.{body}` a genuine delivery
 //! `msg_1` · `1700000000` · `1700000009.x` would also be `msg_1.1700000000` · `1700000009` · `x`: a new id, a new time, a
-//! shorter body, one valid MAC. So between two variable parts there is always a literal, and a part other than the body may
-//! not contain the byte at which that literal begins or ends: left of the body the first such byte, right of it the last,
-//! is then the border. Source: Standard Webhooks, "Signature scheme" (neither id nor timestamp may include a `.`).
+//! shorter body, one valid MAC. So between two variable parts there is a literal, and a part other than the body may not
+//! contain the byte at which that literal begins or ends: left of the body the first such byte, right of it the last, is
+//! then the border. Some vendors write parts side by side; that is taken where the parts themselves show the border:
+//! - a timestamp next to anything but an id, for inside the window it has one length (digits) or one shape (a date);
+//! - an id before a date, for an id there has no `:`;
+//! - a method before a URL, for the URL begins with the configured origin;
+//! - a URL next to a body that is JSON, for the URL there has no brackets or braces ([`Template::takes`]);
+//! - the secret next to anything, for it does not vary.
+//!
+//! Source: Standard Webhooks, "Signature scheme" (neither id nor timestamp may include a `.`).
 
-use super::compile::SchemeFlaw;
+use super::flaw::SchemeFlaw;
+use super::scheme::TimeUnit;
 
 /// A compiled `content`.
 #[derive(Debug, PartialEq, Eq)]
@@ -14,6 +23,10 @@ pub(super) struct Template {
     pieces: Vec<Piece>,
     /// Bytes that an id may not contain.
     borders_of_id: Vec<u8>,
+    /// The body begins where the URL ends.
+    url_before_body: bool,
+    /// The body ends where the URL begins.
+    body_before_url: bool,
 }
 
 /// A part of the signed content.
@@ -22,22 +35,26 @@ pub(super) enum Piece {
     Literal(Box<[u8]>),
     Id,
     Timestamp,
+    Method,
+    Url,
     Body,
+    Secret,
 }
 
 impl Template {
-    /// Parses a `content`, and refuses one that could be read in two ways.
-    pub(super) fn parse(text: &str) -> Result<Self, SchemeFlaw> {
+    /// Parses a `content`, and refuses one that could be read in two ways. `unit`: the timestamp's.
+    pub(super) fn parse(text: &str, unit: Option<TimeUnit>) -> Result<Self, SchemeFlaw> {
         let pieces = split(text)?;
-        for variable in [Piece::Id, Piece::Timestamp, Piece::Body] {
-            if pieces.iter().filter(|piece| **piece == variable).count() > 1 {
+        for (index, piece) in pieces.iter().enumerate() {
+            if piece.is_variable() && pieces.iter().take(index).any(|earlier| earlier == piece) {
                 return Err(SchemeFlaw::PlaceholderTwice);
             }
         }
-        let mut borders_of_id = Vec::new();
+        let mut template = Self { pieces, borders_of_id: Vec::new(), url_before_body: false, body_before_url: false };
+        let pieces = template.pieces.clone();
         let neighbours = pieces.iter().zip(pieces.iter().skip(1));
-        if neighbours.clone().any(|(left, right)| left.is_variable() && right.is_variable()) {
-            return Err(SchemeFlaw::NoDelimiter);
+        for (left, right) in neighbours.clone() {
+            template.border(left, right, unit)?;
         }
         for ((left, middle), right) in neighbours.zip(pieces.iter().skip(2)) {
             let Piece::Literal(bytes) = middle else { continue };
@@ -46,31 +63,51 @@ impl Template {
                 return Err(SchemeFlaw::WeakDelimiter);
             }
             if *left == Piece::Id || *right == Piece::Id {
-                borders_of_id.extend([*first, *last]);
+                template.borders_of_id.extend([*first, *last]);
             }
         }
-        Ok(Self { pieces, borders_of_id })
+        Ok(template)
+    }
+
+    /// Two parts side by side.
+    fn border(&mut self, left: &Piece, right: &Piece, unit: Option<TimeUnit>) -> Result<(), SchemeFlaw> {
+        match (left, right) {
+            (Piece::Literal(_) | Piece::Secret, _) | (_, Piece::Literal(_) | Piece::Secret) => {}
+            (Piece::Id, Piece::Timestamp) if unit == Some(TimeUnit::Rfc3339) => self.borders_of_id.push(b':'),
+            (Piece::Id, _) | (_, Piece::Id) => return Err(SchemeFlaw::NoDelimiter),
+            (Piece::Timestamp, Piece::Body | Piece::Method) | (Piece::Body | Piece::Url, Piece::Timestamp) => {}
+            (Piece::Method, Piece::Url) => {}
+            (Piece::Url, Piece::Body) => self.url_before_body = true,
+            (Piece::Body, Piece::Url) => self.body_before_url = true,
+            (Piece::Timestamp | Piece::Method | Piece::Url | Piece::Body, _) => return Err(SchemeFlaw::NoDelimiter),
+        }
+        Ok(())
     }
 
     pub(super) fn pieces(&self) -> &[Piece] {
         &self.pieces
     }
 
-    pub(super) fn has_body(&self) -> bool {
-        self.pieces.contains(&Piece::Body)
-    }
-
-    pub(super) fn has_id(&self) -> bool {
-        self.pieces.contains(&Piece::Id)
-    }
-
-    pub(super) fn has_timestamp(&self) -> bool {
-        self.pieces.contains(&Piece::Timestamp)
+    pub(super) fn has(&self, piece: &Piece) -> bool {
+        self.pieces.contains(piece)
     }
 
     /// Whether an id is printable, without spaces, and cannot move a border.
     pub(super) fn takes_id(&self, id: &[u8]) -> bool {
         !id.is_empty() && id.iter().all(|byte| byte.is_ascii_graphic() && !self.borders_of_id.contains(byte))
+    }
+
+    /// Whether URL and body, written side by side, show where one ends. `first` and `last`: the body's outermost bytes that
+    /// are no white space; `None` for an empty body.
+    pub(super) fn takes(&self, url: &str, first: Option<u8>, last: Option<u8>) -> bool {
+        if !(self.url_before_body || self.body_before_url) {
+            return true;
+        }
+        let target = url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(_, target)| target);
+        let plain = !target.contains(['{', '}', '[', ']']);
+        let begins = !self.url_before_body || matches!(first, None | Some(b'{' | b'['));
+        let ends = !self.body_before_url || matches!(last, None | Some(b'}' | b']'));
+        plain && begins && ends
     }
 }
 
@@ -98,7 +135,10 @@ fn split(text: &str) -> Result<Vec<Piece>, SchemeFlaw> {
         pieces.push(match name {
             "id" => Piece::Id,
             "timestamp" => Piece::Timestamp,
+            "method" => Piece::Method,
+            "url" => Piece::Url,
             "body" => Piece::Body,
+            "secret" => Piece::Secret,
             other => return Err(SchemeFlaw::UnknownPlaceholder(other.into())),
         });
         rest = next;
@@ -110,19 +150,23 @@ fn split(text: &str) -> Result<Vec<Piece>, SchemeFlaw> {
 mod tests {
     use super::*;
 
+    fn parse(text: &str) -> Result<Template, SchemeFlaw> {
+        Template::parse(text, Some(TimeUnit::S))
+    }
+
     #[test]
     fn reads_the_content_of_the_known_schemes() {
-        let svix = Template::parse("{id}.{timestamp}.{body}").unwrap();
+        let svix = parse("{id}.{timestamp}.{body}").unwrap();
         assert_eq!(svix.pieces().len(), 5);
-        assert!(svix.has_id() && svix.has_timestamp() && svix.has_body());
-        let slack = Template::parse("v0:{timestamp}:{body}").unwrap();
+        assert!([Piece::Id, Piece::Timestamp, Piece::Body].iter().all(|piece| svix.has(piece)));
+        let slack = parse("v0:{timestamp}:{body}").unwrap();
         assert_eq!(slack.pieces().first(), Some(&Piece::Literal(b"v0:".as_slice().into())));
-        assert_eq!(Template::parse("{body}").unwrap().pieces(), [Piece::Body]);
+        assert_eq!(parse("{body}").unwrap().pieces(), [Piece::Body]);
     }
 
     #[test]
     fn an_id_may_not_contain_a_byte_at_which_a_delimiter_begins_or_ends() {
-        let template = Template::parse("{timestamp}-+{id}.:{body}").unwrap();
+        let template = parse("{timestamp}-+{id}.:{body}").unwrap();
         for byte in [b'-', b'+', b'.', b':'] {
             assert!(!template.takes_id(&[b'a', byte]), "{}", char::from(byte));
         }
@@ -133,10 +177,55 @@ mod tests {
     }
 
     #[test]
+    fn an_id_before_a_date_has_no_colon() {
+        let twitch = Template::parse("{id}{timestamp}{body}", Some(TimeUnit::Rfc3339)).unwrap();
+        assert!(twitch.takes_id(b"ae2ff348-e102-16be-a3eb-6830c1bf38d2"));
+        // Else a body that begins with a date could give its front to the id.
+        assert!(!twitch.takes_id(b"1-2021-02-19T23:47:00Z"));
+        assert_eq!(parse("{id}{timestamp}{body}").unwrap_err(), SchemeFlaw::NoDelimiter);
+    }
+
+    #[test]
+    fn parts_may_touch_where_they_show_the_border_themselves() {
+        for text in [
+            "{timestamp}{body}",
+            "{body}{timestamp}",
+            "{method}{url}{body}{timestamp}",
+            "{url}{body}",
+            "{body}{url}",
+            "{secret}{body}",
+            "{secret}{method}{url}{body}",
+        ] {
+            assert!(parse(text).is_ok(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_url_next_to_a_body_shows_its_end_by_the_bodys_braces() {
+        let square = parse("{url}{body}").unwrap();
+        let url = "https://[::1]/hook?a=1";
+        assert!(square.takes(url, Some(b'{'), Some(b'}')));
+        assert!(square.takes(url, Some(b'['), Some(b'x')));
+        assert!(square.takes(url, None, None));
+        // `?a=1{…}` could be split before the `?` or after the `1`.
+        assert!(!square.takes("https://a/hook", Some(b'?'), Some(b'}')));
+        assert!(!square.takes("https://a/hook{", Some(b'{'), Some(b'}')));
+        let trello = parse("{body}{url}").unwrap();
+        assert!(trello.takes(url, Some(b'x'), Some(b'}')));
+        assert!(!trello.takes(url, Some(b'{'), Some(b'h')));
+        assert!(!trello.takes("https://a/hook?]", Some(b'{'), Some(b'}')));
+        assert!(parse("{url}|{body}").unwrap().takes("https://a/{", Some(b'x'), Some(b'x')));
+    }
+
+    #[test]
     fn refuses_what_could_be_read_in_two_ways() {
-        let flaw = |text| Template::parse(text).unwrap_err();
+        let flaw = |text| parse(text).unwrap_err();
         assert_eq!(flaw("{id}{timestamp}.{body}"), SchemeFlaw::NoDelimiter);
-        assert_eq!(flaw("{timestamp}{body}"), SchemeFlaw::NoDelimiter);
+        assert_eq!(flaw("{timestamp}{id}.{body}"), SchemeFlaw::NoDelimiter);
+        assert_eq!(flaw("{id}{body}"), SchemeFlaw::NoDelimiter);
+        assert_eq!(flaw("{method}{body}"), SchemeFlaw::NoDelimiter);
+        assert_eq!(flaw("{timestamp}{url}"), SchemeFlaw::NoDelimiter);
+        assert_eq!(flaw("{url}{method}{body}"), SchemeFlaw::NoDelimiter);
         assert_eq!(flaw("{timestamp}0{body}"), SchemeFlaw::WeakDelimiter);
         assert_eq!(flaw("{id}.a{body}"), SchemeFlaw::WeakDelimiter);
         assert_eq!(flaw("{body}.{body}"), SchemeFlaw::PlaceholderTwice);
@@ -145,8 +234,8 @@ mod tests {
 
     #[test]
     fn refuses_what_is_not_a_template() {
-        let flaw = |text| Template::parse(text).unwrap_err();
-        assert_eq!(flaw("{url}.{body}"), SchemeFlaw::UnknownPlaceholder("url".into()));
+        let flaw = |text| parse(text).unwrap_err();
+        assert_eq!(flaw("{path}.{body}"), SchemeFlaw::UnknownPlaceholder("path".into()));
         assert_eq!(flaw("{}.{body}"), SchemeFlaw::UnknownPlaceholder("".into()));
         for text in ["{body", "body}", "{body}}", "{body}{", "a{"] {
             assert_eq!(flaw(text), SchemeFlaw::UnbalancedBrace, "{text}");

@@ -4,10 +4,14 @@
 
 use http::{HeaderMap, HeaderName};
 
+use super::json::Path;
+
 /// The headers that are used together.
 #[derive(Debug)]
 pub(super) struct Family {
     pub(super) signature: HeaderName,
+    /// Where one more signature of the same content may be.
+    pub(super) also: Vec<HeaderName>,
     pub(super) timestamp: Option<HeaderName>,
     /// Signed only where the content says so.
     pub(super) id: Option<HeaderName>,
@@ -26,6 +30,7 @@ impl Family {
     /// Every header of the family.
     pub(super) fn headers(&self) -> impl Iterator<Item = &HeaderName> {
         std::iter::once(&self.signature)
+            .chain(&self.also)
             .chain(&self.timestamp)
             .chain(&self.id)
             .chain(&self.event_type)
@@ -38,8 +43,8 @@ impl Family {
 pub(super) enum Source {
     /// The family says in which header.
     Header,
-    /// A top-level member of the JSON body.
-    Json(Box<str>),
+    /// A member of the JSON body.
+    Json(Path),
 }
 
 /// Where the time is.
@@ -49,4 +54,6 @@ pub(super) enum TimeSource {
     Header,
     /// In the signature header's pairs.
     Pair,
+    /// A member of the JSON body, read after the MAC.
+    Json(Path),
 }

@@ -6,8 +6,11 @@
 
 use http::{HeaderMap, HeaderName};
 
-use super::Scheme;
 use super::scheme::{OneOrMany, SchemeSpec};
+use super::{Engine, Scheme};
+
+/// Headers that some scheme signs with, but that mean many things: an app's own, or the request's.
+const SHARED: &[&str] = &["authorization", "date", "signature", "signature-input", "content-digest"];
 
 /// The headers to remove once one family of one scheme is verified. Made at load, one per [`super::Verified::family`].
 #[derive(Debug)]
@@ -22,25 +25,48 @@ pub struct ForeignHeaders {
 
 impl Scheme {
     /// What to remove when this scheme's family with this index is verified. `all`: the catalogue and the custom schemes.
-    pub fn foreign_headers<'s>(&self, family: usize, all: impl IntoIterator<Item = &'s SchemeSpec>) -> ForeignHeaders {
+    pub fn foreign_headers<'s>(
+        &self,
+        family: usize,
+        companions: &[String],
+        all: impl IntoIterator<Item = &'s SchemeSpec>,
+    ) -> ForeignHeaders {
         let mut names: Vec<Box<str>> = Vec::new();
-        let mine = self.families.iter().flat_map(|family| {
-            std::iter::once(&family.signature).chain(&family.timestamp).chain(&family.id).map(HeaderName::to_string)
-        });
+        let mine = self.headers().filter(|header| !self.is_merely_required(header)).map(HeaderName::to_string);
         let others = all.into_iter().flat_map(|spec| {
+            let signature = spec.signature.as_ref();
             let time = spec.timestamp.as_ref().and_then(|time| time.header.as_ref());
             let id = spec.id.as_ref().and_then(|id| id.header.as_ref());
-            std::iter::once(&spec.signature.header).chain(time).chain(id).flat_map(OneOrMany::all).cloned()
+            let also = signature.into_iter().flat_map(|signature| &signature.also);
+            let named = signature.map(|signature| &signature.header).into_iter().chain(time).chain(id);
+            named.flat_map(OneOrMany::all).chain(also).cloned()
         });
         for name in mine.chain(others) {
             let name = name.to_ascii_lowercase().replace('_', "-").into_boxed_str();
-            if !names.contains(&name) {
+            if !names.contains(&name) && !SHARED.contains(&&*name) {
                 names.push(name);
             }
         }
         let lengths = names.iter().fold(0, |lengths, name| lengths | length_bit(name));
-        let own = self.families.get(family).map(|family| family.headers().cloned().collect()).unwrap_or_default();
+        let mut own: Vec<HeaderName> = match &self.engine {
+            Engine::Template(scheme) => {
+                scheme.families.get(family).map(|family| family.headers().cloned().collect()).unwrap_or_default()
+            }
+            Engine::Coded(_) => self.headers.clone(),
+        };
+        own.extend(companions.iter().filter_map(|name| HeaderName::try_from(name.as_str()).ok()));
         ForeignHeaders { names, own, lengths }
+    }
+
+    /// Whether a header of this scheme is neither signature, time nor id.
+    fn is_merely_required(&self, header: &HeaderName) -> bool {
+        match &self.engine {
+            Engine::Template(scheme) => !scheme.families.iter().any(|family| {
+                let named = [Some(&family.signature), family.timestamp.as_ref(), family.id.as_ref()];
+                named.contains(&Some(header)) || family.also.contains(header)
+            }),
+            Engine::Coded(_) => false,
+        }
     }
 }
 

@@ -5,19 +5,19 @@
 //! repeated or odd key makes the time ambiguous. Must never trim, fold case or allocate.
 //! Sources: RFC 4648 §4 and §8; Standard Webhooks "Webhook headers"; Stripe "Verify webhook signatures manually".
 
+use std::ops::RangeInclusive;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::scheme::{Algorithm, SignatureEncoding, TimeUnit};
+use super::scheme::{Algorithm, SignatureEncoding};
 
 /// Most entries of a list. Senders have a handful; each costs a comparison with every secret.
 pub(super) const MAX_ENTRIES: usize = 64;
-/// Most Ed25519 entries of a list: each costs a pass over the body and a curve operation.
+/// Most public-key entries of a list: each costs a pass over the body and a curve operation.
 const MAX_PUBLIC_KEY_ENTRIES: usize = 8;
-/// Most digits of a timestamp: unix milliseconds until the year 2286.
-const MAX_DIGITS: usize = 13;
-/// Longest decoded signature, rounded up to what a base64 decoder asks for.
-const MAX_DECODED: usize = 66;
+/// Longest decoded signature (RSA with 4,096 bits), rounded up to what a base64 decoder asks for.
+const MAX_DECODED: usize = 516;
 
 /// How the signature header is written.
 #[derive(Debug)]
@@ -26,6 +26,8 @@ pub(super) struct Grammar {
     /// Text before each encoded signature.
     pub(super) prefix: Box<[u8]>,
     pub(super) encoding: SignatureEncoding,
+    /// One space may follow a separator.
+    pub(super) trim: bool,
     /// What counts: first the scheme's own version, then those of the alternative keys. Never empty.
     pub(super) slots: Vec<Slot>,
 }
@@ -78,7 +80,7 @@ impl Grammar {
             match entry {
                 Entry::Signature(slot, text) => {
                     let Some(slot) = self.slots.get(slot) else { continue };
-                    if slot.algorithm == Algorithm::Ed25519 {
+                    if slot.algorithm.is_public_key() {
                         public_key = public_key.saturating_add(1);
                     }
                     summary.usable |= self.decode(text, slot.algorithm).is_some();
@@ -116,7 +118,11 @@ impl Grammar {
         header
             .split(move |byte| Some(*byte) == separator)
             .filter(|entry| !entry.is_empty() || !matches!(self.format, Format::Versioned { .. }))
-            .map(|entry| self.classify(entry))
+            .map(|entry| self.classify(self.trimmed(entry)))
+    }
+
+    fn trimmed<'h>(&self, entry: &'h [u8]) -> &'h [u8] {
+        if self.trim { entry.strip_prefix(b" ").unwrap_or(entry) } else { entry }
     }
 
     fn classify<'h>(&self, entry: &'h [u8]) -> Entry<'h> {
@@ -143,7 +149,7 @@ impl Grammar {
         let keys = || {
             header
                 .split(move |byte| *byte == separator)
-                .filter_map(|entry| split_once(entry, b'=').map(|(name, _)| name))
+                .filter_map(|entry| split_once(self.trimmed(entry), b'=').map(|(name, _)| name))
                 .filter(|name| !self.slots.iter().any(|slot| *slot.version == **name))
         };
         keys().enumerate().any(|(index, name)| keys().take(index).any(|earlier| earlier == name))
@@ -151,24 +157,30 @@ impl Grammar {
 
     fn decode(&self, text: &[u8], algorithm: Algorithm) -> Option<Decoded> {
         let text = text.strip_prefix(&*self.prefix)?;
-        let mut decoded = Decoded { bytes: [0; MAX_DECODED], len: signature_len(algorithm) };
+        let mut decoded = Decoded { bytes: [0; MAX_DECODED], len: 0 };
         match self.encoding {
-            SignatureEncoding::Base64 => {
-                let len = STANDARD.decode_slice(text, &mut decoded.bytes).ok()?;
-                (len == decoded.len).then_some(decoded)
+            SignatureEncoding::Base64 => decoded.len = STANDARD.decode_slice(text, &mut decoded.bytes).ok()?,
+            SignatureEncoding::Hex => decoded.fill_from_hex(text, lower_nibble)?,
+            SignatureEncoding::HexAny => decoded.fill_from_hex(text, any_nibble)?,
+            SignatureEncoding::Text => {
+                decoded.bytes.get_mut(..text.len())?.copy_from_slice(text);
+                decoded.len = text.len();
             }
-            SignatureEncoding::Hex => decoded.fill_from_hex(text, lower_nibble),
-            SignatureEncoding::HexAny => decoded.fill_from_hex(text, any_nibble),
         }
+        signature_lengths(algorithm).contains(&decoded.len).then_some(decoded)
     }
 }
 
-/// The length of a signature in bytes.
-pub(super) const fn signature_len(algorithm: Algorithm) -> usize {
+/// The lengths that a signature can have, in bytes.
+const fn signature_lengths(algorithm: Algorithm) -> RangeInclusive<usize> {
     match algorithm {
-        Algorithm::HmacSha1 => 20,
-        Algorithm::HmacSha256 => 32,
-        Algorithm::HmacSha512 | Algorithm::Ed25519 => 64,
+        Algorithm::HmacSha1 => 20..=20,
+        Algorithm::HmacSha256 | Algorithm::Sha256 => 32..=32,
+        Algorithm::HmacSha512 | Algorithm::Ed25519 => 64..=64,
+        // Two numbers of up to 33 bytes, each with a tag and a length, in a sequence.
+        Algorithm::EcdsaP256 => 8..=72,
+        Algorithm::RsaSha256 => 256..=512,
+        Algorithm::Token => 1..=512,
     }
 }
 
@@ -183,15 +195,16 @@ impl Decoded {
         self.bytes.get(..self.len).unwrap_or_default()
     }
 
-    fn fill_from_hex(mut self, text: &[u8], nibble: fn(u8) -> Option<u8>) -> Option<Self> {
+    fn fill_from_hex(&mut self, text: &[u8], nibble: fn(u8) -> Option<u8>) -> Option<()> {
         let (pairs, rest) = text.as_chunks::<2>();
-        if pairs.len() != self.len || !rest.is_empty() {
+        if pairs.len() > self.bytes.len() || !rest.is_empty() {
             return None;
         }
         for (byte, [high, low]) in self.bytes.iter_mut().zip(pairs) {
             *byte = (nibble(*high)? << 4) | nibble(*low)?;
         }
-        Some(self)
+        self.len = pairs.len();
+        Some(())
     }
 }
 
@@ -216,45 +229,4 @@ fn split_once(entry: &[u8], at: u8) -> Option<(&[u8], &[u8])> {
 /// Whether a text can be the name of a version or of a pair.
 pub(super) fn is_name(text: &[u8]) -> bool {
     !text.is_empty() && text.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
-}
-
-/// A timestamp: the digits that are signed, and the seconds that they mean.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Stamp {
-    digits: [u8; MAX_DIGITS],
-    len: usize,
-    seconds: u64,
-}
-
-impl Stamp {
-    /// Plain digits without sign, space, fraction or leading zero. `None`: anything else.
-    pub(super) fn parse(text: &[u8], unit: TimeUnit) -> Option<Self> {
-        if text.is_empty() || (text.starts_with(b"0") && text.len() > 1) {
-            return None;
-        }
-        let mut digits = [0; MAX_DIGITS];
-        digits.get_mut(..text.len())?.copy_from_slice(text);
-        let mut value = 0_u64;
-        for byte in text {
-            if !byte.is_ascii_digit() {
-                return None;
-            }
-            value = value.checked_mul(10)?.checked_add(u64::from(byte & 0x0f))?;
-        }
-        let seconds = match unit {
-            TimeUnit::S => value,
-            TimeUnit::Ms => value / 1000,
-        };
-        Some(Self { digits, len: text.len(), seconds })
-    }
-
-    /// As received.
-    pub(super) fn digits(&self) -> &[u8] {
-        self.digits.get(..self.len).unwrap_or_default()
-    }
-
-    /// Unix time.
-    pub(super) fn seconds(&self) -> u64 {
-        self.seconds
-    }
 }

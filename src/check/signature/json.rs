@@ -1,8 +1,9 @@
-//! The id and the type that live in the JSON body, read after the MAC by one bounded scan.
+//! The id, the type and the time that live in the JSON body, read after the MAC by one bounded scan.
 //!
-//! Only top-level string members count. A member that is there twice (escaped spellings included) is absent, because
-//! parsers differ on which one counts; so is every member of a body that is not one JSON object. Nothing is built but the
-//! wanted texts. Must never be called before the signature is verified. Source: RFC 8259 §4.
+//! A path names members of objects, `data.event_type`; arrays are not looked into. A member that is there twice (escaped
+//! spellings included), or inside of one that is, is absent, because parsers differ on which one counts; so is every member
+//! of a body that is not one JSON object. Nothing is built but the wanted values. Must never be called before the signature
+//! is verified. Source: RFC 8259 §4.
 
 use std::fmt;
 
@@ -11,152 +12,260 @@ use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, Seq
 
 use super::is_presentable;
 
-/// The texts of the wanted members, each `None` where it is absent, no string, repeated, empty, too long or not printable.
-pub(super) fn read(body: &[Bytes], wanted: [Option<&str>; 2]) -> [Option<Box<str>>; 2] {
+/// How many values one scan can find.
+pub(super) const WANTED: usize = 3;
+
+/// Where a value is: names of members, outermost first. Never empty.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Path(Box<[Box<str>]>);
+
+impl Path {
+    /// `data.event_type`. `None`: an empty name.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        let names: Box<[Box<str>]> = text.split('.').map(Into::into).collect();
+        names.iter().all(|name| !name.is_empty()).then_some(Self(names))
+    }
+}
+
+/// A found value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Scalar {
+    /// Bounded, never empty, without control characters.
+    Text(Box<str>),
+    /// An integer from zero on.
+    Number(u64),
+}
+
+impl Scalar {
+    pub(super) fn into_text(self) -> Option<Box<str>> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Number(_) => None,
+        }
+    }
+}
+
+/// The wanted values, each `None` where it is absent, repeated, or neither a presentable text nor an integer from zero on.
+pub(super) fn read(body: &[Bytes], wanted: [Option<&Path>; WANTED]) -> [Option<Scalar>; WANTED] {
     if wanted.iter().all(Option::is_none) {
-        return [None, None];
+        return Default::default();
     }
-    match body {
+    let mut scan = Scan { wanted, found: Default::default() };
+    let whole = match body {
         [] => None,
-        [only] => scan(only, wanted),
-        chunks => scan(&chunks.concat(), wanted),
+        [only] => scan.run(only),
+        chunks => scan.run(&chunks.concat()),
+    };
+    match whole {
+        Some(()) => scan.found.map(|found| match found {
+            Found::Once(value) => value,
+            Found::Never | Found::Twice => None,
+        }),
+        None => Default::default(),
     }
-    .unwrap_or_default()
 }
 
-fn scan(body: &[u8], wanted: [Option<&str>; 2]) -> Option<[Option<Box<str>>; 2]> {
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let found = Members { wanted }.deserialize(&mut deserializer).ok()?;
-    deserializer.end().ok()?;
-    Some(found.map(|member| match member {
-        Found::Once(text) => text,
-        Found::Never | Found::Twice => None,
-    }))
-}
-
-#[derive(Clone)]
+#[derive(Clone, Default)]
 enum Found {
+    #[default]
     Never,
-    Once(Option<Box<str>>),
+    Once(Option<Scalar>),
     Twice,
 }
 
-/// The top-level object.
-struct Members<'n> {
-    wanted: [Option<&'n str>; 2],
+/// Which of the wanted values: one flag each.
+type Hits = [bool; WANTED];
+
+struct Scan<'p> {
+    wanted: [Option<&'p Path>; WANTED],
+    found: [Found; WANTED],
 }
 
-impl<'de> DeserializeSeed<'de> for Members<'_> {
-    type Value = [Found; 2];
+impl Scan<'_> {
+    fn run(&mut self, body: &[u8]) -> Option<()> {
+        let mut deserializer = serde_json::Deserializer::from_slice(body);
+        let hits = self.wanted.map(|path| path.is_some());
+        deserializer.deserialize_map(Members { scan: self, hits, depth: 0 }).ok()?;
+        deserializer.end().ok()
+    }
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_map(self)
+    /// The wanted values whose name at this depth it is, among those whose outer names fit.
+    fn hits(&self, name: &str, among: Hits, depth: usize) -> Hits {
+        let mut hits = among;
+        for (hit, path) in hits.iter_mut().zip(self.wanted) {
+            *hit &= path.and_then(|path| path.0.get(depth)).is_some_and(|wanted| **wanted == *name);
+        }
+        hits
+    }
+
+    /// Whether the path of a wanted value ends at this depth.
+    fn ends(&self, hits: Hits, depth: usize) -> Hits {
+        let mut ends = hits;
+        for (end, path) in ends.iter_mut().zip(self.wanted) {
+            *end &= path.is_some_and(|path| path.0.len() == depth.saturating_add(1));
+        }
+        ends
+    }
+
+    fn record(&mut self, hits: Hits, value: Option<&Scalar>) {
+        for (found, _) in self.found.iter_mut().zip(hits).filter(|(_, hit)| *hit) {
+            *found = match found {
+                Found::Never => Found::Once(value.cloned()),
+                Found::Once(_) | Found::Twice => Found::Twice,
+            };
+        }
+    }
+
+    fn spoil(&mut self, hits: Hits) {
+        for (found, _) in self.found.iter_mut().zip(hits).filter(|(_, hit)| *hit) {
+            *found = Found::Twice;
+        }
     }
 }
 
-impl<'de> Visitor<'de> for Members<'_> {
-    type Value = [Found; 2];
+/// An object of which some members are wanted, or lead to wanted ones.
+struct Members<'s, 'p> {
+    scan: &'s mut Scan<'p>,
+    hits: Hits,
+    depth: usize,
+}
+
+impl<'de> Visitor<'de> for Members<'_, '_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("an object")
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut found = [Found::Never, Found::Never];
-        while let Some(hits) = map.next_key_seed(Name { wanted: self.wanted })? {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let mut seen: Hits = Default::default();
+        while let Some(hits) = map.next_key_seed(Name { scan: self.scan, among: self.hits, depth: self.depth })? {
             if !hits.contains(&true) {
                 map.next_value::<IgnoredAny>()?;
                 continue;
             }
-            let text = map.next_value_seed(Text)?;
-            for (member, hit) in found.iter_mut().zip(hits) {
-                if hit {
-                    *member = match member {
-                        Found::Never => Found::Once(text.clone()),
-                        Found::Once(_) | Found::Twice => Found::Twice,
-                    };
+            map.next_value_seed(Value { scan: self.scan, hits, depth: self.depth })?;
+            for (index, hit) in hits.iter().enumerate() {
+                let Some(seen) = seen.get_mut(index).filter(|_| *hit) else { continue };
+                if *seen {
+                    let mut twice: Hits = Default::default();
+                    if let Some(twice) = twice.get_mut(index) {
+                        *twice = true;
+                    }
+                    self.scan.spoil(twice);
                 }
+                *seen = true;
             }
         }
-        Ok(found)
+        Ok(())
     }
 }
 
-/// A member's name: which of the wanted it is.
-struct Name<'n> {
-    wanted: [Option<&'n str>; 2],
+/// A member's name: which of the wanted values it leads to.
+struct Name<'s, 'p> {
+    scan: &'s Scan<'p>,
+    among: Hits,
+    depth: usize,
 }
 
-impl<'de> DeserializeSeed<'de> for Name<'_> {
-    type Value = [bool; 2];
+impl<'de> DeserializeSeed<'de> for Name<'_, '_> {
+    type Value = Hits;
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Hits, D::Error> {
         deserializer.deserialize_str(self)
     }
 }
 
-impl Visitor<'_> for Name<'_> {
-    type Value = [bool; 2];
+impl Visitor<'_> for Name<'_, '_> {
+    type Value = Hits;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a name")
     }
 
-    fn visit_str<E: Error>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.wanted.map(|wanted| wanted == Some(name)))
+    fn visit_str<E: Error>(self, name: &str) -> Result<Hits, E> {
+        Ok(self.scan.hits(name, self.among, self.depth))
     }
 }
 
-/// A wanted member's value: its text if it is a usable string, else nothing.
-struct Text;
+/// A value that is wanted, or an object that leads to one.
+struct Value<'s, 'p> {
+    scan: &'s mut Scan<'p>,
+    hits: Hits,
+    depth: usize,
+}
 
-impl<'de> DeserializeSeed<'de> for Text {
-    type Value = Option<Box<str>>;
+impl Value<'_, '_> {
+    fn found(self, value: Option<&Scalar>) {
+        let ends = self.scan.ends(self.hits, self.depth);
+        self.scan.record(ends, value);
+    }
+}
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for Text {
-    type Value = Option<Box<str>>;
+impl<'de> Visitor<'de> for Value<'_, '_> {
+    type Value = ();
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("any value")
     }
 
-    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
-        Ok(is_presentable(text).then(|| text.into()))
+    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
+        let text = is_presentable(text).then(|| Scalar::Text(text.into()));
+        self.found(text.as_ref());
+        Ok(())
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
+        self.found(Some(&Scalar::Number(number)));
+        Ok(())
     }
 
-    fn visit_i64<E: Error>(self, _: i64) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
+        self.found(None);
+        Ok(())
     }
 
-    fn visit_u64<E: Error>(self, _: u64) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
+        self.found(None);
+        Ok(())
     }
 
-    fn visit_f64<E: Error>(self, _: f64) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
+        self.found(None);
+        Ok(())
     }
 
-    fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
-        Ok(None)
+    fn visit_unit<E: Error>(self) -> Result<(), E> {
+        self.found(None);
+        Ok(())
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
         while seq.next_element::<IgnoredAny>()?.is_some() {}
-        Ok(None)
+        self.found(None);
+        Ok(())
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-        Ok(None)
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        let ends = self.scan.ends(self.hits, self.depth);
+        self.scan.record(ends, None);
+        let mut deeper = self.hits;
+        for (deeper, end) in deeper.iter_mut().zip(ends) {
+            *deeper &= !end;
+        }
+        if !deeper.contains(&true) {
+            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+            return Ok(());
+        }
+        Members { scan: self.scan, hits: deeper, depth: self.depth.saturating_add(1) }.visit_map(map)
     }
 }
 
@@ -164,16 +273,27 @@ impl<'de> Visitor<'de> for Text {
 mod tests {
     use super::*;
 
+    fn read_all(body: &str, paths: [&str; WANTED]) -> [Option<Scalar>; WANTED] {
+        let paths = paths.map(|path| Path::parse(path));
+        let wanted = [paths[0].as_ref(), paths[1].as_ref(), paths[2].as_ref()];
+        read(&[Bytes::copy_from_slice(body.as_bytes())], wanted)
+    }
+
     fn read_both(body: &str) -> [Option<String>; 2] {
-        read(&[Bytes::copy_from_slice(body.as_bytes())], [Some("id"), Some("type")]).map(|text| text.map(String::from))
+        let [id, kind, _] = read_all(body, ["id", "type", "unwanted"]);
+        [id, kind].map(|value| value.and_then(Scalar::into_text).map(String::from))
     }
 
     fn texts(id: Option<&str>, kind: Option<&str>) -> [Option<String>; 2] {
         [id, kind].map(|text| text.map(String::from))
     }
 
+    fn text(text: &str) -> Option<Scalar> {
+        Some(Scalar::Text(text.into()))
+    }
+
     #[test]
-    fn reads_top_level_strings_alone() {
+    fn reads_top_level_members_where_top_level_is_asked_for() {
         assert_eq!(
             read_both(r#"{"data":{"id":"x","type":"y"},"type":"user.created","id":"evt_1"}"#),
             texts(Some("evt_1"), Some("user.created"))
@@ -181,6 +301,17 @@ mod tests {
         assert_eq!(read_both(r#"{"data":{"id":"x","type":"y"}}"#), [None, None]);
         assert_eq!(read_both(r#"{"id":"caf\u00e9 \ud83d\ude00"}"#), texts(Some("café 😀"), None));
         assert_eq!(read_both(" \r\n{ \"t\\u0079pe\" : \"a\" }\n"), texts(None, Some("a")));
+    }
+
+    #[test]
+    fn reads_members_of_objects_and_integers() {
+        let body = r#"{"data":{"id":"1","event":{"type":"a.b","at":1754300000000},"id2":"x"},"id":"no"}"#;
+        let found = read_all(body, ["data.id", "data.event.type", "data.event.at"]);
+        assert_eq!(found, [text("1"), text("a.b"), Some(Scalar::Number(1_754_300_000_000))]);
+        // A value where an object would be, an object where a value would be, an array in between.
+        assert_eq!(read_all(r#"{"data":"x"}"#, ["data.id", "data", "z"]), [None, text("x"), None]);
+        assert_eq!(read_all(r#"{"data":{"id":"1"}}"#, ["data.id", "data", "z"]), [text("1"), None, None]);
+        assert_eq!(read_all(r#"{"data":[{"id":"1"}]}"#, ["data.id", "data.0.id", "z"]), [None, None, None]);
     }
 
     #[test]
@@ -197,7 +328,22 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_string_is_absent() {
+    fn what_is_inside_of_a_repeated_member_is_absent() {
+        for body in [
+            r#"{"data":{"id":"1"},"data":{"id":"2"}}"#,
+            r#"{"data":{"id":"1"},"data":{}}"#,
+            r#"{"data":{},"data":{"id":"2"}}"#,
+            r#"{"data":null,"data":{"id":"2"}}"#,
+            r#"{"data":{"id":"2"},"data":null}"#,
+            r#"{"data":{"id":"1","id":"2"}}"#,
+            r#"{"data":{"id":"1"},"data":{"id":"2"},"data":{"id":"3"}}"#,
+        ] {
+            assert_eq!(read_all(body, ["data.id", "y", "z"]), [None, None, None], "{body}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_text_is_no_text() {
         for value in
             ["1", "-1", "1.5", "null", "true", "[\"a\",[1]]", "{\"a\":{\"b\":1}}", "\"\"", "\"a\\nb\"", "\"\\u0000\""]
         {
@@ -223,7 +369,8 @@ mod tests {
         ] {
             assert_eq!(read_both(body), [None, None], "{body}");
         }
-        assert_eq!(read(&[], [Some("id"), None]), [None, None]);
+        let path = Path::parse("id").unwrap();
+        assert_eq!(read(&[], [Some(&path), None, None]), [None, None, None]);
     }
 
     #[test]
@@ -245,6 +392,15 @@ mod tests {
     fn chunks_are_one_body() {
         let body = br#"{"id":"evt_1","type":"user.created"}"#;
         let chunks: Vec<Bytes> = body.chunks(5).map(Bytes::copy_from_slice).collect();
-        assert_eq!(read(&chunks, [Some("id"), Some("type")]), [Some("evt_1".into()), Some("user.created".into())]);
+        let paths = [Path::parse("id").unwrap(), Path::parse("type").unwrap()];
+        let [id, kind, _] = read(&chunks, [Some(&paths[0]), Some(&paths[1]), None]);
+        assert_eq!([id, kind], [text("evt_1"), text("user.created")]);
+    }
+
+    #[test]
+    fn a_path_has_no_empty_name() {
+        for text in ["", ".", "a.", ".a", "a..b"] {
+            assert_eq!(Path::parse(text), None, "{text}");
+        }
     }
 }

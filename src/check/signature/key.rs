@@ -10,11 +10,14 @@ use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use ed25519_dalek::VerifyingKey;
+use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
 use super::Scheme;
 use super::mac::MacState;
+use super::public_key::{PublicAlgorithm, PublicKey, spki_der};
 use super::scheme::{Algorithm, KeyEncoding, SchemeSpec};
+
 
 /// Shorter keys than this, in bytes, are worth a warning (RFC 2104 §3 wants the hash's length; vendors give 24 and more).
 const SHORT: usize = 16;
@@ -30,6 +33,10 @@ pub struct Key {
 pub(super) enum Check {
     Mac(MacState),
     Ed25519(Box<VerifyingKey>),
+    /// RSA or ECDSA.
+    Public(Box<PublicKey>),
+    /// The secret itself, which is compared, or is part of what is hashed.
+    Text(Zeroizing<Vec<u8>>),
 }
 
 impl fmt::Debug for Key {
@@ -71,6 +78,15 @@ pub enum KeyProblem {
     /// Not hexadecimal.
     #[error("the secret is not hexadecimal")]
     NotHex,
+    /// Not a public key as `openssl pkey -pubout` writes it.
+    #[error("this is not a public key in PEM or base64")]
+    NotSpki,
+    /// A public key of another kind.
+    #[error("this public key is of another kind than the scheme's signatures")]
+    OtherPublicKey,
+    /// Not UTF-8.
+    #[error("the secret is not UTF-8")]
+    NotText,
     /// Zero bytes only, which is the same key as the empty one.
     #[error("the secret consists of zero bytes, which equals an empty key")]
     AllZero,
@@ -105,7 +121,9 @@ impl KeyProblem {
             }
             Self::NotHex => "copy the secret again, whole: an even number of digits 0-9 a-f",
             Self::PublicKeyLength(_) => "copy the public key again, whole",
-            Self::Unusable => "copy the secret again, whole",
+            Self::NotSpki => "copy the provider's public key, whole: `-----BEGIN PUBLIC KEY-----` or base64",
+            Self::OtherPublicKey => "copy the key that the provider documents for webhook signatures",
+            Self::Unusable | Self::NotText => "copy the secret again, whole",
             Self::WeakPublicKey => "copy the public key again; if it is right, the sender's key is unsafe",
         }
     }
@@ -130,6 +148,8 @@ pub enum KeyWarning {
 pub(super) struct KeyForms {
     main: KeyForm,
     prefix_required: bool,
+    /// For a secret without any of the prefixes.
+    unprefixed: Option<KeyForm>,
     /// With their slots.
     alternatives: Vec<(KeyForm, usize)>,
     private_prefixes: Vec<Box<str>>,
@@ -156,6 +176,12 @@ impl KeyForms {
                 algorithm: spec.algorithm,
             },
             prefix_required: spec.key.prefix_required,
+            unprefixed: spec.key.unprefixed.map(|encoding| KeyForm {
+                prefixes: Vec::new(),
+                keep_prefix: false,
+                encoding,
+                algorithm: spec.algorithm,
+            }),
             private_prefixes: spec
                 .alternative_keys
                 .iter()
@@ -196,8 +222,13 @@ impl Scheme {
                 return form.key(text, *slot);
             }
         }
-        if forms.prefix_required && longest_prefix(&forms.main.prefixes, text).is_none() {
-            return Err(KeyProblem::LacksPrefix(forms.main.prefixes.clone()));
+        if longest_prefix(&forms.main.prefixes, text).is_none() {
+            if forms.prefix_required {
+                return Err(KeyProblem::LacksPrefix(forms.main.prefixes.clone()));
+            }
+            if let Some(unprefixed) = &forms.unprefixed {
+                return unprefixed.key(text, 0);
+            }
         }
         forms.main.key(text, 0)
     }
@@ -227,7 +258,10 @@ impl KeyForm {
                 }
                 Check::Mac(MacState::new(self.algorithm, &bytes).ok_or(KeyProblem::Unusable)?)
             }
+            Algorithm::Sha256 | Algorithm::Token => Check::Text(bytes.clone()),
             Algorithm::Ed25519 => Check::Ed25519(Box::new(public_key(&bytes)?)),
+            Algorithm::EcdsaP256 => public(&bytes, PublicAlgorithm::EcdsaP256Der)?,
+            Algorithm::RsaSha256 => public(&bytes, PublicAlgorithm::RsaSha256)?,
         };
         Ok((Key { check, slot }, oddity.or_else(|| (bytes.len() < SHORT).then_some(KeyWarning::Short))))
     }
@@ -239,6 +273,11 @@ fn decode(encoding: KeyEncoding, text: &[u8]) -> Result<(Zeroizing<Vec<u8>>, Opt
             let has_space = text.trim_ascii().len() != text.len();
             Ok((Zeroizing::new(text.to_vec()), has_space.then_some(KeyWarning::SurroundedBySpace)))
         }
+        KeyEncoding::Utf8Nfkd => {
+            let text = std::str::from_utf8(text).map_err(|_| KeyProblem::NotText)?;
+            Ok((Zeroizing::new(text.nfkd().collect::<String>().into_bytes()), None))
+        }
+        KeyEncoding::Spki => Ok((Zeroizing::new(spki_der(text)?), None)),
         KeyEncoding::Base64 => {
             // Dashboards and libraries disagree about padding, and about bits left over after the last byte.
             let engine = |leftover_bits| {
@@ -264,6 +303,10 @@ fn decode(encoding: KeyEncoding, text: &[u8]) -> Result<(Zeroizing<Vec<u8>>, Opt
             }
         }
     }
+}
+
+fn public(der: &[u8], algorithm: PublicAlgorithm) -> Result<Check, KeyProblem> {
+    PublicKey::from_spki(der, algorithm).map(Box::new).map(Check::Public)
 }
 
 fn public_key(bytes: &[u8]) -> Result<VerifyingKey, KeyProblem> {

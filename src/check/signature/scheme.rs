@@ -2,12 +2,17 @@
 //!
 //! Only shapes live here; `compile.rs` turns them into a [`super::Scheme`]. Must never hold a provider's name or a secret.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 /// A signature scheme as written in TOML.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SchemeSpec {
+    /// Whether the data below says it all, or which file of code does the rest.
+    #[serde(default)]
+    pub engine: Engine,
     /// `hmac-sha256` unless the key form says otherwise.
     #[serde(default)]
     pub algorithm: Algorithm,
@@ -17,8 +22,9 @@ pub struct SchemeSpec {
     /// Further forms a secret may have, told apart by their prefix (`whpk_` for Ed25519).
     #[serde(default)]
     pub alternative_keys: Vec<AlternativeKey>,
-    /// Where the signature is.
-    pub signature: SignatureSpec,
+    /// Where the signature is. Only engines that find it in the body do without.
+    #[serde(default)]
+    pub signature: Option<SignatureSpec>,
     /// Where the signed time is. Without it there is no tolerance check.
     #[serde(default)]
     pub timestamp: Option<TimestampSpec>,
@@ -28,11 +34,24 @@ pub struct SchemeSpec {
     /// Where the event's type is.
     #[serde(default)]
     pub event_type: Option<FieldSpec>,
-    /// What is signed: literals and `{id}`, `{timestamp}`, `{body}`.
+    /// What is signed: literals and `{id}`, `{timestamp}`, `{method}`, `{url}`, `{body}`, `{secret}`.
+    #[serde(default)]
     pub content: String,
     /// Further headers that must be there, once and not empty. They are not signed.
     #[serde(default)]
     pub required_headers: Vec<OneOrMany>,
+    /// Headers that must be there, once, with exactly this value. They are not signed.
+    #[serde(default)]
+    pub required_values: Vec<RequiredValue>,
+    /// What a route may or must say in `options`.
+    #[serde(default)]
+    pub options: BTreeMap<String, OptionSpec>,
+    /// Headers that the same sender sends along, and that stay though they are another scheme's.
+    #[serde(default)]
+    pub companions: Vec<String>,
+    /// What `engine = "jwt"` looks for in the token.
+    #[serde(default)]
+    pub jwt: Option<JwtSpec>,
     /// Refuse an empty body even when it is signed.
     #[serde(default)]
     pub refuse_empty_body: bool,
@@ -52,8 +71,126 @@ pub enum Algorithm {
     HmacSha256,
     /// RFC 2104 with SHA-512.
     HmacSha512,
+    /// SHA-256 without a key: the secret is part of the content.
+    Sha256,
     /// RFC 8032.
     Ed25519,
+    /// ECDSA over P-256 with SHA-256 (FIPS 186-5), the signature in DER.
+    EcdsaP256,
+    /// RSASSA-PKCS1-v1_5 with SHA-256 (RFC 8017 §8.2).
+    RsaSha256,
+    /// No signature at all: the credential itself.
+    Token,
+}
+
+impl Algorithm {
+    /// Whether signatures are checked with a key that anyone may have.
+    pub(super) fn is_public_key(self) -> bool {
+        match self {
+            Self::Ed25519 | Self::EcdsaP256 | Self::RsaSha256 => true,
+            Self::HmacSha1 | Self::HmacSha256 | Self::HmacSha512 | Self::Sha256 | Self::Token => false,
+        }
+    }
+}
+
+/// What judges a delivery.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// The data of the scheme alone.
+    #[default]
+    Template,
+    /// `coded/twilio.rs`.
+    Twilio,
+    /// `coded/mandrill.rs`.
+    Mandrill,
+    /// `coded/adyen_payments.rs`.
+    AdyenPayments,
+    /// `coded/mailgun.rs`.
+    Mailgun,
+    /// `coded/dropbox_sign.rs`.
+    DropboxSign,
+    /// `coded/contentful.rs`.
+    Contentful,
+    /// `coded/aws_sns.rs`.
+    AwsSns,
+    /// `coded/jwt.rs`.
+    Jwt,
+    /// `coded/rfc9421.rs`.
+    Rfc9421,
+}
+
+/// A header that must have one value.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequiredValue {
+    /// The header.
+    pub header: String,
+    /// The value. Exactly one of `value` and `option`.
+    #[serde(default)]
+    pub value: Option<String>,
+    /// The route's option that has the value.
+    #[serde(default)]
+    pub option: Option<String>,
+}
+
+/// An option of a route.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OptionSpec {
+    /// What it is, and where to find it.
+    pub doc: String,
+    /// Whether a route has to have it.
+    #[serde(default)]
+    pub required: bool,
+    /// Whether its value names a file, of which the content counts.
+    #[serde(default)]
+    pub file: bool,
+}
+
+/// The claims of a signed token (RFC 7519) that tie it to one delivery.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JwtSpec {
+    /// What `iss` must be.
+    #[serde(default)]
+    pub issuer: Option<String>,
+    /// The route's option that says what `iss` must be.
+    #[serde(default)]
+    pub issuer_option: Option<String>,
+    /// The claim that holds the body's SHA-256.
+    pub body_hash: HashClaim,
+    /// The claim that holds the URL's SHA-256.
+    #[serde(default)]
+    pub url_hash: Option<HashClaim>,
+    /// The claim that holds the URL itself.
+    #[serde(default)]
+    pub url_claim: Option<String>,
+    /// Seconds after `iat`, for tokens without `exp`.
+    #[serde(default)]
+    pub max_age: Option<u64>,
+}
+
+/// A claim that holds a SHA-256.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HashClaim {
+    /// Its name.
+    pub claim: String,
+    /// How the hash is written.
+    pub encoding: HashEncoding,
+}
+
+/// How a hash is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum HashEncoding {
+    /// Lower-case hex.
+    Hex,
+    /// RFC 4648 §4 with padding.
+    Base64,
+    /// RFC 4648 §5, padding optional.
+    Base64url,
 }
 
 /// How the configured text becomes key bytes.
@@ -72,6 +209,9 @@ pub struct KeySpec {
     /// Whether a secret without a prefix is a problem.
     #[serde(default)]
     pub prefix_required: bool,
+    /// The encoding of a secret without any of the prefixes, where it is another one.
+    #[serde(default)]
+    pub unprefixed: Option<KeyEncoding>,
     /// Public prefixes of other credentials of the provider, which people paste here by mistake.
     #[serde(default)]
     pub foreign_prefixes: Vec<String>,
@@ -96,15 +236,19 @@ pub struct AlternativeKey {
 
 /// Encoding of a secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum KeyEncoding {
     /// The text's own bytes.
     #[default]
     Utf8,
+    /// The bytes of the text's compatibility decomposition (Unicode Standard Annex 15).
+    Utf8Nfkd,
     /// RFC 4648 §4, padding optional.
     Base64,
     /// RFC 4648 §8, either case.
     Hex,
+    /// A public key: PEM, or base64 of its DER (RFC 5280 §4.1, `SubjectPublicKeyInfo`).
+    Spki,
 }
 
 /// Where the signature is, and how it is written.
@@ -113,6 +257,9 @@ pub enum KeyEncoding {
 pub struct SignatureSpec {
     /// The header, or one per family: the first family of which any header is present must be complete.
     pub header: OneOrMany,
+    /// Further headers that may hold one more signature of the same content, made with another of the secrets.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// Encoding of the signature's bytes.
     pub encoding: SignatureEncoding,
     /// Text before the encoded bytes (`sha256=`).
@@ -127,6 +274,9 @@ pub struct SignatureSpec {
     /// The entries that count: `v1` in `v1,<base64>` (versioned) or `v1=<hex>` (pairs).
     #[serde(default)]
     pub version: Option<String>,
+    /// Whether one space may follow a separator.
+    #[serde(default)]
+    pub trim: bool,
 }
 
 /// Grammar of the signature header.
@@ -152,9 +302,11 @@ pub enum SignatureEncoding {
     HexAny,
     /// RFC 4648 §4 with padding, canonical.
     Base64,
+    /// The value as it is, for `algorithm = "token"`.
+    Text,
 }
 
-/// Where the time is: exactly one of `header` and `pair`.
+/// Where the time is: exactly one of `header`, `pair` and `json`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimestampSpec {
@@ -164,6 +316,9 @@ pub struct TimestampSpec {
     /// A key in a `pairs` signature header (`t`).
     #[serde(default)]
     pub pair: Option<String>,
+    /// A member of the JSON body, read after the MAC: `data.createdAt`.
+    #[serde(default)]
+    pub json: Option<String>,
     /// The unit.
     #[serde(default)]
     pub unit: TimeUnit,
@@ -185,6 +340,8 @@ pub enum TimeUnit {
     S,
     /// Unix milliseconds.
     Ms,
+    /// A date as in RFC 3339.
+    Rfc3339,
 }
 
 /// Where an id or type is: exactly one of `header` and `json`.
@@ -194,7 +351,7 @@ pub struct FieldSpec {
     /// A header, or one per family. Signed only if `{id}` is in the content.
     #[serde(default)]
     pub header: Option<OneOrMany>,
-    /// A top-level string member of the JSON body, read after the MAC.
+    /// A string member of the JSON body, read after the MAC: `type`, or `data.event_type` inside of objects.
     #[serde(default)]
     pub json: Option<String>,
 }

@@ -1,17 +1,19 @@
 //! The other side: the headers of a genuine delivery, for `demo`, `sign`, `send` and the tests.
 //!
-//! Only for schemes with a shared secret; a public key signs nothing. Must never be reachable from a request.
+//! Only for schemes with a shared secret; a public key signs nothing. A delivery that has its time in the body has to bring
+//! it. Must never be reachable from a request.
 
-use base64::Engine;
+use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::Scheme;
 use super::content::Piece;
 use super::family::TimeSource;
 use super::grammar::Format;
 use super::key::{Check, Key};
-use super::scheme::{SignatureEncoding, TimeUnit};
+use super::scheme::SignatureEncoding;
+use super::template::TemplateScheme;
+use super::{Engine, Scheme, mac, stamp};
 
 /// What to sign.
 #[derive(Debug, Clone, Copy)]
@@ -20,8 +22,32 @@ pub struct Delivery<'d> {
     pub id: &'d str,
     /// Unix seconds.
     pub timestamp: u64,
+    /// The method.
+    pub method: &'d Method,
+    /// The absolute URL, where the scheme signs it.
+    pub url: Option<&'d str>,
+    /// Headers that the sender sends anyway, such as the content type.
+    pub headers: &'d HeaderMap,
     /// The body, byte for byte.
     pub body: &'d [u8],
+}
+
+/// A signed delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Signed {
+    /// What to send besides the headers that are there anyway.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// The body to send instead, where the signature is in it.
+    pub body: Option<Vec<u8>>,
+    /// The URL to send to instead, where part of the signature is in it.
+    pub url: Option<String>,
+}
+
+impl Signed {
+    /// Headers alone.
+    pub(super) fn by_headers(headers: Vec<(HeaderName, HeaderValue)>) -> Self {
+        Self { headers, body: None, url: None }
+    }
 }
 
 /// Why a delivery cannot be signed.
@@ -33,35 +59,58 @@ pub enum SignProblem {
     /// The id is nothing that the scheme could carry.
     #[error("the id cannot be part of the signed content")]
     Id,
+    /// The URL has to be known.
+    #[error("this provider signs the URL: say to which one the delivery goes")]
+    Url,
+    /// The body is not what the provider sends.
+    #[error("the body is not one that this provider could send")]
+    Body,
 }
 
-/// The signature, timestamp and id headers of the scheme's first family.
+/// Signs a delivery as the first family of the scheme does.
 ///
 /// # Errors
 /// [`SignProblem`].
-pub fn sign(scheme: &Scheme, key: &Key, delivery: Delivery<'_>) -> Result<Vec<(HeaderName, HeaderValue)>, SignProblem> {
-    let Check::Mac(state) = &key.check else { return Err(SignProblem::PublicKey) };
-    let Some(family) = scheme.families.first() else { return Ok(Vec::new()) };
-    if scheme.content.has_id() && !scheme.content.takes_id(delivery.id.as_bytes()) {
+pub fn sign(scheme: &Scheme, key: Option<&Key>, delivery: &Delivery<'_>) -> Result<Signed, SignProblem> {
+    match &scheme.engine {
+        Engine::Template(template) => with_template(template, key.ok_or(SignProblem::PublicKey)?, delivery),
+        Engine::Coded(coded) => coded.sign(key, delivery),
+    }
+}
+
+fn with_template(scheme: &TemplateScheme, key: &Key, delivery: &Delivery<'_>) -> Result<Signed, SignProblem> {
+    let Some(family) = scheme.families.first() else { return Ok(Signed::by_headers(Vec::new())) };
+    if scheme.content.has(&Piece::Id) && !scheme.content.takes_id(delivery.id.as_bytes()) {
         return Err(SignProblem::Id);
     }
-    let timestamp = match scheme.time.as_ref().map(|time| time.unit) {
-        Some(TimeUnit::Ms) => delivery.timestamp.saturating_mul(1000).to_string(),
-        Some(TimeUnit::S) | None => delivery.timestamp.to_string(),
+    let url = match delivery.url {
+        None if scheme.signs_url() => return Err(SignProblem::Url),
+        url => url.unwrap_or_default(),
     };
-    let tag = state.tag(|update| {
+    let timestamp = scheme.time.as_ref().map(|time| stamp::write(delivery.timestamp, time.unit)).unwrap_or_default();
+    let feed = |secret: &[u8], update: &mut dyn FnMut(&[u8])| {
         for piece in scheme.content.pieces() {
             match piece {
                 Piece::Literal(bytes) => update(bytes),
                 Piece::Id => update(delivery.id.as_bytes()),
                 Piece::Timestamp => update(timestamp.as_bytes()),
+                Piece::Method => update(delivery.method.as_str().as_bytes()),
+                Piece::Url => update(url.as_bytes()),
                 Piece::Body => update(delivery.body),
+                Piece::Secret => update(secret),
             }
         }
-    });
+    };
+    let signature = match &key.check {
+        Check::Mac(state) => state.tag(|update| feed(b"", update)).as_bytes().to_vec(),
+        Check::Text(secret) if scheme.unkeyed => mac::digest(|update| feed(secret, update)).as_bytes().to_vec(),
+        Check::Text(credential) => credential.to_vec(),
+        Check::Ed25519(_) | Check::Public(_) => return Err(SignProblem::PublicKey),
+    };
     let encoded = match scheme.grammar.encoding {
-        SignatureEncoding::Base64 => STANDARD.encode(tag.as_bytes()),
-        SignatureEncoding::Hex | SignatureEncoding::HexAny => hex(tag.as_bytes()),
+        SignatureEncoding::Base64 => STANDARD.encode(&signature),
+        SignatureEncoding::Hex | SignatureEncoding::HexAny => hex(&signature),
+        SignatureEncoding::Text => String::from_utf8(signature).map_err(|_| SignProblem::Id)?,
     };
     let prefix = String::from_utf8_lossy(&scheme.grammar.prefix);
     let version =
@@ -83,15 +132,19 @@ pub fn sign(scheme: &Scheme, key: &Key, delivery: Delivery<'_>) -> Result<Vec<(H
     if let Some(name) = &family.id {
         headers.push((name, delivery.id.to_owned()));
     }
+    let fixed = scheme.required_values.iter().cloned();
     headers
         .into_iter()
         .map(|(name, value)| {
             HeaderValue::try_from(value).map(|value| (name.clone(), value)).map_err(|_| SignProblem::Id)
         })
-        .collect()
+        .chain(fixed.map(Ok))
+        .collect::<Result<_, _>>()
+        .map(Signed::by_headers)
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// Lower-case hex.
+pub(super) fn hex(bytes: &[u8]) -> String {
     let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or_default();
     bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]).collect()
 }

@@ -169,8 +169,7 @@ pub fn from_parts(
         method.map_or(Ok(Method::POST), |method| raw::method(method.as_bytes())).map_err(option("--method"))?;
     let (url, target) =
         url.map_or_else(|| Ok((None, "/".to_owned())), url::target).map_err(|_| option("--url")(Fault::Url))?;
-    let mut captured =
-        Captured { method, target, url, headers: map, body, shape: Shape::Parts, notes: Vec::new() };
+    let mut captured = Captured { method, target, url, headers: map, body, shape: Shape::Parts, notes: Vec::new() };
     note_length(&mut captured);
     add_body_notes(&mut captured);
     Ok(captured)

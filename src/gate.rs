@@ -8,9 +8,8 @@ use std::convert::Infallible;
 use std::error::Error as _;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
-use http::request::Parts;
-use http::{Method, Request, Response, StatusCode, Uri, Version};
+use http::header::{CONNECTION, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::sync::watch;
@@ -22,11 +21,14 @@ use crate::check::client::{self, Client};
 use crate::check::signature::{self, Window};
 use crate::check::target::Verdict;
 use crate::clock;
+use crate::documents::Documents;
 use crate::forward::{Answer, ForwardError, Forwarder};
 use crate::headers::{self, Peer};
 use crate::http2;
 use crate::in_flight::InFlight;
+use crate::hint::{Hints, Question};
 use crate::inbound::{Ending, Inbound};
+use crate::onward::{forward_interim, onward, upstream_request};
 use crate::outbound::{BodyError, Outbound};
 use crate::plan::{Plan, Route, Unmatched};
 use crate::receive::{Bounds, Stopped, receive};
@@ -42,6 +44,8 @@ pub(crate) struct Gate {
     pub(crate) plan: Arc<Plan>,
     pub(crate) forwarder: Arc<Forwarder>,
     pub(crate) budget: Budget,
+    pub(crate) documents: Documents,
+    pub(crate) hints: Hints,
     pub(crate) access: AccessLog,
     pub(crate) in_flight: InFlight,
     pub(crate) connections: InFlight,
@@ -129,7 +133,7 @@ impl Gate {
     /// The checks, in order.
     async fn judge(
         self: &Arc<Self>,
-        plan: &Plan,
+        plan: &Arc<Plan>,
         caller: &Caller,
         head: Option<Head>,
         mut request: Request<Incoming>,
@@ -200,7 +204,7 @@ impl Gate {
         let url = public_url(plan, route, &request);
         let head = signature::Head { method: request.method(), url: url.as_deref(), headers: request.headers() };
         let window = Window { now: record.unix_seconds(), tolerance: route.tolerance };
-        let presented =
+        let mut presented =
             signature::present(&route.scheme, head, window).map_err(|failure| failed(failure, record))?;
         if request.body().size_hint().lower() > route.max_body {
             return Err(Reject::BodyTooLarge.into());
@@ -219,9 +223,22 @@ impl Gate {
             })?;
 
         // 8. The MAC over the raw bytes, then the timestamp again: a slow body must not outlive its window.
+        let wanted = signature::wanted(&route.scheme, &presented, &frames).map_err(|failure| failed(failure, record))?;
+        if let Some(wanted) = wanted {
+            presented.supply(self.documents.get(&wanted).await.map_err(|error| {
+                record.detail = Some(error.to_string().into());
+                Reject::KeyUnavailable
+            })?);
+        }
         let window = Window { now: clock::unix_now(), tolerance: route.tolerance };
-        let verified = signature::verify(&route.scheme, &route.keys, &presented, &frames, window)
-            .map_err(|failure| failed(failure, record))?;
+        let verified = match signature::verify(&route.scheme, &route.keys, &presented, &frames, window) {
+            Ok(verified) => verified,
+            Err(failure) => {
+                let question = || Question::new(plan, route, &parts, url, frames, window);
+                record.hint = self.hints.about(&failure, question).await;
+                return Err(failed(failure, record));
+            }
+        };
         charge.keep().map_err(|Short| Reject::Overloaded)?;
         let foreign = route.foreign.get(verified.family()).ok_or(Reject::HeaderMalformed)?;
         foreign.remove_from(&mut parts.headers);
@@ -410,46 +427,4 @@ fn answered_by_app(
         record.detail = Some(error.to_string().into());
         Reject::from(&error).into()
     })
-}
-
-/// The request as it goes upstream: the same target bytes, HTTP/1.1, nothing of the connection it came by.
-fn upstream_request(parts: Parts, body: Outbound) -> Request<Outbound> {
-    let mut request = Request::new(body);
-    *request.method_mut() = parts.method;
-    *request.headers_mut() = parts.headers;
-    *request.version_mut() = Version::HTTP_11;
-    // Built from the received bytes, never by joining: joining is where proxies lose a `//` or gain a `..`.
-    *request.uri_mut() = match parts.uri.path_and_query() {
-        Some(target) if parts.uri.authority().is_some() => Uri::from(target.clone()),
-        _ => parts.uri,
-    };
-    request
-}
-
-/// Step 12: the app's answer, without what belonged to its own connection.
-fn onward<B>(mut response: Response<B>, body: impl FnOnce(B) -> Inbound) -> Response<Inbound> {
-    headers::end_hop_of_response(response.headers_mut());
-    *response.version_mut() = Version::HTTP_11;
-    response.map(body)
-}
-
-/// 1xx answers of the app reach the client as they come. 100 is ours to send, 101 is not interim.
-fn forward_interim(request: &mut Request<Outbound>, line: Arc<Line>) {
-    hyper::ext::on_informational(request, move |response| {
-        if response.status() == StatusCode::CONTINUE || response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            return;
-        }
-        let mut bytes = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
-        for (name, value) in response.headers() {
-            if name == CONNECTION || name == CONTENT_LENGTH {
-                continue;
-            }
-            bytes.extend_from_slice(name.as_str().as_bytes());
-            bytes.extend_from_slice(b": ");
-            bytes.extend_from_slice(value.as_bytes());
-            bytes.extend_from_slice(b"\r\n");
-        }
-        bytes.extend_from_slice(b"\r\n");
-        line.interim(&bytes);
-    });
 }

@@ -16,8 +16,8 @@
 //! | 0 | `reject`, `clock`, `secret` |
 //! | 1 | `check` (pure: no async, I/O, clock), `providers` (the catalogue, data) |
 //! | 2 | `plan` (the compiled configuration) |
-//! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket` |
-//! | 4 | `http2`, `receive`, `websocket`, `forward`, `inbound`, `answer` |
+//! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket`, `https`, `capture` |
+//! | 4 | `documents`, `hint`, `onward`, `http2`, `receive`, `websocket`, `forward`, `inbound`, `answer` |
 //! | 5 | `gate` |
 //! | 6 | `admin`, `server` |
 //! | 7 | `cli` |
@@ -31,13 +31,17 @@ pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
+mod documents;
 mod forward;
 mod gate;
 mod gather;
 mod headers;
+mod hint;
 mod http2;
+mod https;
 mod in_flight;
 mod inbound;
+mod onward;
 mod outbound;
 pub mod plan;
 pub mod providers;

@@ -70,6 +70,8 @@ rejects! {
         "Check this machine's clock and the logged skew.";
     SignatureMismatch = UNAUTHORIZED, "signature_mismatch", "No configured secret produced this signature.",
         "Check that the secret belongs to this endpoint, and that nothing on the way changes the body.";
+    KeyUnavailable = SERVICE_UNAVAILABLE, "key_unavailable", "The provider's public key could not be had; nothing was forwarded.",
+        "Let hookward reach the provider's key server, or configure the key itself (cert_file).";
     BodyTooLarge = PAYLOAD_TOO_LARGE, "body_too_large", "The body is larger than the route's limit.",
         "Raise the route's max_body if the sender really sends this much.";
     BodyTimeout = REQUEST_TIMEOUT, "body_timeout", "The body did not arrive in time.",

@@ -20,9 +20,12 @@ use tokio::sync::watch;
 use crate::admin;
 use crate::budget::Budget;
 use crate::check::framing;
+use crate::documents::Documents;
 use crate::forward::Forwarder;
 use crate::gate::{Caller, Gate};
 use crate::headers::Peer;
+use crate::hint::Hints;
+use crate::https::Https;
 use crate::in_flight::{InFlight, raised};
 use crate::plan::Plan;
 use crate::reject::Reject;
@@ -113,6 +116,8 @@ impl Server {
                 plan: Arc::clone(&self.plan),
                 forwarder,
                 budget: Budget::new(limits.buffered_bytes),
+                documents: Documents::new(Https::new()),
+                hints: Hints::default(),
                 access: self.access,
                 in_flight: in_flight.clone(),
                 connections: connections.clone(),

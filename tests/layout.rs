@@ -21,8 +21,10 @@ const LEVELS: &[&[&str]] = &[
         "outbound",
         "admit",
         "app_socket",
+        "https",
+        "capture",
     ],
-    &["http2", "receive", "websocket", "forward", "inbound", "answer"],
+    &["documents", "hint", "onward", "http2", "receive", "websocket", "forward", "inbound", "answer"],
     &["gate"],
     &["admin", "server"],
     &["cli"],
@@ -36,6 +38,8 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("admit", "outbound"),
     ("inbound", "forward"),
     ("answer", "inbound"),
+    ("onward", "inbound"),
+    ("documents", "https"),
     ("server", "admin"),
 ];
 const LONGEST: usize = 450;

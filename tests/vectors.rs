@@ -4,14 +4,14 @@
 //! bugs with empty keys). `vectors/policy.json`: where libraries differ or are lax; the table below says what we do and
 //! why. A case without a decision, and a decision without a case, fail. Sources are named in each case.
 
-#![allow(clippy::expect_used, clippy::arithmetic_side_effects, reason = "a test may fail loudly")]
+#![allow(clippy::expect_used, clippy::panic, clippy::arithmetic_side_effects, reason = "a test may fail loudly")]
 
 use std::collections::{BTreeMap, HashSet};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use hookward::check::signature::{LabeledKey, Scheme, present, verify};
+use hookward::check::signature::{Head, LabeledKey, Options, Scheme, Window, present, verify, wanted};
 use hookward::providers::Catalog;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
@@ -24,6 +24,10 @@ struct Case {
     secret: Option<String>,
     #[serde(default)]
     public_key: Option<String>,
+    method: String,
+    url: String,
+    #[serde(default)]
+    options: BTreeMap<String, String>,
     headers: BTreeMap<String, Lines>,
     body_base64: String,
     now: u64,
@@ -97,7 +101,7 @@ const POLICY: &[(&str, &str, &str)] = &[
 #[test]
 fn every_vector_gets_what_the_official_libraries_agree_on() {
     let cases = cases(include_str!("vectors/vectors.json"));
-    assert!(cases.len() >= 150, "{} cases", cases.len());
+    assert!(cases.len() >= 390, "{} cases", cases.len());
     let mut wrong = Vec::new();
     let mut counts: BTreeMap<String, usize> = BTreeMap::new();
     for case in &cases {
@@ -169,15 +173,24 @@ fn judge(case: &Case) -> String {
 /// `accept`, the reject's code, or `secret` when the secret cannot be configured at all.
 fn judge_chunked(case: &Case, chunk: usize) -> String {
     let catalog = Catalog::load().expect("the catalogue parses");
-    let provider = match case.provider.as_str() {
-        "standard-webhooks-asymmetric" => "standard-webhooks",
-        other => other,
-    };
-    let spec = &catalog.get(provider).expect("a known provider").scheme;
-    let scheme = Scheme::compile(provider, spec).expect("the catalogue compiles");
-    let secret = case.secret.as_ref().or(case.public_key.as_ref()).expect("a secret or a public key");
-    let Ok((key, _)) = scheme.key(secret.as_bytes()) else { return "secret".to_owned() };
-    let keys = [LabeledKey { label: "only".into(), key }];
+    let provider = case.provider.as_str();
+    let spec = catalog.scheme(provider).unwrap_or_else(|| panic!("{provider} is not in the catalogue"));
+    let Case { secret, public_key, options, .. } = case;
+    let second = [options.get("secondary_secret"), options.get("next_key")];
+    let secrets: Vec<&String> = secret.iter().chain(public_key).chain(second.into_iter().flatten()).collect();
+    let mut options: Options = options
+        .iter()
+        .filter(|(name, _)| spec.options.contains_key(*name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect();
+    options.extend(case.options.get("cert_pem").map(|pem| ("cert_file".to_owned(), pem.clone())));
+    let scheme = Scheme::compile(provider, spec, &options)
+        .unwrap_or_else(|problems| panic!("{provider} | {}: {problems:?}", case.name));
+    let mut keys = Vec::new();
+    for secret in secrets {
+        let Ok((key, _)) = scheme.key(secret.as_bytes()) else { return "secret".to_owned() };
+        keys.push(LabeledKey { label: "only".into(), key });
+    }
 
     let mut headers = HeaderMap::new();
     for (name, lines) in &case.headers {
@@ -192,12 +205,16 @@ fn judge_chunked(case: &Case, chunk: usize) -> String {
     }
     let body = Bytes::from(STANDARD.decode(&case.body_base64).expect("a base64 body"));
     let chunks: Vec<Bytes> = body.chunks(chunk).map(|piece| body.slice_ref(piece)).collect();
-    let tolerance = case.tolerance.unwrap_or(300);
-    let outcome = present(&scheme, &headers, case.now, tolerance)
-        .and_then(|presented| verify(&scheme, &keys, &presented, &chunks, case.now, tolerance));
+    let method = case.method.parse().expect("a method");
+    let window = Window { now: case.now, tolerance: case.tolerance.or(scheme.default_tolerance()).unwrap_or(300) };
+    let head = Head { method: &method, url: Some(&case.url), headers: &headers };
+    let outcome = present(&scheme, head, window).and_then(|presented| {
+        assert_eq!(wanted(&scheme, &presented, &chunks).unwrap_or(None), None, "{provider} | {}", case.name);
+        verify(&scheme, &keys, &presented, &chunks, window)
+    });
     match outcome {
         Ok(verified) => {
-            assert_eq!(verified.label(), "only");
+            assert!(["only", "provider"].contains(&verified.label()));
             "accept".to_owned()
         }
         Err(failure) => failure.reject.code().to_owned(),

@@ -30,7 +30,9 @@ pub(super) fn choose(candidates: &[Candidate]) -> Result<(usize, Option<Note>), 
         _ => {
             let names = candidates.iter().enumerate().take(NAMED);
             let mut names: Vec<String> = names
-                .map(|(index, candidate)| format!("{}: {} {}", index.saturating_add(1), candidate.method, candidate.target))
+                .map(|(index, candidate)| {
+                    format!("{}: {} {}", index.saturating_add(1), candidate.method, candidate.target)
+                })
                 .collect();
             if candidates.len() > NAMED {
                 names.push(format!("and {} more", candidates.len().saturating_sub(NAMED)));

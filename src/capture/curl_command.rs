@@ -7,7 +7,9 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::Method;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, REFERER, USER_AGENT};
+use http::header::{
+    ACCEPT, AUTHORIZATION, CONTENT_TYPE, COOKIE, HeaderMap, HeaderName, HeaderValue, REFERER, USER_AGENT,
+};
 
 use super::problem::{CaptureProblem, Fault};
 use super::shell::{self, Word};
@@ -128,22 +130,14 @@ fn is_curl(word: &[u8]) -> bool {
 
 /// The request that the command would send.
 pub(super) fn read(bytes: &[u8]) -> Result<Captured, CaptureProblem> {
-    let prompt = bytes.trim_ascii_start().starts_with(b"$ ");
-    let plain = if prompt { bytes.to_vec().into_iter().skip_while(|byte| *byte != b'$').skip(1).collect() } else { bytes.to_vec() };
-    // The line ends before the prompt are gone with it; they count.
-    let skipped = bytes.len().saturating_sub(plain.len());
-    let above = bytes.get(..skipped).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count();
-    let above_line = |mut problem: CaptureProblem| {
-        if let super::Place::Line(line) = &mut problem.place {
-            *line = line.saturating_add(above);
-        }
-        problem
-    };
-    let words = shell::words(&plain).map_err(above_line)?;
+    let words = shell::words(bytes)?;
+    // A prompt, as copied from a terminal.
+    let prompt = usize::from(words.first().is_some_and(|word| word.text == b"$"));
+    let words = words.get(prompt..).unwrap_or_default();
     let mut command = Command::default();
-    command.read(&words).map_err(above_line)?;
+    command.read(words)?;
     let line = words.first().map_or(1, |word| word.line);
-    command.request().map_err(|fault| above_line(CaptureProblem::line(line, fault)))
+    command.request().map_err(|fault| CaptureProblem::line(line, fault))
 }
 
 #[derive(Default)]
@@ -195,12 +189,7 @@ impl Command {
         Ok(())
     }
 
-    fn apply<'w>(
-        &mut self,
-        does: Does,
-        name: &str,
-        value: &mut dyn FnMut() -> Option<&'w [u8]>,
-    ) -> Result<(), Fault> {
+    fn apply<'w>(&mut self, does: Does, name: &str, value: &mut dyn FnMut() -> Option<&'w [u8]>) -> Result<(), Fault> {
         let mut value = || value().ok_or_else(|| Fault::CurlValue(format!("--{name}")));
         match does {
             Does::Nothing => {}

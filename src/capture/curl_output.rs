@@ -15,12 +15,13 @@ use super::{Captured, Shape};
 
 /// `None` if the file is no output of curl.
 pub(super) fn read(bytes: &[u8]) -> Option<Result<Captured, CaptureProblem>> {
-    let lines: Vec<Line<'_>> = Lines { bytes, at: 0, number: 0 }.collect();
-    if lines.iter().any(|line| section(line.text).is_some_and(|(part, _)| part == Part::Header)) {
-        return Some(trace(&lines));
+    let lines = Lines { bytes, at: 0, number: 0 };
+    let is_trace = lines.clone().any(|line| section(line.text).is_some_and(|(part, _)| part == Part::Header));
+    if is_trace {
+        return Some(trace(&lines.collect::<Vec<_>>()));
     }
-    let verbose = lines.iter().any(|line| sent(line.text).is_some_and(is_first));
-    verbose.then(|| read_verbose(&lines))
+    let is_verbose = lines.clone().any(|line| sent(line.text).is_some_and(is_first));
+    is_verbose.then(|| read_verbose(lines))
 }
 
 /// A line of the file, from 1.
@@ -29,6 +30,7 @@ struct Line<'a> {
     number: usize,
 }
 
+#[derive(Clone)]
 struct Lines<'a> {
     bytes: &'a [u8],
     at: usize,
@@ -61,7 +63,7 @@ fn is_first(line: &[u8]) -> bool {
     raw::is_request_line(line) && line.windows(6).any(|window| window == b" HTTP/")
 }
 
-fn read_verbose(lines: &[Line<'_>]) -> Result<Captured, CaptureProblem> {
+fn read_verbose(lines: Lines<'_>) -> Result<Captured, CaptureProblem> {
     let mut requests: Vec<Message> = Vec::new();
     let mut open = false;
     for line in lines {

@@ -62,12 +62,11 @@ pub(super) fn read(request: &Value<'_>, shape: Shape) -> Result<Captured, Captur
         return read_raw(&raw, shape);
     }
     let mut notes = Vec::new();
-    let method = match method_of(request) {
-        Some(value) => raw::method(value.string()?.as_bytes()).map_err(|fault| value.problem(fault))?,
-        None => {
-            notes.push(Note::MethodAssumed);
-            Method::POST
-        }
+    let method = if let Some(value) = method_of(request) {
+        raw::method(value.string()?.as_bytes()).map_err(|fault| value.problem(fault))?
+    } else {
+        notes.push(Note::MethodAssumed);
+        Method::POST
     };
     let (url, target) = url_and_target(request, &mut notes)?;
     let mut headers = read_headers(&headers)?;
@@ -76,13 +75,13 @@ pub(super) fn read(request: &Value<'_>, shape: Shape) -> Result<Captured, Captur
     }
     let body = body(request, &mut notes)?;
     let length = raw::declared(&headers);
-    let sends = matches!(length, Declared::Bytes(1..)) || ![Method::GET, Method::HEAD, Method::DELETE].contains(&method);
+    let sends =
+        matches!(length, Declared::Bytes(1..)) || ![Method::GET, Method::HEAD, Method::DELETE].contains(&method);
     if body.is_none() && sends && !matches!(length, Declared::Bytes(0)) && !notes.contains(&Note::FormFieldsOnly) {
         notes.push(Note::BodyMissing);
     }
     let known = body.is_some();
-    let mut captured =
-        Captured { method, target, url, headers, body: body.unwrap_or_default(), shape, notes };
+    let mut captured = Captured { method, target, url, headers, body: body.unwrap_or_default(), shape, notes };
     if known {
         note_length(&mut captured);
     }
@@ -96,10 +95,7 @@ fn read_raw(raw: &Value<'_>, shape: Shape) -> Result<Captured, CaptureProblem> {
     raw::read(&message, shape, BodyRule::Framed).map_err(|problem| raw.problem(problem.fault))
 }
 
-fn url_and_target(
-    request: &Value<'_>,
-    notes: &mut Vec<Note>,
-) -> Result<(Option<String>, String), CaptureProblem> {
+fn url_and_target(request: &Value<'_>, notes: &mut Vec<Note>) -> Result<(Option<String>, String), CaptureProblem> {
     let Some(value) = target_of(request) else {
         notes.push(Note::TargetAssumed);
         return Ok((None, "/".to_owned()));
@@ -174,7 +170,9 @@ fn read_headers(list: &Value<'_>) -> Result<HeaderMap, CaptureProblem> {
             append(&mut headers, name, value, &item)?;
         } else if item.is_array() {
             let pair = item.items()?;
-            let [name, value] = pair.as_slice() else { return Err(item.problem(Fault::JsonKind("a name and a value"))) };
+            let [name, value] = pair.as_slice() else {
+                return Err(item.problem(Fault::JsonKind("a name and a value")));
+            };
             add_header(&mut headers, &name.string()?, value)?;
         } else {
             let name = item.get_any(&["name", "key"]).ok_or_else(|| item.problem(Fault::JsonMissing("name")))?;

@@ -33,9 +33,9 @@ fn list<'a>(document: &Value<'a>) -> Option<Value<'a>> {
     if document.is_array() {
         return Some(document.clone());
     }
-    let found = LISTS.iter().find_map(|path| {
-        path.iter().try_fold(document.clone(), |value, name| value.get(name)).filter(Value::is_array)
-    });
+    let found = LISTS
+        .iter()
+        .find_map(|path| path.iter().try_fold(document.clone(), |value, name| value.get(name)).filter(Value::is_array));
     // A request may have a member `data` or `requests` of its own.
     found.filter(|_| export::headers_of(document).is_none())
 }

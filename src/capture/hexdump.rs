@@ -119,7 +119,7 @@ fn groups(mut rest: &[u8]) -> Vec<u8> {
 
 /// The bytes of an even number of hex digits.
 fn unhex(digits: &[u8]) -> Option<Vec<u8>> {
-    if digits.len() % 2 != 0 {
+    if !digits.len().is_multiple_of(2) {
         return None;
     }
     digits.chunks(2).map(nibbles).collect()

@@ -1,12 +1,13 @@
 //! A JSON document as spans of its text: values are found by walking, nothing is built.
 //!
 //! A tree would lose what an export is read for: the order of headers, repeated names, a number's digits, and the line of
-//! a value. serde_json (RFC 8259) checks the document once; after that the walk only has to find where values end, and it
-//! does so without recursion. Must never take a name for the value of another object.
+//! a value. `serde_json` (RFC 8259) checks the document once; after that the walk only has to find where values end, and
+//! it does so without recursion. Must never take a name for the value of another object.
 
 use serde::de::IgnoredAny;
 
 use super::problem::{CaptureProblem, Fault, Place};
+use super::raw::newlines;
 
 /// The most members or items that are listed.
 const MAX_VALUES: usize = 10_000;
@@ -25,7 +26,7 @@ impl<'a> Value<'a> {
     pub(super) fn parse(bytes: &'a [u8]) -> Result<Self, CaptureProblem> {
         let document = str::from_utf8(bytes).map_err(|error| {
             let above = bytes.get(..error.valid_up_to()).unwrap_or_default();
-            let line = above.iter().filter(|byte| **byte == b'\n').count().saturating_add(1);
+            let line = newlines(above).saturating_add(1);
             let column = above.iter().rev().take_while(|byte| **byte != b'\n').count().saturating_add(1);
             CaptureProblem::line(line, Fault::Json { column })
         })?;
@@ -43,7 +44,7 @@ impl<'a> Value<'a> {
     /// A problem at this value.
     pub(super) fn problem(&self, fault: Fault) -> CaptureProblem {
         let above = self.document.as_bytes().get(..self.start).unwrap_or_default();
-        let line = above.iter().filter(|byte| **byte == b'\n').count().saturating_add(1);
+        let line = newlines(above).saturating_add(1);
         CaptureProblem::new(Place::Json { line, path: self.path.clone() }, fault)
     }
 
@@ -144,7 +145,12 @@ impl<'a> Value<'a> {
     }
 
     fn walk(&self) -> Walk<'a> {
-        Walk { bytes: self.document.as_bytes(), document: self.document, at: self.start.saturating_add(1), object: self.is_object() }
+        Walk {
+            bytes: self.document.as_bytes(),
+            document: self.document,
+            at: self.start.saturating_add(1),
+            object: self.is_object(),
+        }
     }
 }
 

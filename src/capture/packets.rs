@@ -4,6 +4,8 @@
 //! libpcap. Enough to find the payload of plain TCP; nothing is checked that the capture does not need. Must never join
 //! segments over a gap.
 
+use std::collections::HashMap;
+
 use super::curl_output::one_of;
 use super::note::Note;
 use super::problem::{CaptureProblem, Fault};
@@ -38,7 +40,8 @@ pub(super) fn read(blocks: &[Message]) -> Result<Captured, CaptureProblem> {
         }
     }
     let mut captured = with_note(one_of(&requests, Shape::PacketDump, BodyRule::Framed))?;
-    let short = captured.notes.iter().any(|note| matches!(note, Note::Truncated { .. } | Note::ChunkedUnfinished { .. }));
+    let short =
+        captured.notes.iter().any(|note| matches!(note, Note::Truncated { .. } | Note::ChunkedUnfinished { .. }));
     if short && gaps.contains(&true) {
         captured.notes.push(Note::PacketMissing);
     }
@@ -97,9 +100,7 @@ fn tcp(block: &Message, link: usize) -> Option<Segment<'_>> {
             }
             (packet.get(12..20)?, header, usize::from(u16_at(packet, 2)?))
         }
-        6 if packet.get(6) == Some(&6) => {
-            (packet.get(8..40)?, 40, usize::from(u16_at(packet, 4)?).saturating_add(40))
-        }
+        6 if packet.get(6) == Some(&6) => (packet.get(8..40)?, 40, usize::from(u16_at(packet, 4)?).saturating_add(40)),
         _ => return None,
     };
     let tcp = packet.get(header..)?;
@@ -139,8 +140,10 @@ struct Stream {
 
 fn streams(segments: Vec<Segment<'_>>) -> Vec<Stream> {
     let mut flows: Vec<Vec<Segment<'_>>> = Vec::new();
+    let mut known: HashMap<Flow, usize> = HashMap::new();
     for segment in segments {
-        match flows.iter_mut().find(|flow| flow.first().is_some_and(|first| first.flow == segment.flow)) {
+        let index = *known.entry(segment.flow.clone()).or_insert(flows.len());
+        match flows.get_mut(index) {
             Some(flow) => flow.push(segment),
             None => flows.push(vec![segment]),
         }

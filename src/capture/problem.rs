@@ -242,11 +242,10 @@ impl Fault {
                 "save the export again, or give --header and --body"
             }
             Self::Base64 => "the body is marked as base64; save the export again",
-            Self::Quote(_) => "copy the whole command",
             Self::Substitution => "write the value in its place, in single quotes",
             Self::DataFile(_) | Self::UnknownBody(_) => "give --header for each header and the body as --body FILE",
             Self::CurlOption(_) => "take the option out if it changes nothing about the request",
-            Self::CurlValue(_) => "copy the whole command",
+            Self::Quote(_) | Self::CurlValue(_) => "copy the whole command",
             Self::CurlPassword => "write it as -u name:password",
             Self::NoUrl => "copy the whole command, with the URL",
             Self::TwoUrls => "keep one URL",
@@ -260,7 +259,7 @@ const SHOWN: usize = 30;
 /// Longer runs of letters and digits may be a piece of a secret; no English word or header name has one.
 const RUN: usize = 14;
 /// What is left of such a run.
-const STUMP: usize = 6;
+const STUMP: usize = 4;
 
 /// The start of a line, up to the first colon, as it may be shown.
 pub(super) fn shown(line: &[u8]) -> String {
@@ -268,7 +267,7 @@ pub(super) fn shown(line: &[u8]) -> String {
     let mut text = String::new();
     let mut run = String::new();
     for byte in head.iter().take(SHOWN).chain(std::iter::once(&b' ')) {
-        if byte.is_ascii_alphanumeric() || b"+/=".contains(byte) {
+        if byte.is_ascii_alphanumeric() || b"+/=-_".contains(byte) {
             run.push(char::from(*byte));
             continue;
         }
@@ -294,8 +293,9 @@ pub(super) fn shown_header(line: &[u8]) -> String {
 }
 
 fn push_run(text: &mut String, run: &str) {
-    let path = run.starts_with('/') && run.split('/').all(|part| part.len() <= RUN);
-    if (run.len() > RUN && !path) || (run.len() > STUMP && jumbled(run)) {
+    // `svix-signature` and `/api/hooks` are words in a row.
+    let random = |part: &str| part.len() > RUN || (part.len() > STUMP && jumbled(part));
+    if run.split(['-', '_', '/']).any(random) {
         text.extend(run.chars().take(STUMP));
         text.push('…');
     } else {

@@ -4,8 +4,8 @@
 //! what would have two readings (a folded line, a name with a space) does not. Must never change a byte of the body other
 //! than to cut what `content-length` does not count and to decode chunks, and never without a note.
 
-use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 use http::Method;
+use http::header::{CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING};
 
 use super::note::Note;
 use super::problem::{CaptureProblem, Fault, shown, shown_header};
@@ -36,7 +36,8 @@ impl Message {
     /// The bytes from `from` up to `to`.
     pub(super) fn part(&self, from: usize, to: usize) -> Self {
         let mut marks = vec![(0, self.line_of(from))];
-        let inside = self.marks.iter().filter(|(offset, _)| *offset > from && *offset < to);
+        let first = self.marks.partition_point(|(offset, _)| *offset <= from);
+        let inside = self.marks.iter().skip(first).take_while(|(offset, _)| *offset < to);
         marks.extend(inside.map(|(offset, line)| (offset.saturating_sub(from), *line)));
         Self { bytes: self.bytes.get(from..to).unwrap_or_default().to_vec(), marks }
     }
@@ -44,7 +45,7 @@ impl Message {
     fn line_of(&self, offset: usize) -> usize {
         if self.marks.is_empty() {
             let before = self.bytes.get(..offset).unwrap_or_default();
-            return before.iter().filter(|byte| **byte == b'\n').count().saturating_add(1);
+            return newlines(before).saturating_add(1);
         }
         let next = self.marks.partition_point(|(start, _)| *start <= offset);
         self.marks.get(next.saturating_sub(1)).map_or(1, |(_, line)| *line)
@@ -145,17 +146,14 @@ impl Head {
 
     fn pseudo(&mut self, line: &[u8]) -> Result<(), Fault> {
         let rest = line.get(1..).unwrap_or_default();
-        let colon =
-            rest.iter().position(|byte| *byte == b':').ok_or_else(|| Fault::NoColon(shown_header(line)))?;
+        let colon = rest.iter().position(|byte| *byte == b':').ok_or_else(|| Fault::NoColon(shown_header(rest)))?;
         let name = rest.get(..colon).unwrap_or_default();
         let value = rest.get(colon.saturating_add(1)..).unwrap_or_default().trim_ascii();
         let text = || str::from_utf8(value).map_err(|_| Fault::Target);
         match name {
             b"method" => once(&mut self.method, ":method", method(value)?),
             b"path" => once(&mut self.path, ":path", text().and_then(url::target)?.1),
-            b"scheme" => {
-                once(&mut self.scheme, ":scheme", if value == b"https" { "https" } else { "http" })
-            }
+            b"scheme" => once(&mut self.scheme, ":scheme", if value == b"https" { "https" } else { "http" }),
             b"authority" => {
                 let value = HeaderValue::from_bytes(value).map_err(|_| Fault::HeaderValue(":authority".to_owned()))?;
                 once(&mut self.authority, ":authority", value)
@@ -186,10 +184,15 @@ fn once<T>(slot: &mut Option<T>, name: &'static str, value: T) -> Result<(), Fau
     Ok(())
 }
 
+/// How many LF there are.
+pub(super) fn newlines(bytes: &[u8]) -> usize {
+    memchr::memchr_iter(b'\n', bytes).count()
+}
+
 /// A line without its end, whether that was CRLF, and where the next one begins. `None` at the end.
 pub(super) fn next_line(bytes: &[u8], at: usize) -> Option<(&[u8], bool, usize)> {
     let rest = bytes.get(at..).filter(|rest| !rest.is_empty())?;
-    let end = rest.iter().position(|byte| *byte == b'\n');
+    let end = memchr::memchr(b'\n', rest);
     let line = rest.get(..end.unwrap_or(rest.len()))?;
     let next = at.saturating_add(line.len()).saturating_add(usize::from(end.is_some()));
     match line.strip_suffix(b"\r") {
@@ -371,7 +374,7 @@ fn with_lf(body: &[u8]) -> Option<usize> {
 
 /// How many lines end in CRLF, and how many in LF alone.
 fn line_ends(body: &[u8]) -> (usize, usize) {
-    let all = body.iter().filter(|byte| **byte == b'\n').count();
+    let all = newlines(body);
     let crlf = body.array_windows::<2>().filter(|pair| *pair == b"\r\n").count();
     (crlf, all.saturating_sub(crlf))
 }

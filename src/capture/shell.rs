@@ -4,6 +4,7 @@
 //! in the file, so a `$name` is refused. Must never keep a word's bytes in a problem.
 
 use super::problem::{CaptureProblem, Fault};
+use super::raw::newlines;
 
 /// One word, and the line on which it begins.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -20,15 +21,17 @@ pub(super) fn words(bytes: &[u8]) -> Result<Vec<Word>, CaptureProblem> {
         shell.skip_blanks();
         match shell.rest.first() {
             None | Some(b'|' | b'&' | b';' | b'<' | b'>' | b'(' | b')') => return Ok(words),
-            Some(b'#') => while shell.peek().is_some_and(|next| next != b'\n') {
-                shell.next();
-            },
+            Some(b'#') => {
+                while shell.peek().is_some_and(|next| next != b'\n') {
+                    shell.next();
+                }
+            }
             Some(b'\n') => {
-                shell.next();
                 let after = shell.rest.trim_ascii_start();
                 if !words.is_empty() && after.first() != Some(&b'-') {
                     return Ok(words);
                 }
+                shell.skip_to(after);
             }
             Some(_) => {
                 let line = shell.line;
@@ -58,6 +61,13 @@ impl Shell<'_> {
         self.rest = rest;
         self.line = self.line.saturating_add(usize::from(*first == b'\n'));
         Some(*first)
+    }
+
+    fn skip_to(&mut self, after: &[u8]) {
+        let (skipped, after) =
+            self.rest.split_at_checked(self.rest.len().saturating_sub(after.len())).unwrap_or_default();
+        self.line = self.line.saturating_add(newlines(skipped));
+        self.rest = after;
     }
 
     /// Backslash and line end: the two vanish.
@@ -200,12 +210,11 @@ impl Shell<'_> {
 
     fn coded(&mut self, most: usize, escape: u8, text: &mut Vec<u8>, bytes: fn(u32) -> Option<Vec<u8>>) {
         let digits = self.digits(most, 16);
-        match u32::from_str_radix(&digits, 16).ok().and_then(bytes) {
-            Some(bytes) => text.extend(bytes),
-            None => {
-                text.extend([b'\\', escape]);
-                text.extend(digits.bytes());
-            }
+        if let Some(bytes) = u32::from_str_radix(&digits, 16).ok().and_then(bytes) {
+            text.extend(bytes);
+        } else {
+            text.extend([b'\\', escape]);
+            text.extend(digits.bytes());
         }
     }
 

@@ -3,12 +3,14 @@
 //! Source: tcpdump(1), and its `ascii_print`: LF and tab stay, the CR of a CRLF is left out, all else that is not
 //! printable is a dot, and one LF ends the packet. So this is a best effort, and says so. Must never pass for exact.
 
+use std::collections::HashMap;
+
 use super::Captured;
 use super::Shape;
 use super::curl_output::one_of;
 use super::note::Note;
 use super::problem::CaptureProblem;
-use super::raw::{BodyRule, Message, is_request_line, next_line};
+use super::raw::{BodyRule, Message, is_request_line, newlines, next_line};
 
 /// The methods that are looked for behind the bytes of the packet's headers.
 const METHODS: &[&[u8]] = &[b"POST", b"PUT", b"PATCH", b"GET", b"DELETE", b"HEAD", b"OPTIONS"];
@@ -41,7 +43,8 @@ fn packets(bytes: &[u8]) -> Vec<Packet> {
     while let Some((line, _, next)) = next_line(bytes, at) {
         number = number.saturating_add(1);
         // With -v the line is split in two.
-        let first_half = find(line, b" (tos 0x").or_else(|| find(line, b" (flowlabel 0x")).is_some() && line.ends_with(b")");
+        let first_half =
+            find(line, b" (tos 0x").or_else(|| find(line, b" (flowlabel 0x")).is_some() && line.ends_with(b")");
         let flow = flow(line);
         if first_half || flow.is_some() {
             ended = true;
@@ -79,12 +82,12 @@ fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
 
 fn join(bytes: &[u8], packets: &[Packet]) -> Result<Captured, CaptureProblem> {
     struct Open {
-        flow: usize,
         /// Bytes of the packet's headers, the same in all packets of a connection.
         headers: usize,
         message: Message,
     }
     let mut requests: Vec<Open> = Vec::new();
+    let mut latest: HashMap<&[u8], usize> = HashMap::new();
     for (index, packet) in packets.iter().enumerate() {
         let again = |before: &Packet| before.flow == packet.flow && before.sequence == packet.sequence;
         if !packet.sequence.is_empty() && packets.iter().take(index).rev().take(RETRANSMITTED_WITHIN).any(again) {
@@ -96,11 +99,12 @@ fn join(bytes: &[u8], packets: &[Packet]) -> Result<Captured, CaptureProblem> {
         if let Some(start) = request_start(text) {
             let mut message = Message::default();
             push(&mut message, text, start, line);
-            requests.push(Open { flow: index, headers: start, message });
+            latest.insert(&packet.flow, requests.len());
+            requests.push(Open { headers: start, message });
             continue;
         }
-        let same = |open: &&mut Open| packets.get(open.flow).is_some_and(|first| first.flow == packet.flow);
-        if let Some(open) = requests.iter_mut().rev().find(same) {
+        let open = latest.get(packet.flow.as_slice()).and_then(|open| requests.get_mut(*open));
+        if let Some(open) = open {
             push(&mut open.message, text, open.headers, line);
         }
     }
@@ -148,7 +152,7 @@ fn request_start(text: &[u8]) -> Option<usize> {
 
 /// Adds the text from `start` on, line by line, so that a problem finds its line.
 fn push(message: &mut Message, text: &[u8], start: usize, line: usize) {
-    let above = text.get(..start).unwrap_or_default().iter().filter(|byte| **byte == b'\n').count();
+    let above = newlines(text.get(..start).unwrap_or_default());
     let rest = text.get(start..).unwrap_or_default();
     for (index, part) in rest.split_inclusive(|byte| *byte == b'\n').enumerate() {
         message.push(part, line.saturating_add(above).saturating_add(index));

@@ -6,9 +6,9 @@ use super::problem::Fault;
 
 /// Begins with `http://` or `https://`.
 pub(super) fn is_absolute(text: &[u8]) -> bool {
-    ["http://", "https://"].iter().any(|scheme| {
-        text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes()))
-    })
+    ["http://", "https://"]
+        .iter()
+        .any(|scheme| text.get(..scheme.len()).is_some_and(|start| start.eq_ignore_ascii_case(scheme.as_bytes())))
 }
 
 /// A request target or a URL: the absolute URL without user and fragment, if it is one, and the path and query.
@@ -89,16 +89,8 @@ pub(super) fn decode(text: &str) -> Vec<u8> {
     while let Some((first, after)) = rest.split_first() {
         let pair = after.get(..2).filter(|pair| *first == b'%' && pair.iter().all(u8::is_ascii_hexdigit));
         let byte = pair.and_then(|pair| str::from_utf8(pair).ok()).and_then(|pair| u8::from_str_radix(pair, 16).ok());
-        match byte {
-            Some(byte) => {
-                decoded.push(byte);
-                rest = after.get(2..).unwrap_or_default();
-            }
-            None => {
-                decoded.push(*first);
-                rest = after;
-            }
-        }
+        decoded.push(byte.unwrap_or(*first));
+        rest = if byte.is_some() { after.get(2..).unwrap_or_default() } else { after };
     }
     decoded
 }

@@ -91,6 +91,8 @@ pub(crate) struct Record {
     pub(crate) skew_seconds: Option<i64>,
     /// More about a reject: which rule, which error.
     pub(crate) detail: Option<Cow<'static, str>>,
+    /// Why a signature did not match, where that was found out.
+    pub(crate) hint: Option<Box<str>>,
     pub(crate) bytes_in: u64,
     bytes_out: u64,
     /// The answer's body was not sent to its end.
@@ -120,6 +122,7 @@ impl Record {
             header: None,
             skew_seconds: None,
             detail: None,
+            hint: None,
             bytes_in: 0,
             bytes_out: 0,
             cut_off: false,
@@ -203,6 +206,9 @@ impl Record {
         }
         if let Some(detail) = &self.detail {
             fields.text(key!("detail"), detail);
+        }
+        if let Some(hint) = &self.hint {
+            fields.text(key!("hint"), hint);
         }
         fields.number(key!("bytes_in"), self.bytes_in);
         fields.number(key!("bytes_out"), self.bytes_out);

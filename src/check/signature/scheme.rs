@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 /// A signature scheme as written in TOML.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SchemeSpec {
     /// Whether the data below says it all, or which file of code does the rest.
@@ -121,7 +121,7 @@ pub enum Engine {
 }
 
 /// A header that must have one value.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RequiredValue {
     /// The header.
@@ -135,7 +135,7 @@ pub struct RequiredValue {
 }
 
 /// An option of a route.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OptionSpec {
     /// What it is, and where to find it.
@@ -149,7 +149,7 @@ pub struct OptionSpec {
 }
 
 /// The claims of a signed token (RFC 7519) that tie it to one delivery.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct JwtSpec {
     /// What `iss` must be.
@@ -172,7 +172,7 @@ pub struct JwtSpec {
 }
 
 /// A claim that holds a SHA-256.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HashClaim {
     /// Its name.
@@ -194,7 +194,7 @@ pub enum HashEncoding {
 }
 
 /// How the configured text becomes key bytes.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeySpec {
     /// The encoding after the prefix.
@@ -218,7 +218,7 @@ pub struct KeySpec {
 }
 
 /// Another form of secret.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AlternativeKey {
     /// What it starts with.
@@ -252,7 +252,7 @@ pub enum KeyEncoding {
 }
 
 /// Where the signature is, and how it is written.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SignatureSpec {
     /// The header, or one per family: the first family of which any header is present must be complete.
@@ -307,7 +307,7 @@ pub enum SignatureEncoding {
 }
 
 /// Where the time is: exactly one of `header`, `pair` and `json`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TimestampSpec {
     /// A header, or one per family.
@@ -345,7 +345,7 @@ pub enum TimeUnit {
 }
 
 /// Where an id or type is: exactly one of `header` and `json`.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FieldSpec {
     /// A header, or one per family. Signed only if `{id}` is in the content.
@@ -375,7 +375,7 @@ impl OneOrMany {
 }
 
 /// A header name, or one per family.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
 pub enum OneOrMany {
     /// The same for all families.

@@ -32,9 +32,10 @@ export async function startGate(vendors) {
     response.end();
   });
   await new Promise((done) => app.listen(0, "127.0.0.1", done));
+  app.unref(); // it must not keep a test alive whose hookward does not start
   const routes = Object.fromEntries(vendors.map(({ vendor, keys }) => [vendor.name, route(vendor, keys)]));
   const door = await startHookward({
-    server: { upstream: `http://127.0.0.1:${app.address().port}`, unmatched: "deny", public_url: publicUrl },
+    server: { upstream: `http://127.0.0.1:${app.address().port}`, unmatched: "deny", public_url: vendors.some(({ vendor }) => vendor.signsUrl) ? publicUrl : undefined },
     app: { framework: "none" },
     routes,
   });

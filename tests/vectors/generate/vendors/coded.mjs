@@ -21,6 +21,7 @@ const topic = "arn:aws:sns:us-east-1:123456789012:genuine";
 export const vendors = [
   {
     provider: "twilio",
+    signsUrl: true,
     packages: ["twilio"],
     signature: "x-twilio-signature",
     tolerance: null,
@@ -32,6 +33,7 @@ export const vendors = [
   },
   {
     provider: "twilio",
+    signsUrl: true,
     variant: "json",
     packages: ["twilio"],
     signature: "x-twilio-signature",
@@ -47,6 +49,7 @@ export const vendors = [
   {
     // https://mailchimp.com/developer/transactional/guides/track-respond-activity-webhooks/#authenticating-webhook-requests
     provider: "mandrill",
+    signsUrl: true,
     packages: ["pypi:django-anymail"],
     signature: "x-mandrill-signature",
     tolerance: null,
@@ -177,6 +180,7 @@ export const vendors = [
   ].map(({ alg, keys }) => ({
     // No vendor's, but independent of us. It leaves Content-Digest to its user (RFC 9421 §7.2.8).
     provider: "rfc9421",
+    signsUrl: true,
     variant: alg,
     packages: ["http-message-signatures"],
     signature: "signature",

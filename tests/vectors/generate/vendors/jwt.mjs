@@ -29,6 +29,7 @@ export const vendors = [
   {
     // https://upstash.com/docs/qstash/howto/signature
     provider: "qstash",
+    signsUrl: true,
     packages: ["jose", "@upstash/qstash"],
     signature: "upstash-signature",
     tolerance: null,
@@ -45,6 +46,7 @@ export const vendors = [
   {
     // https://developers.messagebird.com/api/#verifying-http-requests
     provider: "messagebird",
+    signsUrl: true,
     packages: ["jose", "messagebird"],
     signature: "messagebird-signature-jwt",
     tolerance: null,

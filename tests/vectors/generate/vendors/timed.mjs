@@ -17,6 +17,7 @@ function hubspot(version, header, tolerance) {
     provider: `hubspot-${version}`,
     packages: ["@hubspot/api-client"],
     signature: header,
+    signsUrl: version !== "v1",
     tolerance,
     keys: () => ({ secret: text("") }),
     event,
@@ -97,6 +98,7 @@ export const vendors = [
   {
     // https://developer.squareup.com/docs/webhooks/step3validate
     provider: "square",
+    signsUrl: true,
     packages: ["square"],
     signature: "x-square-hmacsha256-signature",
     tolerance: null,

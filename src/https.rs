@@ -1,0 +1,269 @@
+//! One HTTP exchange with a server elsewhere, over TLS unless the URL says `http`.
+//!
+//! For `send`, and for the few public documents that verification needs; never for a delivery. Everything is bounded: time,
+//! the answer's size, no redirects. Must never be lax about a certificate. Sources: RFC 9110, RFC 9112, RFC 8446.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::HOST;
+use http::{HeaderValue, Request, Response, Uri};
+use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ExchangeError {
+    /// Neither `http` nor `https`, or without a host.
+    #[error("only absolute http:// and https:// addresses can be called")]
+    Url,
+    /// No connection, or no TLS on it.
+    #[error("connecting failed: {0}")]
+    Connect(#[source] io::Error),
+    /// The connection broke, or spoke something that is not HTTP.
+    #[error("the answer was broken: {0}")]
+    Broken(#[source] hyper::Error),
+    /// The answer's body broke, or is longer than allowed.
+    #[error("the answer's body is broken or too long")]
+    Body,
+    /// Not in time.
+    #[error("there was no answer in time")]
+    Timeout,
+}
+
+/// Makes exchanges. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Https {
+    tls: Arc<ClientConfig>,
+    /// For tests: where every connection goes, whatever the URL says.
+    #[cfg(test)]
+    everything_to: Option<std::net::SocketAddr>,
+}
+
+/// Bounds of one exchange.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Bounds {
+    /// For all of it.
+    pub(crate) time: Duration,
+    /// Bytes of the answer's body.
+    pub(crate) bytes: usize,
+}
+
+impl Https {
+    /// Trusts Mozilla's list of authorities.
+    pub(crate) fn new() -> Self {
+        Self::trusting(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+    }
+
+    fn trusting(roots: RootCertStore) -> Self {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let versions = rustls::DEFAULT_VERSIONS;
+        // With ring's own suites and rustls' own versions this cannot fail; nothing would be trusted if it did.
+        let tls = ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(versions)
+            .map(|builder| builder.with_root_certificates(roots).with_no_client_auth());
+        let tls = tls.unwrap_or_else(|_| {
+            ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth()
+        });
+        Self {
+            tls: Arc::new(tls),
+            #[cfg(test)]
+            everything_to: None,
+        }
+    }
+
+    /// Sends one request on a connection of its own and reads the whole answer. `Host` is set where it is missing.
+    pub(crate) async fn exchange(
+        &self,
+        request: Request<Full<Bytes>>,
+        bounds: Bounds,
+    ) -> Result<Response<Bytes>, ExchangeError> {
+        tokio::time::timeout(bounds.time, self.unhurried(request, bounds.bytes))
+            .await
+            .unwrap_or(Err(ExchangeError::Timeout))
+    }
+
+    async fn unhurried(
+        &self,
+        mut request: Request<Full<Bytes>>,
+        longest: usize,
+    ) -> Result<Response<Bytes>, ExchangeError> {
+        let uri = request.uri().clone();
+        let authority = uri.authority().ok_or(ExchangeError::Url)?.clone();
+        let secure = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") => false,
+            Some(_) | None => return Err(ExchangeError::Url),
+        };
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
+        if !request.headers().contains_key(HOST) {
+            let value = HeaderValue::try_from(authority.as_str()).map_err(|_| ExchangeError::Url)?;
+            request.headers_mut().insert(HOST, value);
+        }
+        let target = uri.path_and_query().map_or("/", |target| target.as_str());
+        *request.uri_mut() = target.parse::<Uri>().map_err(|_| ExchangeError::Url)?;
+        let stream = self.connect(&host, port).await.map_err(ExchangeError::Connect)?;
+        if !secure {
+            return speak(stream, request, longest).await;
+        }
+        let name = ServerName::try_from(host).map_err(|_| ExchangeError::Url)?;
+        let connector = TlsConnector::from(Arc::clone(&self.tls));
+        let stream = connector.connect(name, stream).await.map_err(ExchangeError::Connect)?;
+        speak(stream, request, longest).await
+    }
+
+    #[cfg(not(test))]
+    async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        TcpStream::connect((host, port)).await
+    }
+
+    #[cfg(test)]
+    async fn connect(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        match self.everything_to {
+            Some(address) => TcpStream::connect(address).await,
+            None => TcpStream::connect((host, port)).await,
+        }
+    }
+}
+
+async fn speak(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    request: Request<Full<Bytes>>,
+    longest: usize,
+) -> Result<Response<Bytes>, ExchangeError> {
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.map_err(ExchangeError::Broken)?;
+    let driver = tokio::spawn(connection);
+    let answer = async {
+        let (parts, body) = sender.send_request(request).await.map_err(ExchangeError::Broken)?.into_parts();
+        let body = Limited::new(body, longest).collect().await.map_err(|error| {
+            match error.downcast::<LengthLimitError>() {
+                Ok(_) => ExchangeError::Body,
+                Err(error) => error.downcast::<hyper::Error>().map_or(ExchangeError::Body, |error| ExchangeError::Broken(*error)),
+            }
+        })?;
+        Ok(Response::from_parts(parts, body.to_bytes()))
+    }
+    .await;
+    driver.abort();
+    answer
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use std::net::SocketAddr;
+
+    use rustls::ServerConfig;
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+    use tokio_rustls::TlsAcceptor;
+
+    use super::*;
+
+    const CA: &[u8] = include_bytes!("https/testdata/ca.pem");
+    const LEAF: &[u8] = include_bytes!("https/testdata/leaf.pem");
+    const KEY: &[u8] = include_bytes!("https/testdata/leaf.key");
+    pub(crate) const BOUNDS: Bounds = Bounds { time: Duration::from_secs(5), bytes: 1024 };
+
+    impl Https {
+        /// Trusts the tests' own authority, and calls this address whatever the URL says.
+        pub(crate) fn of_tests(address: SocketAddr) -> Self {
+            let mut roots = RootCertStore::empty();
+            roots.add(CertificateDer::from_pem_slice(CA).unwrap()).unwrap();
+            Self { everything_to: Some(address), ..Self::trusting(roots) }
+        }
+
+        fn without_roots(address: SocketAddr) -> Self {
+            Self { everything_to: Some(address), ..Self::new() }
+        }
+    }
+
+    /// A TLS server for `sns.eu-west-1.amazonaws.com` that answers every request the same, and counts.
+    pub(crate) async fn server(answer: Vec<u8>) -> (SocketAddr, Arc<std::sync::atomic::AtomicUsize>) {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![CertificateDer::from_pem_slice(LEAF).unwrap()],
+                PrivateKeyDer::from_pem_slice(KEY).unwrap(),
+            )
+            .unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let count = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let served = Arc::clone(&count);
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+                served.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+                let mut buffer = [0; 1024];
+                let _ = stream.read(&mut buffer).await;
+                let _ = stream.write_all(&answer).await;
+                let _ = stream.shutdown().await;
+            }
+        });
+        (address, count)
+    }
+
+    fn get(url: &str) -> Request<Full<Bytes>> {
+        Request::get(url).body(Full::default()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn reads_an_answer_over_tls() {
+        let (address, _) = server(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi".to_vec()).await;
+        let answer =
+            Https::of_tests(address).exchange(get("https://sns.eu-west-1.amazonaws.com/x"), BOUNDS).await.unwrap();
+        assert_eq!((answer.status().as_u16(), &**answer.body()), (200, &b"hi"[..]));
+    }
+
+    #[tokio::test]
+    async fn refuses_a_certificate_of_another_name_or_authority() {
+        let (address, count) = server(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi".to_vec()).await;
+        let other = Https::of_tests(address).exchange(get("https://sns.eu-west-2.amazonaws.com/x"), BOUNDS).await;
+        assert!(matches!(other, Err(ExchangeError::Connect(_))), "{other:?}");
+        let unknown =
+            Https::without_roots(address).exchange(get("https://sns.eu-west-1.amazonaws.com/x"), BOUNDS).await;
+        assert!(matches!(unknown, Err(ExchangeError::Connect(_))), "{unknown:?}");
+        assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn reads_no_more_than_it_was_allowed() {
+        let long = [b"HTTP/1.1 200 OK\r\ncontent-length: 1025\r\n\r\n".as_slice(), &[b'x'; 1025]].concat();
+        let (address, _) = server(long).await;
+        let answer = Https::of_tests(address).exchange(get("https://sns.eu-west-1.amazonaws.com/x"), BOUNDS).await;
+        assert!(matches!(answer, Err(ExchangeError::Body)), "{answer:?}");
+    }
+
+    #[tokio::test]
+    async fn calls_nothing_but_http() {
+        let (address, _) = server(Vec::new()).await;
+        for url in ["ftp://a/b", "/b"] {
+            let answer = Https::of_tests(address).exchange(get(url), BOUNDS).await;
+            assert!(matches!(answer, Err(ExchangeError::Url)), "{url}");
+        }
+    }
+
+    #[tokio::test]
+    async fn gives_up_in_time() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let hasty = Bounds { time: Duration::from_millis(50), bytes: 10 };
+        let answer = Https::of_tests(listener.local_addr().unwrap()).exchange(get("https://sns.eu-west-1.amazonaws.com/"), hasty).await;
+        assert!(matches!(answer, Err(ExchangeError::Timeout)), "{answer:?}");
+    }
+}

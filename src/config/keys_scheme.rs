@@ -20,6 +20,9 @@ const ENGINES: &[&str] = &[
     "rfc9421",
 ];
 
+/// Some senders keep a delivery's time over all of its retries.
+const TWO_DAYS: u64 = 48 * HOUR;
+
 /// `[schemes.NAME]`.
 pub(crate) static SCHEME: Shape = shape(&[
     key(
@@ -133,7 +136,7 @@ static SCHEME_TIMESTAMP: Shape = Shape {
         key("unit", Kind::Choice(&["s", "ms", "rfc3339"]), "\"s\"", "Unix seconds, milliseconds, or a date."),
         key(
             "tolerance",
-            Kind::Integer { min: 1, max: HOUR },
+            Kind::Integer { min: 1, max: TWO_DAYS },
             "300",
             "Seconds either way, unless the route says otherwise.",
         ),

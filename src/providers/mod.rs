@@ -3,11 +3,17 @@
 //! Only the schemes that routes use are compiled. Must never hold what only one provider needs as code: what data cannot
 //! say is a scheme of its own in `check::signature`.
 
+mod print;
+pub mod samples;
+mod signs;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use self::print::entry;
+pub use self::signs::Signs;
 use crate::check::signature::SchemeSpec;
 
 /// The catalogue's text, for `hookward providers NAME`.

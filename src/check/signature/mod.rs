@@ -18,6 +18,7 @@ mod mac;
 mod public_key;
 pub mod scheme;
 mod sign;
+mod signer;
 mod stamp;
 mod template;
 #[cfg(test)]
@@ -36,7 +37,9 @@ pub use self::flaw::{SchemeFlaw, SchemeProblem};
 pub use self::foreign::ForeignHeaders;
 pub use self::key::{Key, KeyProblem, KeyWarning, LabeledKey};
 pub use self::scheme::SchemeSpec;
-pub use self::sign::{Delivery, SignProblem, Signed, sign};
+pub use self::sign::{Delivery, SignProblem, Signed, sign, sign_as};
+pub use self::signer::Signer;
+pub use self::stamp::write as write_time;
 pub use self::verified::{Coverage, Member, Verified};
 
 use self::coded::{Coded, Held};

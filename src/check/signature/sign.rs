@@ -1,7 +1,7 @@
 //! The other side: the headers of a genuine delivery, for `demo`, `sign`, `send` and the tests.
 //!
-//! Only for schemes with a shared secret; a public key signs nothing. A delivery that has its time in the body has to bring
-//! it. Must never be reachable from a request.
+//! With a shared secret, or with an Ed25519 private key; a public key signs nothing. A delivery that has its time in the body
+//! has to bring it. Must never be reachable from a request.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,6 +12,7 @@ use super::family::TimeSource;
 use super::grammar::Format;
 use super::key::{Check, Key};
 use super::scheme::SignatureEncoding;
+use super::signer::{Hand, Signer, ed25519};
 use super::template::TemplateScheme;
 use super::{Engine, Scheme, mac, stamp};
 
@@ -73,12 +74,47 @@ pub enum SignProblem {
 /// [`SignProblem`].
 pub fn sign(scheme: &Scheme, key: Option<&Key>, delivery: &Delivery<'_>) -> Result<Signed, SignProblem> {
     match &scheme.engine {
-        Engine::Template(template) => with_template(template, key.ok_or(SignProblem::PublicKey)?, delivery),
+        Engine::Template(template) => {
+            let key = key.ok_or(SignProblem::PublicKey)?;
+            with_template(template, key.slot, delivery, |feed| shared(template, key, feed))
+        }
         Engine::Coded(coded) => coded.sign(key, delivery),
     }
 }
 
-fn with_template(scheme: &TemplateScheme, key: &Key, delivery: &Delivery<'_>) -> Result<Signed, SignProblem> {
+/// [`sign`], also with a private key.
+///
+/// # Errors
+/// [`SignProblem`].
+pub fn sign_as(scheme: &Scheme, signer: &Signer, delivery: &Delivery<'_>) -> Result<Signed, SignProblem> {
+    match (&signer.0, &scheme.engine) {
+        (Hand::Shared(key), _) => sign(scheme, Some(key), delivery),
+        (Hand::None, _) => sign(scheme, None, delivery),
+        (Hand::Private { key, slot }, Engine::Template(template)) => {
+            with_template(template, *slot, delivery, |feed| ed25519(key, |update| feed(b"", update)))
+        }
+        (Hand::Private { .. }, Engine::Coded(_)) => Err(SignProblem::PublicKey),
+    }
+}
+
+/// Feeds the signed content, with the secret where it is part of it.
+type Feed<'f> = &'f dyn Fn(&[u8], &mut dyn FnMut(&[u8]));
+
+fn shared(scheme: &TemplateScheme, key: &Key, feed: Feed<'_>) -> Result<Vec<u8>, SignProblem> {
+    match &key.check {
+        Check::Mac(state) => Ok(state.tag(|update| feed(b"", update)).as_bytes().to_vec()),
+        Check::Text(secret) if scheme.unkeyed => Ok(mac::digest(|update| feed(secret, update)).as_bytes().to_vec()),
+        Check::Text(credential) => Ok(credential.to_vec()),
+        Check::Ed25519(_) | Check::Public(_) => Err(SignProblem::PublicKey),
+    }
+}
+
+fn with_template(
+    scheme: &TemplateScheme,
+    slot: usize,
+    delivery: &Delivery<'_>,
+    make: impl FnOnce(Feed<'_>) -> Result<Vec<u8>, SignProblem>,
+) -> Result<Signed, SignProblem> {
     let Some(family) = scheme.families.first() else { return Ok(Signed::by_headers(Vec::new())) };
     if scheme.content.has(&Piece::Id) && !scheme.content.takes_id(delivery.id.as_bytes()) {
         return Err(SignProblem::Id);
@@ -101,12 +137,7 @@ fn with_template(scheme: &TemplateScheme, key: &Key, delivery: &Delivery<'_>) ->
             }
         }
     };
-    let signature = match &key.check {
-        Check::Mac(state) => state.tag(|update| feed(b"", update)).as_bytes().to_vec(),
-        Check::Text(secret) if scheme.unkeyed => mac::digest(|update| feed(secret, update)).as_bytes().to_vec(),
-        Check::Text(credential) => credential.to_vec(),
-        Check::Ed25519(_) | Check::Public(_) => return Err(SignProblem::PublicKey),
-    };
+    let signature = make(&feed)?;
     let encoded = match scheme.grammar.encoding {
         SignatureEncoding::Base64 => STANDARD.encode(&signature),
         SignatureEncoding::Hex | SignatureEncoding::HexAny => hex(&signature),
@@ -114,7 +145,7 @@ fn with_template(scheme: &TemplateScheme, key: &Key, delivery: &Delivery<'_>) ->
     };
     let prefix = String::from_utf8_lossy(&scheme.grammar.prefix);
     let version =
-        scheme.grammar.slots.get(key.slot).map(|slot| String::from_utf8_lossy(&slot.version)).unwrap_or_default();
+        scheme.grammar.slots.get(slot).map(|slot| String::from_utf8_lossy(&slot.version)).unwrap_or_default();
     let signature = match &scheme.grammar.format {
         Format::Plain => format!("{prefix}{encoded}"),
         Format::Versioned { .. } => format!("{version},{prefix}{encoded}"),

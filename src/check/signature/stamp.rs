@@ -43,8 +43,8 @@ impl Stamp {
     }
 }
 
-/// How a moment is written in a unit.
-pub(super) fn write(seconds: u64, unit: TimeUnit) -> String {
+/// How a moment, in unix seconds, is written in a unit.
+pub fn write(seconds: u64, unit: TimeUnit) -> String {
     match unit {
         TimeUnit::S => seconds.to_string(),
         TimeUnit::Ms => seconds.saturating_mul(1000).to_string(),

@@ -208,12 +208,14 @@ pub(super) fn verify(
     })
 }
 
+/// A number of seconds or milliseconds, or the text of a date.
 fn seconds(found: Option<Scalar>, unit: TimeUnit) -> Option<u64> {
-    let text = match found? {
-        Scalar::Text(text) => text.into_string(),
-        Scalar::Number(number) => number.to_string(),
-    };
-    Stamp::parse(text.as_bytes(), unit).map(|stamp| stamp.seconds())
+    match (found?, unit) {
+        (Scalar::Number(number), TimeUnit::S | TimeUnit::Ms) => Stamp::parse(number.to_string().as_bytes(), unit),
+        (Scalar::Text(text), TimeUnit::Rfc3339) => Stamp::parse(text.as_bytes(), unit),
+        (Scalar::Number(_), TimeUnit::Rfc3339) | (Scalar::Text(_), TimeUnit::S | TimeUnit::Ms) => None,
+    }
+    .map(|stamp| stamp.seconds())
 }
 
 /// Whether nothing but the one reading of the content is possible.

@@ -89,7 +89,7 @@ function route(vendor, keys) {
     file: secretFile(`${vendor.name}.${index}`, secret),
   }));
   const options = optionsOf(keys);
-  if (keys.options?.cert_pem) Object.assign(options, { cert_file: secretFile(`${vendor.name}.pem`, keys.options.cert_pem), topics: keys.options.topic });
+  if (keys.options?.cert_pem) Object.assign(options, { cert_file: secretFile(`${vendor.name}.pem`, keys.options.cert_pem), topics: keys.topic });
   return {
     path: `/hooks/${vendor.name}`,
     provider: vendor.provider,

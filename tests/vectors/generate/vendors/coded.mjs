@@ -154,7 +154,7 @@ export const vendors = [
     type: "text/plain; charset=UTF-8",
     keys() {
       const { pem, privateKey } = selfSigned("sns.amazonaws.com");
-      return { options: { cert_pem: pem, topic }, signer: privateKey };
+      return { options: { cert_pem: pem }, topic, signer: privateKey, signing_key: privateKey.export({ type: "pkcs8", format: "pem" }) };
     },
     event: () => "",
     sign({ id, now }, { signer }) {

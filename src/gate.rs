@@ -24,9 +24,9 @@ use crate::clock;
 use crate::documents::Documents;
 use crate::forward::{Answer, ForwardError, Forwarder};
 use crate::headers::{self, Peer};
+use crate::hint::{Hints, Question};
 use crate::http2;
 use crate::in_flight::InFlight;
-use crate::hint::{Hints, Question};
 use crate::inbound::{Ending, Inbound};
 use crate::onward::{forward_interim, onward, upstream_request};
 use crate::outbound::{BodyError, Outbound};
@@ -223,7 +223,8 @@ impl Gate {
             })?;
 
         // 8. The MAC over the raw bytes, then the timestamp again: a slow body must not outlive its window.
-        let wanted = signature::wanted(&route.scheme, &presented, &frames).map_err(|failure| failed(failure, record))?;
+        let wanted =
+            signature::wanted(&route.scheme, &presented, &frames).map_err(|failure| failed(failure, record))?;
         if let Some(wanted) = wanted {
             presented.supply(self.documents.get(&wanted).await.map_err(|error| {
                 record.detail = Some(error.to_string().into());

@@ -147,7 +147,9 @@ async fn speak(
         let body = Limited::new(body, longest).collect().await.map_err(|error| {
             match error.downcast::<LengthLimitError>() {
                 Ok(_) => ExchangeError::Body,
-                Err(error) => error.downcast::<hyper::Error>().map_or(ExchangeError::Body, |error| ExchangeError::Broken(*error)),
+                Err(error) => {
+                    error.downcast::<hyper::Error>().map_or(ExchangeError::Body, |error| ExchangeError::Broken(*error))
+                }
             }
         })?;
         Ok(Response::from_parts(parts, body.to_bytes()))
@@ -263,7 +265,9 @@ pub(crate) mod tests {
     async fn gives_up_in_time() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let hasty = Bounds { time: Duration::from_millis(50), bytes: 10 };
-        let answer = Https::of_tests(listener.local_addr().unwrap()).exchange(get("https://sns.eu-west-1.amazonaws.com/"), hasty).await;
+        let answer = Https::of_tests(listener.local_addr().unwrap())
+            .exchange(get("https://sns.eu-west-1.amazonaws.com/"), hasty)
+            .await;
         assert!(matches!(answer, Err(ExchangeError::Timeout)), "{answer:?}");
     }
 }

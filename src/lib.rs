@@ -18,7 +18,7 @@
 //! | 2 | `plan` (the compiled configuration) |
 //! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket`, `https`, `capture` |
 //! | 4 | `documents`, `hint`, `onward`, `http2`, `receive`, `websocket`, `forward`, `inbound`, `answer` |
-//! | 5 | `gate` |
+//! | 5 | `gate`, `explain` (the gate's checks on a captured request) |
 //! | 6 | `admin`, `server` |
 //! | 7 | `cli` |
 
@@ -27,11 +27,13 @@ mod admit;
 mod answer;
 mod app_socket;
 mod budget;
+pub mod capture;
 pub mod check;
 pub mod cli;
 pub mod clock;
 pub mod config;
 mod documents;
+mod explain;
 mod forward;
 mod gate;
 mod gather;

@@ -25,7 +25,7 @@ const LEVELS: &[&[&str]] = &[
         "capture",
     ],
     &["documents", "hint", "onward", "http2", "receive", "websocket", "forward", "inbound", "answer"],
-    &["gate"],
+    &["gate", "explain"],
     &["admin", "server"],
     &["cli"],
 ];

@@ -65,18 +65,15 @@ fn is_first(line: &[u8]) -> bool {
 
 fn read_verbose(lines: Lines<'_>) -> Result<Captured, CaptureProblem> {
     let mut requests: Vec<Message> = Vec::new();
-    let mut open = false;
     for line in lines {
         let Some(text) = sent(line.text) else { continue };
         if is_first(text) {
             requests.push(Message::default());
-            open = true;
         }
-        if let Some(message) = requests.last_mut().filter(|_| open) {
+        if let Some(message) = requests.last_mut() {
             message.push(text, line.number);
             message.push(b"\r\n", line.number);
         }
-        open &= !text.is_empty();
     }
     let (mut captured, chosen) = one_of(&requests, Shape::CurlVerbose, BodyRule::Absent)?;
     let has_body = match raw::declared(&captured.headers) {

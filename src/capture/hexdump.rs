@@ -133,10 +133,13 @@ pub(super) fn nibbles(digits: &[u8]) -> Option<u8> {
     u8::from_str_radix(str::from_utf8(digits).ok()?, 16).ok()
 }
 
-/// A file of nothing but hex digits and white space.
+/// A file of nothing but hex digits and white space. If it begins with zeros, those are an offset: no request does.
 fn plain(bytes: &[u8]) -> Option<Result<Message, CaptureProblem>> {
     let hex = |byte: &u8| byte.is_ascii_hexdigit() || byte.is_ascii_whitespace();
     if !bytes.iter().all(hex) || bytes.iter().filter(|byte| byte.is_ascii_hexdigit()).count() < SHORTEST_PLAIN {
+        return None;
+    }
+    if bytes.trim_ascii_start().starts_with(b"00") {
         return None;
     }
     let mut message = Message::default();

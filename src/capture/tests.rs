@@ -52,8 +52,10 @@ fn fails(bytes: impl AsRef<[u8]>) -> CaptureProblem {
 
 fn fails_at(bytes: impl AsRef<[u8]>, line: usize, fault: Fault) {
     let problem = fails(bytes);
-    assert_eq!((problem.line_number(), &problem.fault), (Some(line), &fault), "{problem}");
-    assert!(!problem.hint().is_empty());
+    let shown = problem.to_string();
+    assert_eq!((problem.line_number(), problem.fault.hint().is_empty()), (Some(line), false), "{shown}");
+    let found = (problem.fault, line);
+    assert_eq!(found, (fault, line), "{shown}");
 }
 
 fn values<'c>(captured: &'c Captured, name: &str) -> Vec<&'c str> {
@@ -232,6 +234,7 @@ fn a_body_with_changed_line_ends_is_kept_whole() {
     assert_eq!(note(4, "a\nb"), changed("a\nb", 4, 3));
     // What a body that was changed and then closed with one more line end has.
     assert_eq!(note(7, "a\nb\nc\n").1, [Note::LineEndsChanged { declared: 7, found: 6 }]);
+    assert_eq!(note(6, "a\r\nb\n").1, [Note::Truncated { declared: 6, found: 5 }]);
     assert_eq!(note(9, "a\nb\n").1, [Note::Truncated { declared: 9, found: 4 }]);
 }
 
@@ -332,6 +335,7 @@ fn curl_v_with_times_and_a_progress_meter_is_read() {
     let captured = ok(file);
     assert_eq!((captured.shape, values(&captured, "svix-id")), (Shape::CurlVerbose, vec!["m"]));
     assert_eq!(captured.notes, [Note::BodyMissing]);
+    assert_eq!(ok("> GET /h HTTP/1.1\n> a: 1\n>\n> no header\n").headers.len(), 1);
     assert_eq!(ok("> GET /h HTTP/1.1\n> a: 1\n>\n").notes, []);
     assert_eq!(ok("> POST /h HTTP/1.1\n> content-length: 0\n>\n").notes, []);
     fails_at("* x\n> POST /h HTTP/1.1\n> svix-id m\n>\n", 3, Fault::NoColon("`svix-id …`".to_owned()));
@@ -368,6 +372,8 @@ fn a_damaged_trace_is_refused_at_its_line() {
     let ascii = "=> Send header, 24 bytes (0x18)\n0000: GET / HTTP/1.1\n0010: a: 1\n0016: \n";
     assert_eq!(values(&ok(ascii), "a"), ["1"]);
     fails_at(ascii.replace("GET /", "GET /path"), 2, Fault::Offset);
+    let wrapped = "=> Send data, 3 bytes (0x3)\n0000: a\n0002: b\n";
+    assert_eq!(text(&ok(format!("{ascii}{wrapped}"))), "a b");
     assert_eq!(fails("=> Send header, 0 bytes (0x0)\n").fault, Fault::NoRequest);
 }
 
@@ -467,6 +473,19 @@ fn a_dump_s_text_column_is_never_taken_for_bytes() {
 }
 
 #[test]
+fn offsets_without_a_text_column_are_no_plain_hex() {
+    let od = "000000 47 45 54 20 2f 20 48 54 54 50 2f 31 2e 31 0a 0a\n000010 61 62\n000012\n";
+    assert_eq!(text(&ok(od)), "ab");
+}
+
+#[test]
+fn two_spaces_end_the_bytes_of_a_full_line() {
+    let head = "00000000: 4745 5420 2f20 4854 5450 2f31 2e31 0a0a  GET / HTTP/1.1..\n";
+    let last = "00000010: 6161 6161 6161 6161 6161 6161 6161 6161  aaaa aa";
+    assert_eq!(text(&ok(format!("{head}{last}"))), "a".repeat(16));
+}
+
+#[test]
 fn a_dump_of_something_else_is_refused() {
     assert_eq!(fails("00000000: 6865 6c6c 6f20 776f 726c 640a            hello world.\n").line_number(), Some(1));
     assert_eq!(fails("0000  61 61\n\n0000  62 62\n").fault, Fault::NoRequest);
@@ -503,6 +522,53 @@ fn tcpdump_ascii_takes_one_connection_s_request() {
     let broken = file.replace("svix-id: msg_1", "svix-id msg_1");
     fails_at(broken, 12, Fault::NoColon("`svix-id …`".to_owned()));
     assert_eq!(fails(file.replace("POST /", "SPAM /")).fault, Fault::NoRequest);
+}
+
+/// A TCP segment without options, as `tcpdump -x` prints it.
+fn packet(sequence: u32, payload: &str) -> String {
+    let total = u16::try_from(payload.len().saturating_add(40)).unwrap();
+    let mut bytes = vec![0x45, 0];
+    bytes.extend(total.to_be_bytes());
+    bytes.extend([0, 0, 0, 0, 64, 6, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2, 0xc3, 0x50, 0, 80]);
+    bytes.extend(sequence.to_be_bytes());
+    bytes.extend([0, 0, 0, 0, 0x50, 0x18, 0, 1, 0, 0, 0, 0]);
+    bytes.extend(payload.bytes());
+    let mut lines = "08:00:00.1 IP a > b: Flags [P.], length 1\n".to_owned();
+    for (offset, row) in (0..).step_by(16).zip(bytes.chunks(16)) {
+        let words = row.chunks(2).map(|pair| match pair {
+            [high, low] => format!("{high:02x}{low:02x} "),
+            _ => format!("{:02x}", pair[0]),
+        });
+        lines.extend([format!("\t0x{offset:04x}:  ")].into_iter().chain(words).chain(["\n".to_owned()]));
+    }
+    lines
+}
+
+#[test]
+fn segments_are_joined_by_their_numbers() {
+    let head = "POST /h HTTP/1.1\r\ncontent-length: 8\r\n\r\n";
+    let after = u32::try_from(head.len()).unwrap();
+    let body = |files: &[String]| {
+        let captured = ok(files.concat());
+        (text(&captured).to_owned(), captured.notes)
+    };
+    let whole = ("abcdefgh".to_owned(), vec![]);
+    let (first, second) = (packet(after, "abcd"), packet(after + 4, "efgh"));
+    assert_eq!(body(&[second.clone(), packet(0, head), first.clone()]), whole);
+    assert_eq!(body(&[packet(0, head), first.clone(), packet(after, "ab"), second.clone()]), whole);
+    assert_eq!(body(&[packet(0, head), first.clone(), packet(after + 2, "cdefgh")]), whole);
+    let cut = vec![Note::Truncated { declared: 8, found: 0 }, Note::PacketMissing];
+    assert_eq!(body(&[packet(0, head), second.clone()]), (String::new(), cut));
+    let two = [packet(0, head), first, second, packet(after + 8, "GET /x HTTP/1.1\r\n\r\n")];
+    assert_eq!(body(&two), (whole.0, vec![Note::Chosen { number: 1, of: 2 }]));
+}
+
+#[test]
+fn a_packet_captured_short_is_noted() {
+    let file = packet(0, "POST /h HTTP/1.1\r\ncontent-length: 8\r\n\r\nabcdefgh");
+    let last = file.trim_end().rfind('\n').unwrap();
+    let captured = ok(&file[..last]);
+    assert!(matches!(captured.notes[..], [Note::Truncated { declared: 8, .. }, Note::PacketsCut]), "{captured:?}");
 }
 
 // JSON.
@@ -621,6 +687,17 @@ fn each_export_is_read() {
         "{}",
         &[],
     );
+}
+
+#[test]
+fn names_in_an_export_are_not_mistaken() {
+    let captured = ok(
+        r#"{"method":"GET","x":{"method":"PUT"},"method":"POST","url":"/h","headers":{"content-length":0},"data":[1]}"#,
+    );
+    assert_eq!((captured.method.as_str(), captured.notes), ("POST", vec![]));
+    let mut names: Vec<String> = ok(TEXTS[4]).headers.keys().map(ToString::to_string).collect();
+    names.sort();
+    assert_eq!(names, ["host", "svix-id"]);
 }
 
 #[test]

@@ -3,9 +3,14 @@
 mod check;
 mod config_file;
 mod demo;
+mod explain;
 mod healthcheck;
+mod outgoing;
+mod providers;
 mod run;
 mod schema;
+mod send;
+mod sign;
 
 use std::process::ExitCode;
 
@@ -27,8 +32,16 @@ enum Command {
     Check(check::Args),
     /// See it work: a sample app behind the gate, and every trick once. Needs no file and no network.
     Demo(demo::Args),
+    /// Why was this request refused? Judges a captured one step by step; exit 1 if it is refused.
+    Explain(Box<explain::Args>),
     /// Ask a running hookward whether it is alive; for a container's HEALTHCHECK.
     Healthcheck(healthcheck::Args),
+    /// List the providers that hookward knows, or print one as TOML to copy.
+    Providers(providers::Args),
+    /// Print the headers that a sender would send with a body.
+    Sign(sign::Args),
+    /// Post a sample event as the real sender would; exit 1 unless the answer is 2xx.
+    Send(send::Args),
     /// Print the configuration's JSON Schema.
     Schema(schema::Args),
 }
@@ -40,7 +53,11 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::run(&args, &mut out),
         Command::Demo(args) => demo::run(&args, &mut out),
+        Command::Explain(args) => explain::run(&args, &mut out),
         Command::Healthcheck(args) => healthcheck::run(&args),
+        Command::Providers(args) => providers::run(&args, &mut out),
+        Command::Sign(args) => sign::run(&args, &mut out),
+        Command::Send(args) => send::run(&args, &mut out),
         Command::Schema(args) => schema::run(&args, &mut out),
     }
 }

@@ -14,6 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+use crate::check::signature::scheme::{Algorithm, OneOrMany};
 use crate::check::signature::{Options, Scheme, SchemeSpec, SignProblem, Signer};
 use crate::clock;
 use crate::config;
@@ -240,12 +241,20 @@ impl Sender {
 
     /// The delivery's header id if none is given: like the sample's, or else like Svix's.
     pub(super) fn fresh_id(&self) -> String {
-        let header = self.spec.id.as_ref().and_then(|id| id.header.as_ref()?.of_family(0));
-        let sample = header.and_then(|header| self.sample.headers.get(header));
+        let names = self.spec.id.as_ref().and_then(|id| id.header.as_ref()).map(OneOrMany::all).unwrap_or_default();
+        let sample = names.iter().find_map(|name| self.sample.headers.get(name));
         fresh_like(sample.map_or("msg_2x4RZnRzGqAQK0mWnCtTvhxmL1b", String::as_str))
     }
 
-    /// Seconds either way that a check of this scheme allows, where the time is in the body: for a note.
+    /// Headers that the scheme asks for besides those that are signed, and that a signed delivery lacks.
+    pub(super) fn missing_headers(&self, headers: &HeaderMap) -> Vec<String> {
+        let signature = self.spec.signature.as_ref().map(|signature| signature.header.all()).unwrap_or_default();
+        let family = signature.iter().position(|name| headers.contains_key(name)).unwrap_or_default();
+        let required = self.spec.required_headers.iter().filter_map(|names| names.of_family(family));
+        required.filter(|name| !headers.contains_key(*name)).map(str::to_owned).collect()
+    }
+
+    /// The member of the body that says when the delivery was signed.
     pub(super) fn time_in_body(&self) -> Option<&str> {
         self.spec.timestamp.as_ref().and_then(|time| time.json.as_deref())
     }
@@ -253,7 +262,7 @@ impl Sender {
 
 fn only_the_sender(name: &str, spec: &SchemeSpec) -> String {
     let mut message = format!("only {name} can sign its deliveries: what receivers have is a public key");
-    if spec.algorithm == crate::check::signature::scheme::Algorithm::Ed25519 {
+    if spec.algorithm == Algorithm::Ed25519 {
         message.push_str(
             "\n  hint: for tests make a key pair, give its private half here with --secret-env or --secret-file (32 bytes of seed in hex or base64) and its public half to hookward",
         );

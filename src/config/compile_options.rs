@@ -16,7 +16,13 @@ const LONGEST: usize = 64 << 10;
 
 impl Context<'_, '_> {
     /// The scheme as this route uses it.
-    pub(super) fn compiled(&mut self, raw: &Table, table: &Table, name: &str, spec: &SchemeSpec) -> Option<(Scheme, Options)> {
+    pub(super) fn compiled(
+        &mut self,
+        raw: &Table,
+        table: &Table,
+        name: &str,
+        spec: &SchemeSpec,
+    ) -> Option<(Scheme, Options)> {
         let options = self.options(table, spec)?;
         let scheme = match Scheme::compile(name, spec, &options) {
             Ok(scheme) => scheme,

@@ -80,7 +80,10 @@ pub(super) fn routes(
         let tolerance = context.tolerance(table, &chosen);
         let deadline = context.deadline(table, &chosen, limits);
         let allow = HeaderValue::from_str(&methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", "));
-        let (Some((path, _)), Ok(allow), false) = (path, allow, keys.is_empty() && !chosen.scheme.needs_no_secret()) else { continue };
+        let (Some((path, _)), Ok(allow), false) = (path, allow, keys.is_empty() && !chosen.scheme.needs_no_secret())
+        else {
+            continue;
+        };
         all.summaries.push(RouteSummary { secrets: sources, allow_ips: table.texts("allow_ips").count() });
         let companions = chosen.spec.companions.clone();
         let route = Route {
@@ -143,12 +146,7 @@ impl<'c> Context<'c, '_> {
         Some((path, spot.clone()))
     }
 
-    fn scheme_of(
-        &mut self,
-        raw: &Table,
-        table: &Table,
-        custom: &mut BTreeMap<String, Custom>,
-    ) -> Option<Chosen<'c>> {
+    fn scheme_of(&mut self, raw: &Table, table: &Table, custom: &mut BTreeMap<String, Custom>) -> Option<Chosen<'c>> {
         if table.given("provider") && table.given("scheme") {
             return None;
         }
@@ -187,7 +185,10 @@ impl<'c> Context<'c, '_> {
             let hint = match (own, nearest(name, self.catalog.names())) {
                 (Some(()), _) => format!("it is one of your own: write scheme = \"{name}\""),
                 (None, Some(near)) => format!("did you mean `{near}`?"),
-                (None, None) => "`hookward providers` lists them; describe others in [schemes.NAME] and write scheme = \"NAME\"".to_owned(),
+                (None, None) => {
+                    "`hookward providers` lists them; describe others in [schemes.NAME] and write scheme = \"NAME\""
+                        .to_owned()
+                }
             };
             self.findings.error(spot, "there is no such provider", hint);
         }
@@ -261,7 +262,9 @@ impl<'c> Context<'c, '_> {
                 patterns.push(text.into());
             }
         }
-        if let Some(chosen) = chosen.filter(|chosen| chosen.spec.event_type.is_none() && table.texts("events").next().is_some()) {
+        if let Some(chosen) =
+            chosen.filter(|chosen| chosen.spec.event_type.is_none() && table.texts("events").next().is_some())
+        {
             let what = format!("`{}` does not tell the event's type, so everything would be forwarded", chosen.name);
             let hint =
                 if chosen.provider.is_some() { "remove it" } else { "remove it, or add event_type to the scheme" };

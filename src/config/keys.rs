@@ -291,7 +291,12 @@ static ROUTE: Shape = Shape {
         ),
         later_unless("replay", "\"off\"", "De-duplication of this route's deliveries."),
         later("retry", "Retries towards the app."),
-        key("options", Kind::TextMap, "{}", "Options of single providers; `hookward providers NAME` shows which there are."),
+        key(
+            "options",
+            Kind::TextMap,
+            "{}",
+            "Options of single providers; `hookward providers NAME` shows which there are.",
+        ),
         later_unless("handshake", "false", "Answers the provider's challenge requests."),
         later_unless("insecure_report", "[]", "Logs what would be refused, and forwards it."),
         later("insecure_on_store_error", "What happens while the replay store is down."),

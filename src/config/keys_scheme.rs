@@ -111,7 +111,12 @@ static SCHEME_SIGNATURE: Shape = shape(&[
         Kind::Choice(&["hex", "hex-any", "base64", "text"]),
         "Lower-case hex, hex in either case, padded base64, or for tokens the text itself.",
     ),
-    key("also", Kind::Texts, "[]", "Further headers that may hold one more signature, made with another of the secrets."),
+    key(
+        "also",
+        Kind::Texts,
+        "[]",
+        "Further headers that may hold one more signature, made with another of the secrets.",
+    ),
     key("trim", Kind::Bool, "false", "Whether one space may follow a separator of `pairs`."),
     key("prefix", Kind::Text, "\"\"", "Text before the encoded bytes, `sha256=`."),
     key(
@@ -130,7 +135,11 @@ static SCHEME_SIGNATURE: Shape = shape(&[
 
 static SCHEME_TIMESTAMP: Shape = Shape {
     keys: &[
-        optional("header", Kind::TextOrTexts, "A header, or one per family. Exactly one of `header`, `pair` and `json`."),
+        optional(
+            "header",
+            Kind::TextOrTexts,
+            "A header, or one per family. Exactly one of `header`, `pair` and `json`.",
+        ),
         optional("pair", Kind::Text, "A key in a `pairs` signature header, `t`."),
         optional("json", Kind::Text, "A member of the JSON body, `data.createdAt`, read after the MAC."),
         key("unit", Kind::Choice(&["s", "ms", "rfc3339"]), "\"s\"", "Unix seconds, milliseconds, or a date."),
@@ -140,8 +149,15 @@ static SCHEME_TIMESTAMP: Shape = Shape {
             "300",
             "Seconds either way, unless the route says otherwise.",
         ),
+        key(
+            "insecure_any_age",
+            Kind::Bool,
+            "false",
+            "Takes any time unless the route says otherwise: for senders whose retries keep the first attempt's.",
+        ),
     ],
-    exactly_one: &["header", "pair", "json"],
+    // Which of the sources there is, is for the engine to say.
+    exactly_one: &[],
 };
 
 static SCHEME_FIELD: Shape = Shape {

@@ -27,6 +27,7 @@ use std::path::{Path, PathBuf};
 
 use crate::plan::Plan;
 
+pub(crate) use hint::nearest;
 pub use next_manifest::inspect as inspect_next_manifest;
 pub use problem::{Position, Problem, Report, Severity};
 pub use schema::schema;

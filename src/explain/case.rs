@@ -5,11 +5,10 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-use zeroize::Zeroizing;
+use http::header::HOST;
 
+use super::asked::{Asked, implied};
 use super::judge::{Judge, Named};
 use super::usage::{Usage, nearest};
 use crate::capture::{Captured, Note, Shape};
@@ -22,28 +21,17 @@ use crate::providers::Catalog;
 /// A question as asked.
 #[derive(Debug)]
 pub(crate) struct Question {
-    /// The request.
     pub(crate) request: Captured,
     /// The configuration, compiled, if one was named.
     pub(crate) loaded: Option<Loaded>,
     /// Its `[schemes]`, those that no route uses among them.
     pub(crate) own_schemes: BTreeMap<String, SchemeSpec>,
-    pub(crate) route: Option<String>,
-    pub(crate) provider: Option<String>,
-    /// Names of variables, and files.
-    pub(crate) secret_env: Vec<String>,
-    pub(crate) secret_file: Vec<PathBuf>,
-    /// Names and values.
-    pub(crate) options: Vec<(String, String)>,
-    /// An absolute URL, or a path.
-    pub(crate) url: Option<String>,
+    pub(crate) asked: Asked,
     pub(crate) peer: Option<IpAddr>,
     /// Unix seconds.
     pub(crate) now: u64,
     /// Whether `now` was given, and is not the clock's.
     pub(crate) now_given: bool,
-    /// Seconds.
-    pub(crate) tolerance: Option<u64>,
 }
 
 /// A question that can be answered.
@@ -95,36 +83,26 @@ impl Case {
     /// # Errors
     /// [`Usage`], where it makes no sense.
     pub(crate) fn of(question: Question, environment: &dyn Environment) -> Result<Self, Usage> {
+        let Question { request, loaded, own_schemes, asked, peer, now, now_given } = question;
         let catalog = Catalog::load().map_err(|error| Usage::Catalog(error.message().to_owned()))?;
         let mut case = Self {
+            request,
+            loaded,
+            catalog,
+            own_schemes,
             has_path: false,
             chosen: Chosen::NoRoute,
             judge: None,
-            catalog,
-            own_schemes: BTreeMap::new(),
-            peer: question.peer,
-            now: question.now,
-            now_given: question.now_given,
+            peer,
+            now,
+            now_given,
             notes: Vec::new(),
-            loaded: None,
-            request: question.request.clone(),
         };
-        case.locate(question.url.as_deref())?;
-        let asked = Asked {
-            route: question.route,
-            provider: question.provider,
-            secret_env: question.secret_env,
-            secret_file: question.secret_file,
-            options: question.options,
-            tolerance: question.tolerance,
-        };
-        (case.loaded, case.own_schemes) = (question.loaded, question.own_schemes);
+        case.locate(asked.url.as_deref())?;
         case.chosen = case.choose(&asked)?;
-        let (chosen, loaded) = (case.chosen, case.loaded.take());
-        let route = loaded.as_ref().and_then(|loaded| loaded.plan.routes.get(chosen.index()?));
-        let judge = case.judge(&asked, route, loaded.as_ref(), environment);
-        case.loaded = loaded;
-        case.judge = judge?;
+        let mut notes = Vec::new();
+        case.judge = case.judge_by(&asked, environment, &mut notes)?;
+        case.notes = notes;
         Ok(case)
     }
 
@@ -164,10 +142,8 @@ impl Case {
             }
             Some(url) if is_absolute(url) => {
                 request.url = Some(url.to_owned());
-                if !self.has_path
-                    && let Some((_, rest)) = url.split_once("://")
-                {
-                    request.target = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/").to_owned();
+                if !self.has_path {
+                    request.target = target_of(url);
                     self.has_path = true;
                 }
             }
@@ -202,62 +178,32 @@ impl Case {
         }
     }
 
-    fn judge(
-        &mut self,
+    fn judge_by(
+        &self,
         asked: &Asked,
-        route: Option<&Route>,
-        loaded: Option<&Loaded>,
         environment: &dyn Environment,
+        notes: &mut Vec<String>,
     ) -> Result<Option<Judge>, Usage> {
+        let route = self.route();
         let (name, spec, options) = match (&asked.provider, route) {
             (Some(name), _) => (name.as_str(), self.spec(name)?, None),
             (None, Some(route)) => {
-                let ingredients = &route.ingredients;
-                (&*route.provider, ingredients.spec.clone(), Some(&ingredients.options))
+                (&*route.provider, route.ingredients.spec.clone(), Some(&route.ingredients.options))
             }
             (None, None) => return Ok(None),
         };
-        let options = asked.options(options, &spec, environment)?;
         let provider = self.catalog.get(name);
-        let plan = loaded.map(|loaded| &loaded.plan);
-        let mut elsewhere: Vec<Named> = Vec::new();
-        let (mut own, mut configured): (Vec<Named>, Vec<Named>) = (Vec::new(), Vec::new());
-        for other in plan.into_iter().flat_map(|plan| &plan.routes) {
-            let is_own = route.is_some_and(|route| route.name == other.name);
-            for (label, secret) in &other.ingredients.secrets {
-                let full = format!("routes.{}: {label}", other.name);
-                if is_own {
-                    own.push(Named { name: label.to_string(), secret: secret.clone() });
-                    configured.push(Named { name: full, secret: secret.clone() });
-                } else if asked.provider.is_some() && *other.provider == *name {
-                    own.push(Named { name: full.clone(), secret: secret.clone() });
-                    configured.push(Named { name: full, secret: secret.clone() });
-                } else {
-                    elsewhere.push(Named { name: full, secret: secret.clone() });
-                }
-            }
-        }
-        let given = asked.secrets(environment, &mut self.notes)?;
-        let secrets = if !given.is_empty() {
-            elsewhere.splice(0..0, configured);
-            given
-        } else if !own.is_empty() {
-            own
-        } else {
-            implied(provider.map(|provider| provider.secret_env.as_slice()).unwrap_or_default(), environment, &mut self.notes)
-        };
-        let mut judge = Judge::new(name, spec, options, secrets, elsewhere)?;
+        let options = asked.options(options, &spec, environment)?;
+        let (secrets, others) = self.secrets(asked, name, environment, notes)?;
+        let mut judge = Judge::new(name, spec, options, secrets, others)?;
         judge.looks = provider.map(|provider| provider.secret.clone()).unwrap_or_default();
-        judge.tolerance = asked
-            .tolerance
-            .or(route.map(|route| route.tolerance))
-            .or(judge.scheme.default_tolerance())
-            .unwrap_or_default();
+        let usual = route.map(|route| route.tolerance).or(judge.scheme.default_tolerance());
+        judge.tolerance = asked.tolerance.or(usual).unwrap_or_default();
         if judge.secrets.is_empty() && !judge.scheme.needs_no_secret() {
             let variable = provider.and_then(|provider| provider.secret_env.first().cloned());
             return Err(Usage::NoSecret { provider: name.to_owned(), variable, looks: judge.looks });
         }
-        judge.url = self.url(plan, judge.scheme.signs_url())?;
+        judge.url = self.url(asked, judge.scheme.signs_url(), notes);
         if judge.url.is_none() && judge.scheme.signs_url() {
             return Err(Usage::NoUrl(name.to_owned()));
         }
@@ -272,24 +218,68 @@ impl Case {
         self.catalog.scheme(name).or_else(|| self.own_schemes.get(name)).cloned().ok_or_else(unknown)
     }
 
-    /// The URL as the sender wrote it: as asked, else as the gate knows it, else as the request does.
-    fn url(&mut self, plan: Option<&Plan>, is_signed: bool) -> Result<Option<String>, Usage> {
-        let request = &self.request;
-        let public = plan.and_then(|plan| plan.public_url.as_ref());
-        let given = request.url.clone().filter(|_| self.url_given(plan));
-        if let Some(url) = given.or_else(|| public.map(|public| public.of(&request.target))).or(request.url.clone()) {
-            return Ok(Some(url));
+    /// The secrets to judge by, and those that are configured elsewhere. What is named goes before what is configured, and
+    /// that before the provider's customary variable.
+    fn secrets(
+        &self,
+        asked: &Asked,
+        name: &str,
+        environment: &dyn Environment,
+        notes: &mut Vec<String>,
+    ) -> Result<(Vec<Named>, Vec<Named>), Usage> {
+        let given = asked.secrets(environment, notes)?;
+        let (mut own, mut others) = (Vec::new(), Vec::new());
+        for route in self.plan().into_iter().flat_map(|plan| &plan.routes) {
+            let judged_by = match self.route() {
+                Some(judged_by) => judged_by.name == route.name,
+                None => *route.provider == *name,
+            };
+            for (label, secret) in &route.ingredients.secrets {
+                let full = format!("routes.{}: {label}", route.name);
+                let secret = secret.clone();
+                if judged_by && given.is_empty() {
+                    let name = if self.route().is_some() { label.to_string() } else { full };
+                    own.push(Named { name, secret });
+                } else {
+                    others.push(Named { name: full, secret });
+                }
+            }
         }
-        let host = request.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
-        let Some(host) = host.filter(|_| self.has_path && is_signed) else { return Ok(None) };
-        let url = format!("https://{host}{}", request.target);
-        if !is_absolute(&url) {
-            return Err(Usage::Url);
+        if !given.is_empty() {
+            return Ok((given, others));
         }
-        self.notes.push(format!(
-            "the URL is taken to be https://{host}{}, from the Host header: give --url if the sender has another one",
-            self.path()
-        ));
-        Ok(Some(url))
+        if own.is_empty() {
+            let names = self.catalog.get(name).map(|provider| provider.secret_env.as_slice()).unwrap_or_default();
+            own = implied(names, environment, notes);
+        }
+        Ok((own, others))
     }
+
+    /// The URL as the sender wrote it: as asked, else as the gate knows it, else as the request says.
+    fn url(&self, asked: &Asked, is_signed: bool, notes: &mut Vec<String>) -> Option<String> {
+        let request = &self.request;
+        let asked = asked.url.as_ref().filter(|url| is_absolute(url)).cloned();
+        let public = || self.plan()?.public_url.as_ref().map(|public| public.of(&request.target));
+        let from_host = || {
+            let host = request.headers.get(HOST)?.to_str().ok().filter(|_| self.has_path && is_signed)?;
+            notes.push(format!(
+                "the URL is taken to be https://{host}{}, after the Host header: give --url if the sender has another one",
+                self.path()
+            ));
+            Some(format!("https://{host}{}", request.target))
+        };
+        asked.or_else(public).or_else(|| request.url.clone()).or_else(from_host)
+    }
+}
+
+/// Path and query of an absolute URL. A path there always is.
+fn target_of(url: &str) -> String {
+    let rest = url.split_once("://").map_or("", |(_, rest)| rest);
+    let target = rest.find(['/', '?', '#']).and_then(|at| rest.get(at..)).unwrap_or_default();
+    let target = target.split('#').next().unwrap_or_default();
+    if target.starts_with('/') { target.to_owned() } else { format!("/{target}") }
+}
+
+fn is_absolute(url: &str) -> bool {
+    url.starts_with("https://") || url.starts_with("http://")
 }

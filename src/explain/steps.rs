@@ -127,9 +127,11 @@ impl Steps {
         self.set(name, Verdict::Skipped, None, detail.into());
     }
 
-    /// Adds to a step that no check has reached.
+    /// Says something of a step that no check has reached.
     pub(crate) fn remark(&mut self, name: StepName, detail: impl Into<String>) {
-        self.set(name, Verdict::NotReached, None, detail.into());
+        if let Some(step) = self.0.iter_mut().find(|step| step.name == name && step.verdict == Verdict::NotReached) {
+            step.detail = detail.into();
+        }
     }
 
     pub(crate) fn refuse(&mut self, name: StepName, reject: Reject, detail: impl Into<String>) -> Stop {

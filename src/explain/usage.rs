@@ -29,9 +29,6 @@ pub(crate) enum Usage {
     /// The catalogue in this binary is damaged.
     #[error("the built-in catalogue is broken: {0}\n  hint: report this")]
     Catalog(String),
-    /// `[schemes]` of the configuration.
-    #[error("{0}")]
-    Schemes(String),
     /// Neither a provider nor a configuration.
     #[error(
         "nothing says how the request is signed\n  hint: give --provider NAME with --secret-env NAME, or --config FILE"
@@ -53,6 +50,9 @@ pub(crate) enum Usage {
         shown: Option<String>,
         near: Vec<String>,
     },
+    /// What was named holds nothing.
+    #[error("{0}: the secret is empty\n  hint: {hint}", hint = KeyProblem::Empty.hint())]
+    EmptySecret(String),
     /// No secret at all.
     #[error("no secret is given\n  hint: give --secret-env NAME or --secret-file FILE{}{}", or_set(variable.as_deref()), looks_like(provider, looks))]
     NoSecret { provider: String, variable: Option<String>, looks: String },

@@ -3,6 +3,8 @@
 //! Only the schemes that routes use are compiled. Must never hold what only one provider needs as code: what data cannot
 //! say is a scheme of its own in `check::signature`.
 
+#[cfg(test)]
+pub(crate) mod example;
 mod print;
 pub mod samples;
 mod signs;
@@ -148,7 +150,7 @@ mod tests {
         assert!(catalog.iter().count() >= 7);
         for (name, provider) in catalog.iter() {
             let spec = catalog.scheme(name).unwrap();
-            let options = spec.options.keys().map(|option| (option.clone(), "x".to_owned())).collect();
+            let options = example::options(spec);
             let scheme =
                 Scheme::compile(name, spec, &options).unwrap_or_else(|problems| panic!("{name}: {problems:?}"));
             assert_eq!(scheme.name(), name);

@@ -62,19 +62,24 @@ fn about(catalog: &Catalog, name: &str, provider: &Provider, spec: &SchemeSpec) 
 /// An example, every line of it commented out.
 fn route(catalog: &Catalog, name: &str, provider: &Provider, spec: &SchemeSpec) -> Vec<String> {
     let signs = catalog.signs(name);
-    let mut lines = vec![format!("A route that uses it. Unchanged, provider = \"{name}\" does the same without the table above.")];
+    let mut lines =
+        vec![format!("A route that uses it. Unchanged, provider = \"{name}\" does the same without the table above.")];
     if signs.is_some_and(|signs| signs.url) {
         lines.push("[server]".to_owned());
-        lines.push("public_url = \"https://app.example.com\"  # the URL is signed, in the sender's spelling".to_owned());
+        lines
+            .push("public_url = \"https://app.example.com\"  # the URL is signed, in the sender's spelling".to_owned());
     }
     lines.push(format!("[routes.{name}]"));
     lines.push(format!("path = \"/api/webhooks/{name}\""));
     lines.push(format!("scheme = \"{PREFIX}{name}\""));
     if signs.is_none_or(|signs| signs.secret) {
         let usual = || format!("{}_WEBHOOK_SECRET", name.to_ascii_uppercase().replace('-', "_"));
-        lines.push(format!("secrets = [{{ env = \"{}\" }}]", provider.secret_env.first().cloned().unwrap_or_else(usual)));
+        lines.push(format!(
+            "secrets = [{{ env = \"{}\" }}]",
+            provider.secret_env.first().cloned().unwrap_or_else(usual)
+        ));
     }
-    let (required, optional): (Vec<_>, Vec<_>) = spec.options.iter().partition(|(_, option)| option.required);
+    let (required, optional): (Vec<_>, Vec<_>) = spec.options.iter().partition(|(name, option)| option.required || is_asked_for(spec, name));
     if !required.is_empty() {
         let values: Vec<String> = required.iter().map(|(option, _)| format!("{option} = \"…\"")).collect();
         lines.push(format!("options = {{ {} }}", values.join(", ")));
@@ -82,6 +87,11 @@ fn route(catalog: &Catalog, name: &str, provider: &Provider, spec: &SchemeSpec) 
     lines.extend(required.iter().map(|(option, spec)| format!("  # {option}: {}", spec.doc)));
     lines.extend(optional.iter().map(|(option, spec)| format!("  # {option} (optional): {}", spec.doc)));
     lines
+}
+
+/// Whether the configuration wants an option without which the scheme alone would do: anyone can order signed messages.
+fn is_asked_for(spec: &SchemeSpec, option: &str) -> bool {
+    spec.engine == Engine::AwsSns && option == "topics"
 }
 
 /// The lines of `[owner.scheme]`, below its header.
@@ -127,7 +137,9 @@ fn is_nested(value: &Spanned<DeValue<'_>>) -> bool {
     match value.get_ref() {
         DeValue::Table(_) => opening != Some('{'),
         DeValue::Array(items) => items.iter().any(is_nested),
-        DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => false,
+        DeValue::String(_) | DeValue::Integer(_) | DeValue::Float(_) | DeValue::Boolean(_) | DeValue::Datetime(_) => {
+            false
+        }
     }
 }
 
@@ -152,5 +164,98 @@ fn written(value: &Spanned<DeValue<'_>>) -> Option<String> {
         | DeValue::Datetime(_)
         | DeValue::Array(_)
         | DeValue::Table(_) => CATALOG.get(value.span()).map(str::to_owned),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::path::Path;
+
+    use super::super::example;
+    use super::*;
+    use crate::check::signature::Scheme;
+    use crate::config::{self, Environment, Severity};
+
+    struct One(String);
+
+    impl Environment for One {
+        fn variable(&self, _: &str) -> Option<Vec<u8>> {
+            Some(self.0.clone().into_bytes())
+        }
+
+        fn variable_names(&self) -> Vec<String> {
+            Vec::new()
+        }
+
+        fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+
+    /// The printed text with its example route switched on, and values that fit.
+    fn pasted(text: &str, spec: &SchemeSpec) -> String {
+        let (scheme, route) = text.split_once("# A route that uses it.").unwrap();
+        let route: Vec<&str> = route.lines().skip(1).map(|line| line.strip_prefix("# ").unwrap()).collect();
+        let mut route = route.join("\n");
+        for (name, value) in example::options(spec) {
+            route = route.replace(&format!("{name} = \"…\""), &format!("{name} = \"{value}\""));
+        }
+        format!("{scheme}\n{route}")
+    }
+
+    #[test]
+    fn every_entry_can_be_pasted_into_a_configuration_and_is_the_same_scheme() {
+        let catalog = Catalog::load().unwrap();
+        let mut wrong = Vec::new();
+        for name in catalog.names() {
+            let spec = catalog.scheme(name).unwrap();
+            let text = pasted(&entry(&catalog, name).unwrap(), spec);
+            let loaded = match config::compile(&text, Path::new("pasted.toml"), &One(example::secret(spec))) {
+                Ok(loaded) => loaded,
+                Err(report) => {
+                    wrong.push(format!("{name}: {report}\n{text}"));
+                    continue;
+                }
+            };
+            let route = &loaded.plan.routes[0];
+            assert_eq!(route.provider.strip_prefix("my-"), Some(name));
+            assert_eq!(route.ingredients.spec, *spec, "{name}");
+            let expected = if spec.insecure_unsigned_body { 1 } else { 0 };
+            let warnings: Vec<String> = loaded
+                .notices
+                .iter()
+                .filter(|notice| notice.severity == Severity::Warning)
+                .map(ToString::to_string)
+                .collect();
+            assert!(warnings.len() <= expected, "{name}: {warnings:?}");
+            if example::is_signable(spec) {
+                let own = Scheme::compile(name, spec, &example::options(spec)).unwrap();
+                for scheme in [&own, &*route.scheme] {
+                    let (headers, body, signed) = example::signed(&catalog, name, &own, spec).unwrap();
+                    let url = signed.url.as_deref().unwrap_or(example::URL);
+                    if let Err(failure) = example::judge(scheme, spec, url, &headers, &body) {
+                        wrong.push(format!("{name}: {failure:?} {headers:?}"));
+                    }
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn says_what_is_not_signed() {
+        let catalog = Catalog::load().unwrap();
+        assert!(entry(&catalog, "github").unwrap().contains("# Neither the id nor the type is signed"));
+        assert!(!entry(&catalog, "clerk").unwrap().contains("could change"));
+        assert!(entry(&catalog, "nobody").is_none());
+    }
+
+    #[test]
+    fn keeps_the_comments_of_the_scheme_and_no_others() {
+        let catalog = Catalog::load().unwrap();
+        let text = entry(&catalog, "shopify").unwrap();
+        assert!(text.contains("\n# Not signed, but always sent"), "{text}");
+        assert_eq!(text.matches("[schemes.").count(), 1);
     }
 }

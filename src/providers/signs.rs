@@ -27,12 +27,13 @@ impl Catalog {
     /// What a provider's signature covers. `None`: no such provider.
     pub fn signs(&self, name: &str) -> Option<Signs> {
         let spec = self.scheme(name)?;
-        let given = |required: bool| -> Options {
-            let names = spec.options.iter().filter(|(_, option)| option.required || !required);
-            // Any text will do: no delivery is judged with it.
-            names.map(|(name, _)| (name.clone(), "x".to_owned())).collect()
+        let given = |all: bool| -> Options {
+            let names = spec.options.iter().filter(|(_, option)| option.required || all).map(|(name, _)| name);
+            // Any text will do, but where the algorithm is chosen: no delivery is judged with it.
+            let text = |name: &str| if name == "alg" { "hmac-sha256" } else { "x" }.to_owned();
+            names.map(|name| (name.clone(), text(name))).collect()
         };
-        let scheme = [given(true), given(false)].iter().find_map(|options| Scheme::compile(name, spec, options).ok())?;
+        let scheme = [given(false), given(true)].iter().find_map(|options| Scheme::compile(name, spec, options).ok())?;
         Some(Signs {
             body: scheme.coverage(),
             url: scheme.signs_url(),
@@ -59,7 +60,7 @@ impl Signs {
 impl fmt::Display for Signs {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.words().as_slice() {
-            [] => f.write_str("nothing, a token"),
+            [] => f.write_str("not the body"),
             words => f.write_str(&words.join(", ")),
         }
     }

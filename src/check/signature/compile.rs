@@ -63,10 +63,16 @@ impl Compiler<'_> {
         for (name, option) in &spec.options {
             match given.get(name) {
                 Some(value) if value.trim().is_empty() => {
-                    self.problem("options", SchemeFlaw::OptionMissing(name.as_str().into(), option.doc.as_str().into()));
+                    self.problem(
+                        "options",
+                        SchemeFlaw::OptionMissing(name.as_str().into(), option.doc.as_str().into()),
+                    );
                 }
                 None if option.required => {
-                    self.problem("options", SchemeFlaw::OptionMissing(name.as_str().into(), option.doc.as_str().into()));
+                    self.problem(
+                        "options",
+                        SchemeFlaw::OptionMissing(name.as_str().into(), option.doc.as_str().into()),
+                    );
                 }
                 Some(_) | None => {}
             }
@@ -104,8 +110,8 @@ impl Compiler<'_> {
             name: name.into(),
             engine,
             headers: once,
-            tolerance: self.spec.timestamp.as_ref().map(|time| time.tolerance),
-            keys: KeyForms::new(self.spec),
+            tolerance: self.spec.timestamp.as_ref().map(|time| if time.insecure_any_age { u64::MAX } else { time.tolerance }),
+            keys: KeyForms::new(self.spec, options),
         })
     }
 
@@ -281,7 +287,8 @@ impl Compiler<'_> {
 
     fn grammar(&mut self) -> Option<Grammar> {
         let spec = self.spec;
-        let SignatureSpec { encoding, ref prefix, format, separator, ref version, trim, .. } = *spec.signature.as_ref()?;
+        let SignatureSpec { encoding, ref prefix, format, separator, ref version, trim, .. } =
+            *spec.signature.as_ref()?;
         if (spec.algorithm == Algorithm::Token) != (encoding == SignatureEncoding::Text)
             && !(spec.algorithm == Algorithm::Token && encoding == SignatureEncoding::Base64)
         {

@@ -13,11 +13,10 @@ use ed25519_dalek::VerifyingKey;
 use unicode_normalization::UnicodeNormalization;
 use zeroize::Zeroizing;
 
-use super::Scheme;
 use super::mac::MacState;
-use super::public_key::{PublicAlgorithm, PublicKey, spki_der};
+use super::public_key::{PublicAlgorithm, PublicKey, ed25519_from_spki, spki_der};
 use super::scheme::{Algorithm, KeyEncoding, SchemeSpec};
-
+use super::{Options, Scheme, coded};
 
 /// Shorter keys than this, in bytes, are worth a warning (RFC 2104 §3 wants the hash's length; vendors give 24 and more).
 const SHORT: usize = 16;
@@ -93,6 +92,9 @@ pub enum KeyProblem {
     /// Not 32 bytes.
     #[error("a public key has 32 bytes, this has {0}")]
     PublicKeyLength(usize),
+    /// An RSA key that can be factored, or soon will be.
+    #[error("an RSA key needs 2,048 bits or more, this has {0}")]
+    ShortModulus(usize),
     /// The algorithm refuses it.
     #[error("the scheme's algorithm does not take this secret")]
     Unusable,
@@ -124,7 +126,7 @@ impl KeyProblem {
             Self::NotSpki => "copy the provider's public key, whole: `-----BEGIN PUBLIC KEY-----` or base64",
             Self::OtherPublicKey => "copy the key that the provider documents for webhook signatures",
             Self::Unusable | Self::NotText => "copy the secret again, whole",
-            Self::WeakPublicKey => "copy the public key again; if it is right, the sender's key is unsafe",
+            Self::WeakPublicKey | Self::ShortModulus(_) => "copy the public key again; if it is right, the sender's key is unsafe",
         }
     }
 }
@@ -161,26 +163,50 @@ struct KeyForm {
     prefixes: Vec<Box<str>>,
     keep_prefix: bool,
     encoding: KeyEncoding,
-    algorithm: Algorithm,
+    kind: KeyKind,
+}
+
+/// What a key checks with.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum KeyKind {
+    Mac(Algorithm),
+    Ed25519,
+    Public(PublicAlgorithm),
+    /// The secret itself.
+    Text,
+}
+
+impl KeyKind {
+    fn of(algorithm: Algorithm) -> Self {
+        match algorithm {
+            Algorithm::HmacSha1 | Algorithm::HmacSha256 | Algorithm::HmacSha512 => Self::Mac(algorithm),
+            Algorithm::Sha256 | Algorithm::Token => Self::Text,
+            Algorithm::Ed25519 => Self::Ed25519,
+            Algorithm::EcdsaP256 => Self::Public(PublicAlgorithm::EcdsaP256Der),
+            Algorithm::RsaSha256 => Self::Public(PublicAlgorithm::RsaSha256),
+        }
+    }
 }
 
 impl KeyForms {
-    pub(super) fn new(spec: &SchemeSpec) -> Self {
+    pub(super) fn new(spec: &SchemeSpec, options: &Options) -> Self {
+        let (kind, encoding) =
+            coded::key_kind(spec, options).unwrap_or((KeyKind::of(spec.algorithm), spec.key.encoding));
         let boxed = |texts: &[String]| texts.iter().map(|text| text.as_str().into()).collect::<Vec<Box<str>>>();
         let alternatives = spec.alternative_keys.iter().zip(1..);
         Self {
             main: KeyForm {
                 prefixes: boxed(&spec.key.prefixes),
                 keep_prefix: spec.key.keep_prefix,
-                encoding: spec.key.encoding,
-                algorithm: spec.algorithm,
+                encoding,
+                kind,
             },
             prefix_required: spec.key.prefix_required,
             unprefixed: spec.key.unprefixed.map(|encoding| KeyForm {
                 prefixes: Vec::new(),
                 keep_prefix: false,
                 encoding,
-                algorithm: spec.algorithm,
+                kind,
             }),
             private_prefixes: spec
                 .alternative_keys
@@ -190,11 +216,9 @@ impl KeyForms {
             foreign_prefixes: boxed(&spec.key.foreign_prefixes),
             alternatives: alternatives
                 .map(|(key, slot)| {
-                    let (encoding, algorithm) = (key.encoding, key.algorithm);
-                    (
-                        KeyForm { prefixes: vec![key.prefix.as_str().into()], keep_prefix: false, encoding, algorithm },
-                        slot,
-                    )
+                    let (encoding, kind) = (key.encoding, KeyKind::of(key.algorithm));
+                    let prefixes = vec![key.prefix.as_str().into()];
+                    (KeyForm { prefixes, keep_prefix: false, encoding, kind }, slot)
                 })
                 .collect(),
         }
@@ -251,17 +275,19 @@ impl KeyForm {
         }
         let encoded = if self.keep_prefix { text } else { rest };
         let (bytes, oddity) = decode(self.encoding, encoded)?;
-        let check = match self.algorithm {
-            Algorithm::HmacSha1 | Algorithm::HmacSha256 | Algorithm::HmacSha512 => {
+        let check = match self.kind {
+            KeyKind::Mac(algorithm) => {
                 if bytes.iter().all(|byte| *byte == 0) {
                     return Err(KeyProblem::AllZero);
                 }
-                Check::Mac(MacState::new(self.algorithm, &bytes).ok_or(KeyProblem::Unusable)?)
+                Check::Mac(MacState::new(algorithm, &bytes).ok_or(KeyProblem::Unusable)?)
             }
-            Algorithm::Sha256 | Algorithm::Token => Check::Text(bytes.clone()),
-            Algorithm::Ed25519 => Check::Ed25519(Box::new(public_key(&bytes)?)),
-            Algorithm::EcdsaP256 => public(&bytes, PublicAlgorithm::EcdsaP256Der)?,
-            Algorithm::RsaSha256 => public(&bytes, PublicAlgorithm::RsaSha256)?,
+            KeyKind::Text => Check::Text(bytes.clone()),
+            KeyKind::Ed25519 if self.encoding == KeyEncoding::Spki => {
+                Check::Ed25519(Box::new(public_key(&ed25519_from_spki(&bytes)?)?))
+            }
+            KeyKind::Ed25519 => Check::Ed25519(Box::new(public_key(&bytes)?)),
+            KeyKind::Public(algorithm) => Check::Public(Box::new(PublicKey::from_spki(&bytes, algorithm)?)),
         };
         Ok((Key { check, slot }, oddity.or_else(|| (bytes.len() < SHORT).then_some(KeyWarning::Short))))
     }
@@ -303,10 +329,6 @@ fn decode(encoding: KeyEncoding, text: &[u8]) -> Result<(Zeroizing<Vec<u8>>, Opt
             }
         }
     }
-}
-
-fn public(der: &[u8], algorithm: PublicAlgorithm) -> Result<Check, KeyProblem> {
-    PublicKey::from_spki(der, algorithm).map(Box::new).map(Check::Public)
 }
 
 fn public_key(bytes: &[u8]) -> Result<VerifyingKey, KeyProblem> {

@@ -24,11 +24,9 @@ impl MacState {
             Algorithm::HmacSha1 => Hmac::new_from_slice(key).ok().map(Box::new).map(Self::Sha1),
             Algorithm::HmacSha256 => Hmac::new_from_slice(key).ok().map(Box::new).map(Self::Sha256),
             Algorithm::HmacSha512 => Hmac::new_from_slice(key).ok().map(Box::new).map(Self::Sha512),
-            Algorithm::Sha256
-            | Algorithm::Ed25519
-            | Algorithm::EcdsaP256
-            | Algorithm::RsaSha256
-            | Algorithm::Token => None,
+            Algorithm::Sha256 | Algorithm::Ed25519 | Algorithm::EcdsaP256 | Algorithm::RsaSha256 | Algorithm::Token => {
+                None
+            }
         }
     }
 

@@ -6,6 +6,7 @@
 use std::fmt;
 
 use ring::signature::{self, UnparsedPublicKey, VerificationAlgorithm};
+use spki::der::asn1::{AnyRef, UintRef};
 use spki::der::{Decode, Document};
 use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
 
@@ -17,6 +18,9 @@ const EC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const P256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.3.1.7");
 const P384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.132.0.34");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+
+/// Bits of an RSA key that is not too short (NIST SP 800-131A).
+const SHORTEST_MODULUS: usize = 2048;
 
 /// What a signature is made with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +80,16 @@ impl PublicKey {
         if !algorithm.takes(kind, curve) {
             return Err(KeyProblem::OtherPublicKey);
         }
+        match algorithm {
+            PublicAlgorithm::RsaSha1 | PublicAlgorithm::RsaSha256 | PublicAlgorithm::RsaPssSha512 => {
+                let length = modulus(&bits).ok_or(KeyProblem::NotSpki)?;
+                if length < SHORTEST_MODULUS {
+                    return Err(KeyProblem::ShortModulus(length));
+                }
+            }
+            PublicAlgorithm::EcdsaP256Der | PublicAlgorithm::EcdsaP256Fixed => is_point(&bits, 65)?,
+            PublicAlgorithm::EcdsaP384Fixed => is_point(&bits, 97)?,
+        }
         Ok(Self { algorithm, key: UnparsedPublicKey::new(algorithm.verifier(), bits) })
     }
 
@@ -95,6 +109,24 @@ fn parts(der: &[u8]) -> Result<(ObjectIdentifier, Option<ObjectIdentifier>, Box<
     let info = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| KeyProblem::NotSpki)?;
     let bits = info.subject_public_key.as_bytes().ok_or(KeyProblem::NotSpki)?;
     Ok((info.algorithm.oid, info.algorithm.parameters_oid().ok(), bits.into()))
+}
+
+/// The bits of an RSA key's modulus (RFC 8017 §A.1.1).
+fn modulus(key: &[u8]) -> Option<usize> {
+    let numbers = AnyRef::from_der(key).ok()?;
+    let modulus = numbers.sequence::<_, _, spki::der::Error>(|reader| {
+        let modulus = UintRef::decode(reader)?;
+        UintRef::decode(reader)?;
+        Ok(modulus)
+    });
+    let bytes = modulus.ok()?.as_bytes();
+    let unused = bytes.first()?.leading_zeros();
+    bytes.len().checked_mul(8)?.checked_sub(usize::try_from(unused).ok()?)
+}
+
+/// Whether a key is a point that is not compressed (SEC 1 §2.3.3), which is the only form that is checked.
+fn is_point(key: &[u8], length: usize) -> Result<(), KeyProblem> {
+    (key.len() == length && key.first() == Some(&4)).then_some(()).ok_or(KeyProblem::OtherPublicKey)
 }
 
 /// The DER of a public key that is written as PEM, or as base64 of the DER.

@@ -85,7 +85,7 @@ pub enum Algorithm {
 
 impl Algorithm {
     /// Whether signatures are checked with a key that anyone may have.
-    pub(super) fn is_public_key(self) -> bool {
+    pub fn is_public_key(self) -> bool {
         match self {
             Self::Ed25519 | Self::EcdsaP256 | Self::RsaSha256 => true,
             Self::HmacSha1 | Self::HmacSha256 | Self::HmacSha512 | Self::Sha256 | Self::Token => false,
@@ -169,6 +169,12 @@ pub struct JwtSpec {
     /// Seconds after `iat`, for tokens without `exp`.
     #[serde(default)]
     pub max_age: Option<u64>,
+    /// Further claims that have to be there, as text.
+    #[serde(default)]
+    pub required: Vec<String>,
+    /// Seconds by which the clock may be off `exp`, `nbf` and `iat`, as in the vendor's own library.
+    #[serde(default)]
+    pub leeway: u64,
 }
 
 /// A claim that holds a SHA-256.
@@ -179,6 +185,9 @@ pub struct HashClaim {
     pub claim: String,
     /// How the hash is written.
     pub encoding: HashEncoding,
+    /// Whether the sender leaves it out when there is nothing to hash. Only for keys that sign nothing but deliveries.
+    #[serde(default)]
+    pub absent_if_empty: bool,
 }
 
 /// How a hash is written.
@@ -325,6 +334,9 @@ pub struct TimestampSpec {
     /// Seconds either way, unless the route says otherwise.
     #[serde(default = "default_tolerance")]
     pub tolerance: u64,
+    /// Takes any time unless the route says otherwise: for senders whose retries keep the first attempt's.
+    #[serde(default)]
+    pub insecure_any_age: bool,
 }
 
 fn default_tolerance() -> u64 {

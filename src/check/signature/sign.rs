@@ -68,7 +68,7 @@ pub enum SignProblem {
     Body,
 }
 
-/// Signs a delivery as the first family of the scheme does.
+/// Signs a delivery with the headers of the first family, or of the first of which the delivery has any.
 ///
 /// # Errors
 /// [`SignProblem`].
@@ -115,7 +115,8 @@ fn with_template(
     delivery: &Delivery<'_>,
     make: impl FnOnce(Feed<'_>) -> Result<Vec<u8>, SignProblem>,
 ) -> Result<Signed, SignProblem> {
-    let Some(family) = scheme.families.first() else { return Ok(Signed::by_headers(Vec::new())) };
+    let begun = scheme.families.iter().find(|family| family.headers().any(|name| delivery.headers.contains_key(name)));
+    let Some(family) = begun.or(scheme.families.first()) else { return Ok(Signed::by_headers(Vec::new())) };
     if scheme.content.has(&Piece::Id) && !scheme.content.takes_id(delivery.id.as_bytes()) {
         return Err(SignProblem::Id);
     }
@@ -144,8 +145,7 @@ fn with_template(
         SignatureEncoding::Text => String::from_utf8(signature).map_err(|_| SignProblem::Id)?,
     };
     let prefix = String::from_utf8_lossy(&scheme.grammar.prefix);
-    let version =
-        scheme.grammar.slots.get(slot).map(|slot| String::from_utf8_lossy(&slot.version)).unwrap_or_default();
+    let version = scheme.grammar.slots.get(slot).map(|slot| String::from_utf8_lossy(&slot.version)).unwrap_or_default();
     let signature = match &scheme.grammar.format {
         Format::Plain => format!("{prefix}{encoded}"),
         Format::Versioned { .. } => format!("{version},{prefix}{encoded}"),

@@ -21,7 +21,10 @@ pub struct Signer(pub(super) Hand);
 
 pub(super) enum Hand {
     Shared(Key),
-    Private { key: Box<SigningKey>, slot: usize },
+    Private {
+        key: Box<SigningKey>,
+        slot: usize,
+    },
     /// Only the sender can.
     None,
 }
@@ -49,9 +52,11 @@ impl Signer {
         match spec.algorithm {
             Algorithm::Ed25519 => private(text.strip_prefix(b"whsk_").unwrap_or(text), 0),
             Algorithm::EcdsaP256 | Algorithm::RsaSha256 => Ok(Self::none()),
-            Algorithm::HmacSha1 | Algorithm::HmacSha256 | Algorithm::HmacSha512 | Algorithm::Sha256 | Algorithm::Token => {
-                scheme.key(text).map(|(key, _)| Self(Hand::Shared(key)))
-            }
+            Algorithm::HmacSha1
+            | Algorithm::HmacSha256
+            | Algorithm::HmacSha512
+            | Algorithm::Sha256
+            | Algorithm::Token => scheme.key(text).map(|(key, _)| Self(Hand::Shared(key))),
         }
     }
 
@@ -104,10 +109,7 @@ fn unhex(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// An Ed25519 signature over a content that is fed piece by piece.
-pub(super) fn ed25519(
-    key: &SigningKey,
-    feed: impl FnOnce(&mut dyn FnMut(&[u8])),
-) -> Result<Vec<u8>, SignProblem> {
+pub(super) fn ed25519(key: &SigningKey, feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Result<Vec<u8>, SignProblem> {
     let mut content = Vec::new();
     feed(&mut |piece| content.extend_from_slice(piece));
     key.try_sign(&content).map(|signature| signature.to_bytes().to_vec()).map_err(|_| SignProblem::PublicKey)

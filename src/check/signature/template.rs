@@ -223,8 +223,10 @@ fn shows_its_borders(scheme: &TemplateScheme, claims: &Claims, body: &[Bytes]) -
     let first = body.iter().flatten().find(|byte| !byte.is_ascii_whitespace());
     let last = body.iter().rev().flat_map(|chunk| chunk.iter().rev()).find(|byte| !byte.is_ascii_whitespace());
     let borders = scheme.content.takes(claims.url.as_deref().unwrap_or_default(), first.copied(), last.copied());
-    // A bare hash can be lengthened by whoever knows one (Merkle–Damgård): the padding in between has zero bytes.
-    borders && !(scheme.unkeyed && body.iter().flatten().any(|byte| *byte == 0))
+    // A bare hash can be lengthened by whoever knows one (Merkle–Damgård): the padding in between has zero bytes. And what
+    // one version hashes as method and URL must not be another version's body: that begins as JSON does.
+    let is_plain = || matches!(first, None | Some(b'{' | b'[')) && !body.iter().flatten().any(|byte| *byte == 0);
+    borders && (!scheme.unkeyed || is_plain())
 }
 
 /// What a request claims was signed.

@@ -707,7 +707,10 @@ fn every_flaw_of_a_scheme_is_found_with_its_field() {
         assert_eq!(flaw("'x-sig'", &format!("'{taken}'")), [("signature.header", expected)]);
     }
     assert_eq!(flaw("{ header = 'x-time' }", "{ pair = 't' }"), [("timestamp.pair", SchemeFlaw::NoMeaning)]);
-    assert_eq!(flaw("{ header = 'x-time' }", "{}"), [("timestamp", SchemeFlaw::ExactlyOneOfThree("header", "pair", "json"))]);
+    assert_eq!(
+        flaw("{ header = 'x-time' }", "{}"),
+        [("timestamp", SchemeFlaw::ExactlyOneOfThree("header", "pair", "json"))]
+    );
     let pairs = |rest: &str| flaw("encoding = 'hex'", &format!("encoding = 'hex', format = 'pairs'{rest}"));
     assert_eq!(pairs(""), [("signature.version", SchemeFlaw::VersionMissing)]);
     assert_eq!(pairs(", version = 'v 1'"), [("signature.version", SchemeFlaw::NotPlain)]);

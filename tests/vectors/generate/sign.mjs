@@ -13,6 +13,7 @@
 //   tolerance, expires  seconds that a delivery stays good; null and true if the delivery says so itself
 //   type                the content-type, if not JSON
 //   signsUrl            the address is part of what is signed
+//   onlySender          hookward has no use for the private key, so it cannot sign
 //   tamper              { body, signature }: how, where the body's "genuine" or the header's letter is not the place
 //   unsigned            parts that tampering must not concern: the scheme does not sign them
 //   blindTo             tampering that the SDK, unlike hookward, does not notice

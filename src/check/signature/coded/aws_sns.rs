@@ -13,7 +13,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderName};
 
 use super::certificate::{Certificate, Hash};
-use super::members::Members;
+use super::strict_json::{self, Json};
 use super::{Coded, Held, Wanted};
 use crate::check::signature::flaw::{SchemeFlaw, SchemeProblem};
 use crate::check::signature::key::{Key, LabeledKey};
@@ -127,6 +127,10 @@ pub(super) fn compile(_spec: &SchemeSpec, options: &Options) -> Result<Box<dyn C
     if topics.iter().any(|topic| !topic.starts_with("arn:") || topic.chars().any(|c| c.is_control() || c == ' ')) {
         unusable("topics", "is not a list of topic ARNs with commas between them");
     }
+    // An option that was meant to keep other topics out, and does not, is worse than none.
+    for name in options.keys().filter(|name| !["cert_file", "topics"].contains(&name.as_str())) {
+        problems.push(SchemeProblem { field: "options", flaw: SchemeFlaw::UnknownOption(name.as_str().into()) });
+    }
     if problems.is_empty() { Ok(Box::new(Sns { certificate, topics })) } else { Err(problems) }
 }
 
@@ -218,35 +222,38 @@ struct Message {
 impl Sns {
     /// `None`: nothing that Amazon sends, or nothing for this route.
     fn message(&self, headers: &HeaderMap, body: &[u8]) -> Option<Message> {
-        let members = Members::read(body)?;
-        let kind = members.text("Type")?;
+        let json = strict_json::read(body)?;
+        let Json::Object(members) = &json else { return None };
+        let text = |name: &str| json.get(name).and_then(Json::text);
+        let kind = text("Type")?;
         if headers.get(TYPE_HEADER)?.as_bytes() != kind.as_bytes() {
             return None;
         }
         for (header, member) in &REPEATED {
-            let agrees = |value: &http::HeaderValue| members.text(member).is_some_and(|text| value == text);
+            let agrees = |value: &http::HeaderValue| text(member).is_some_and(|text| value == text);
             if !headers.get(header).is_none_or(agrees) {
                 return None;
             }
         }
         let names = Kind::parse(kind)?;
-        if names.foreign().iter().any(|name| members.has(name)) || members.names().any(is_a_likeness) {
+        let is_foreign = |name: &str| names.foreign().contains(&name) || is_a_likeness(name);
+        if members.iter().any(|(name, _)| is_foreign(name)) {
             return None;
         }
-        let topic = members.text("TopicArn")?;
+        let topic = text("TopicArn")?;
         if !self.topics.is_empty() && !self.topics.iter().any(|known| **known == *topic) {
             return None;
         }
-        let hash = match members.text("SignatureVersion")? {
+        let hash = match text("SignatureVersion")? {
             "1" => Hash::Sha1,
             "2" => Hash::Sha256,
             _ => return None,
         };
-        let certificate = members.text("SigningCertURL").filter(|url| is_amazons(url))?.to_owned();
-        let signature = STANDARD.decode(members.text("Signature")?).ok()?;
-        let signed = signed(names, &members)?;
-        let timestamp = Stamp::parse(members.text("Timestamp")?.as_bytes(), TimeUnit::Rfc3339)?.seconds();
-        let id = members.text("MessageId")?.to_owned();
+        let certificate = text("SigningCertURL").filter(|url| is_amazons(url))?.to_owned();
+        let signature = STANDARD.decode(text("Signature")?).ok()?;
+        let signed = signed(names, &json)?;
+        let timestamp = Stamp::parse(text("Timestamp")?.as_bytes(), TimeUnit::Rfc3339)?.seconds();
+        let id = text("MessageId")?.to_owned();
         (signature.len() <= MAX_SIGNATURE).then(|| Message {
             signed,
             signature,
@@ -260,13 +267,14 @@ impl Sns {
 }
 
 /// `None`: a member is missing, is no text, or has a line break that only the message may have.
-fn signed(kind: Kind, members: &Members) -> Option<String> {
+fn signed(kind: Kind, json: &Json) -> Option<String> {
     let mut signed = String::new();
     for (name, has_to_be_there) in kind.signed() {
-        if !has_to_be_there && !members.has(name) {
-            continue;
-        }
-        let value = members.text(name)?;
+        let value = match json.get(name) {
+            Some(value) => value.text()?,
+            None if *has_to_be_there => return None,
+            None => continue,
+        };
         if *name != "Message" && value.chars().any(char::is_control) {
             return None;
         }
@@ -301,3 +309,7 @@ fn is_amazons(url: &str) -> bool {
 fn mismatch() -> Failure {
     Failure::of(Reject::SignatureMismatch)
 }
+
+#[cfg(test)]
+#[path = "tests/aws_sns.rs"]
+mod tests;

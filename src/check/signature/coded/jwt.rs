@@ -13,10 +13,11 @@ use serde_json::{Map, json};
 use subtle::ConstantTimeEq;
 
 use super::fields::Fields;
-use super::members::Members;
+use super::strict_json::{self, Json};
 use super::{Coded, Held, first_key};
 use crate::check::signature::flaw::{SchemeFlaw, SchemeProblem};
-use crate::check::signature::key::{Check, Key, LabeledKey};
+use crate::check::signature::key::{Check, Key, KeyKind, LabeledKey};
+use crate::check::signature::public_key::PublicAlgorithm;
 use crate::check::signature::scheme::{
     Algorithm, HashClaim, HashEncoding, JwtSpec, KeyEncoding, OneOrMany, SchemeSpec,
 };
@@ -99,6 +100,12 @@ pub(super) fn compile(spec: &SchemeSpec, options: &Options) -> Result<Box<dyn Co
     }
 }
 
+/// What the keys of a route are: ECDSA signatures of tokens are two numbers, not DER (RFC 7518 §3.4).
+pub(super) fn key_kind(spec: &SchemeSpec) -> Option<(KeyKind, KeyEncoding)> {
+    (spec.algorithm == Algorithm::EcdsaP256)
+        .then_some((KeyKind::Public(PublicAlgorithm::EcdsaP256Fixed), spec.key.encoding))
+}
+
 fn algorithm(algorithm: Algorithm) -> Option<&'static str> {
     match algorithm {
         Algorithm::HmacSha256 => Some("HS256"),
@@ -114,7 +121,7 @@ struct Token<'h> {
     /// Both parts that are signed, with the dot between them.
     signed: &'h str,
     signature: Vec<u8>,
-    claims: Members,
+    claims: Json,
 }
 
 impl Coded for Jwt {
@@ -152,7 +159,7 @@ impl Coded for Jwt {
             return Err(mismatch());
         }
         let [id, event_type] = self.fields.read(&held.headers, body, true, |_| false)?;
-        let jti = token.claims.text("jti").filter(|jti| is_presentable(jti)).map(Into::into);
+        let jti = text(&token.claims, "jti").filter(|jti| is_presentable(jti)).map(Into::into);
         Ok(Proof {
             key,
             id: if self.fields.id_is_in_body() { id } else { Field::new(None, jti, true).or(id) },
@@ -203,19 +210,23 @@ impl Jwt {
     fn token<'h>(&self, headers: &'h HeaderMap) -> Result<Token<'h>, Failure> {
         let value = single(headers, &self.header)?;
         let malformed = || Failure::at(Reject::HeaderMalformed, &self.header);
-        let text = value.to_str().ok().filter(|_| is_plain(value, MAX_TOKEN)).ok_or_else(malformed)?;
-        let text = text.strip_prefix(&*self.prefix).ok_or_else(malformed)?;
-        let (signed, signature) = text.rsplit_once('.').ok_or_else(malformed)?;
+        let token = value.to_str().ok().filter(|_| is_plain(value, MAX_TOKEN)).ok_or_else(malformed)?;
+        let token = token.strip_prefix(&*self.prefix).ok_or_else(malformed)?;
+        let (signed, signature) = token.rsplit_once('.').ok_or_else(malformed)?;
         // A third dot would be no base64url.
         let (header, claims) = signed.split_once('.').ok_or_else(malformed)?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed());
-        let header = Members::read(&decode(header)?).ok_or_else(malformed)?;
-        let claims = Members::read(&decode(claims)?).ok_or_else(malformed)?;
+        let object = |part: &str| match strict_json::read(&decode(part)?) {
+            Some(object @ Json::Object(_)) => Ok(object),
+            Some(_another_value) => Err(malformed()),
+            None => Err(malformed()),
+        };
+        let (header, claims) = (object(header)?, object(claims)?);
         let signature = decode(signature)?;
-        let is_jwt = !header.has("typ") || header.text("typ").is_some_and(|typ| typ.eq_ignore_ascii_case("JWT"));
-        if header.text("alg") != Some(self.algorithm)
-            || !is_jwt
-            || header.has("crit")
+        let is_jwt = |typ: &Json| typ.text().is_some_and(|typ| typ.eq_ignore_ascii_case("JWT"));
+        if text(&header, "alg") != Some(self.algorithm)
+            || !header.get("typ").is_none_or(is_jwt)
+            || header.get("crit").is_some()
             || signature.is_empty()
             || signature.len() > MAX_SIGNATURE
         {
@@ -225,12 +236,11 @@ impl Jwt {
     }
 
     /// When the token says that it was made, once it is neither too old nor too young.
-    fn times(&self, claims: &Members, window: Window) -> Result<Option<u64>, Failure> {
+    fn times(&self, claims: &Json, window: Window) -> Result<Option<u64>, Failure> {
         let spec = &self.claims;
-        let claim = |name: &str| match (claims.has(name), claims.number(name)) {
-            (false, _) => Ok(None),
-            (true, Some(seconds)) => Ok(Some(seconds)),
-            (true, None) => Err(Failure::at(Reject::TimestampMalformed, &self.header)),
+        let malformed = || Failure::at(Reject::TimestampMalformed, &self.header);
+        let claim = |name: &str| {
+            claims.get(name).map(|value| seconds(value).ok_or_else(malformed)).transpose()
         };
         let (issued, starts, expires) = (claim("iat")?, claim("nbf")?, claim("exp")?);
         let refuse = |reject, seconds: u64| {
@@ -257,23 +267,35 @@ impl Jwt {
                 }
                 Ok(timestamp)
             }
-            (None, _, None) | (Some(_), None, _) => Err(Failure::at(Reject::TimestampMalformed, &self.header)),
+            (None, _, None) | (Some(_), None, _) => Err(malformed()),
         }
     }
 
     /// Whether a genuine token is about this delivery.
-    fn belongs(&self, claims: &Members, url: Option<&str>, body: &[u8]) -> bool {
+    fn belongs(&self, claims: &Json, url: Option<&str>, body: &[u8]) -> bool {
         let spec = &self.claims;
         let is_from = match &self.issuer {
-            Some(issuer) => claims.text("iss") == Some(issuer),
+            Some(issuer) => text(claims, "iss") == Some(issuer),
             None => true,
         };
         let has_body = spec.body_hash.is_of(claims, body);
         let has_url = spec.url_hash.as_ref().is_none_or(|hash| url.is_some_and(|url| hash.is_of(claims, url.as_bytes())));
         let names_url =
-            spec.url_claim.as_ref().is_none_or(|claim| url.is_some_and(|url| claims.text(claim) == Some(url)));
-        let has_all = spec.required.iter().all(|claim| claims.text(claim).is_some_and(|text| !text.is_empty()));
+            spec.url_claim.as_ref().is_none_or(|claim| url.is_some_and(|url| text(claims, claim) == Some(url)));
+        let has_all = spec.required.iter().all(|claim| text(claims, claim).is_some_and(|text| !text.is_empty()));
         is_from && has_body && has_url && names_url && has_all
+    }
+}
+
+fn text<'j>(object: &'j Json, name: &str) -> Option<&'j str> {
+    object.get(name).and_then(Json::text)
+}
+
+/// Unix seconds, whole.
+fn seconds(value: &Json) -> Option<u64> {
+    match value {
+        Json::Integer(seconds) => u64::try_from(*seconds).ok(),
+        Json::Null | Json::Bool(_) | Json::Fraction(_) | Json::Text(_) | Json::Array(_) | Json::Object(_) => None,
     }
 }
 
@@ -288,9 +310,11 @@ impl HashClaim {
         }
     }
 
-    fn is_of(&self, claims: &Members, content: &[u8]) -> bool {
-        let Some(claimed) = claims.text(&self.claim) else {
-            return self.absent_if_empty && content.is_empty() && !claims.has(&self.claim);
+    fn is_of(&self, claims: &Json, content: &[u8]) -> bool {
+        let claimed = match claims.get(&self.claim).map(Json::text) {
+            Some(Some(claimed)) => claimed,
+            Some(None) => return false,
+            None => return self.absent_if_empty && content.is_empty(),
         };
         let claimed = match self.encoding {
             HashEncoding::Hex | HashEncoding::Base64 => claimed,
@@ -299,3 +323,7 @@ impl HashClaim {
         self.of(content).as_bytes().ct_eq(claimed.as_bytes()).into()
     }
 }
+
+#[cfg(test)]
+#[path = "tests/jwt.rs"]
+mod tests;

@@ -4,14 +4,36 @@
 //! never believe a part of the delivery that its own check does not cover, nor fetch anything itself: what is needed is
 //! [`Wanted`].
 
+mod adyen_payments;
+mod aws_sns;
+mod certificate;
+mod components;
+mod contentful;
+mod dropbox_sign;
+mod fields;
+mod form;
+mod jwt;
+mod mailgun;
+mod mandrill;
+mod media;
+mod multipart;
+mod rfc9421;
+mod strict_json;
+mod tags;
+#[cfg(test)]
+#[path = "tests/trial.rs"]
+mod trial;
+mod twilio;
+
 use std::fmt;
 
 use bytes::Bytes;
+use ed25519_dalek::Signature;
 use http::{HeaderMap, HeaderName, Method};
 
 use super::flaw::SchemeProblem;
-use super::key::{Key, LabeledKey};
-use super::scheme::{Engine, SchemeSpec};
+use super::key::{Check, Key, KeyKind, LabeledKey};
+use super::scheme::{Engine, KeyEncoding, SchemeSpec};
 use super::sign::{Delivery, SignProblem, Signed};
 use super::verified::Coverage;
 use super::{Failure, Head, Options, Proof, Window};
@@ -76,19 +98,51 @@ pub enum Wanted {
 /// The engine that a scheme names. `None`: the template.
 pub(super) fn compile(
     engine: Engine,
-    _spec: &SchemeSpec,
-    _options: &Options,
+    spec: &SchemeSpec,
+    options: &Options,
 ) -> Option<Result<Box<dyn Coded>, Vec<SchemeProblem>>> {
     match engine {
         Engine::Template => None,
-        Engine::Twilio
+        Engine::Twilio => Some(twilio::compile(spec, options)),
+        Engine::Mandrill => Some(mandrill::compile(spec, options)),
+        Engine::AdyenPayments => Some(adyen_payments::compile(spec, options)),
+        Engine::Mailgun => Some(mailgun::compile(spec, options)),
+        Engine::DropboxSign => Some(dropbox_sign::compile(spec, options)),
+        Engine::Contentful => Some(contentful::compile(spec, options)),
+        Engine::AwsSns => Some(aws_sns::compile(spec, options)),
+        Engine::Jwt => Some(jwt::compile(spec, options)),
+        Engine::Rfc9421 => Some(rfc9421::compile(spec, options)),
+    }
+}
+
+/// What the keys of a scheme are where its algorithm alone does not say it, and how they are written.
+pub(super) fn key_kind(spec: &SchemeSpec, options: &Options) -> Option<(KeyKind, KeyEncoding)> {
+    match spec.engine {
+        Engine::Jwt => jwt::key_kind(spec),
+        Engine::Rfc9421 => rfc9421::key_kind(spec, options),
+        Engine::Template
+        | Engine::Twilio
         | Engine::Mandrill
         | Engine::AdyenPayments
         | Engine::Mailgun
         | Engine::DropboxSign
         | Engine::Contentful
-        | Engine::AwsSns
-        | Engine::Jwt
-        | Engine::Rfc9421 => Some(Err(Vec::new())),
+        | Engine::AwsSns => None,
     }
+}
+
+/// The first key that made this signature of this content. All are tried either way.
+fn first_key(keys: &[LabeledKey], content: &[u8], signature: &[u8]) -> Option<usize> {
+    keys.iter().enumerate().fold(None, |first, (index, labeled)| {
+        let made_it = match &labeled.key.check {
+            Check::Mac(state) => state.tag(|update| update(content)).is(signature).into(),
+            Check::Ed25519(public) => {
+                Signature::from_slice(signature).is_ok_and(|signature| public.verify_strict(content, &signature).is_ok())
+            }
+            Check::Public(public) => public.verifies(content, signature),
+            // A text signs nothing.
+            Check::Text(_) => false,
+        };
+        first.or(made_it.then_some(index))
+    })
 }

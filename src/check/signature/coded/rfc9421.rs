@@ -28,6 +28,11 @@ const INPUT: HeaderName = HeaderName::from_static("signature-input");
 const SIGNATURE: HeaderName = HeaderName::from_static("signature");
 const DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
+/// The digests that are safe (RFC 9530 §5).
+const SHA_256: &str = "sha-256";
+const SHA_512: &str = "sha-512";
+const KNOWN_DIGESTS: [&str; 2] = [SHA_256, SHA_512];
+
 /// Longest value of each header, in bytes.
 const MAX_HEADER: usize = 8 * 1024;
 /// Most components of a signature.
@@ -40,6 +45,8 @@ struct MessageSignatures {
     algorithm: HttpAlgorithm,
     /// What must be covered: one alternative of each.
     required: Vec<Vec<Component>>,
+    /// Whether the signature has to say when it was made.
+    needs_created: bool,
     fields: Fields,
 }
 
@@ -111,7 +118,7 @@ pub(super) fn compile(spec: &SchemeSpec, options: &Options) -> Result<Box<dyn Co
     }
     match (algorithm, required) {
         (Some(algorithm), Some(required)) if problems.is_empty() => {
-            Ok(Box::new(MessageSignatures { label, algorithm, required, fields }))
+            Ok(Box::new(MessageSignatures { label, algorithm, required, needs_created: spec.timestamp.is_some(), fields }))
         }
         (Some(_) | None, Some(_) | None) => Err(problems),
     }
@@ -143,7 +150,7 @@ impl Coded for MessageSignatures {
     }
 
     fn coverage(&self) -> Coverage {
-        let is_digest = |entry: &Vec<Component>| entry.iter().all(|component| component.field() == Some(&DIGEST));
+        let is_digest = |entry: &Vec<Component>| entry.iter().all(covers_a_digest);
         if self.required.iter().any(is_digest) { Coverage::Body } else { Coverage::Token }
     }
 
@@ -170,7 +177,7 @@ impl Coded for MessageSignatures {
         let key = first_key(keys, &base, &claim.signature).ok_or_else(mismatch)?;
         claim.check_expiry(window)?;
         let has_digest = has_digest(&held.headers, body)?;
-        let covers_digest = claim.components.iter().any(|component| component.field() == Some(&DIGEST));
+        let covers_digest = claim.components.iter().any(covers_a_digest);
         let body_is_signed = match (covers_digest, has_digest) {
             (true, false) => return Err(mismatch()),
             (true, true) => true,
@@ -201,7 +208,7 @@ impl Coded for MessageSignatures {
         let claim =
             Claim { components, parameters, signature: Vec::new(), created: Some(delivery.timestamp), expires: None };
         let message = Message { method: delivery.method, url: delivery.url, headers: &headers };
-        let missing = if delivery.url.is_some() { SignProblem::Header } else { SignProblem::Url };
+        let missing = if delivery.url.is_some() { SignProblem::Body } else { SignProblem::Url };
         let base = claim.base(&message).ok_or(missing)?;
         let signature = STANDARD.encode(state.tag(|update| update(&base)).as_bytes());
         let label = self.label.as_deref().unwrap_or("sig1");
@@ -250,6 +257,9 @@ impl MessageSignatures {
         };
         if !is_meant || !self.required.iter().all(covers) {
             return Err(Failure::at(Reject::SignatureMismatch, &INPUT));
+        }
+        if self.needs_created && claim.created.is_none() {
+            return Err(Failure::at(Reject::TimestampMalformed, &INPUT));
         }
         // A covered field that `Connection` takes away would not reach the app, though the signature is about it.
         let is_taken = |component: &Component| component.field().is_some_and(|name| is_named_by_connection(headers, name));
@@ -329,8 +339,8 @@ fn has_digest(headers: &HeaderMap, body: &[u8]) -> Result<bool, Failure> {
             return Err(malformed());
         };
         let fits = match name.as_str() {
-            "sha-256" => Sha256::digest(body).as_slice().ct_eq(&digest),
-            "sha-512" => Sha512::digest(body).as_slice().ct_eq(&digest),
+            SHA_256 => Sha256::digest(body).as_slice().ct_eq(&digest),
+            SHA_512 => Sha512::digest(body).as_slice().ct_eq(&digest),
             _unknown => continue,
         };
         if !bool::from(fits) {
@@ -339,6 +349,14 @@ fn has_digest(headers: &HeaderMap, body: &[u8]) -> Result<bool, Failure> {
         is_known = true;
     }
     Ok(is_known)
+}
+
+/// Whether a digest that [`has_digest`] checks is signed with this component.
+fn covers_a_digest(component: &Component) -> bool {
+    match component {
+        Component::Member(name, key) => name == DIGEST && KNOWN_DIGESTS.contains(&key.as_str()),
+        component => component.is_all_of(&DIGEST),
+    }
 }
 
 fn is_named_by_connection(headers: &HeaderMap, name: &HeaderName) -> bool {

@@ -39,7 +39,8 @@ pub(super) fn signing(key: Option<&Key>) -> Result<&MacState, SignProblem> {
 
 /// A signature in base64 with padding, canonical, of exactly this length.
 pub(super) fn base64<const LEN: usize>(text: &[u8]) -> Option<[u8; LEN]> {
-    STANDARD.decode(text.get(..text.len().min(LEN.saturating_mul(2)))?).ok()?.try_into().ok()
+    let is_as_long = text.len() == LEN.div_ceil(3).saturating_mul(4);
+    is_as_long.then(|| STANDARD.decode(text).ok()?.try_into().ok())?
 }
 
 /// A signature in lower-case hex, of exactly this length.

@@ -17,8 +17,8 @@ process.on("exit", () => rmSync(directory, { recursive: true, force: true }));
 
 // The providers of this binary; one that has no `providers` yet knows seven.
 export function knownProviders() {
-  const { status, stdout } = hookward(["providers"]);
-  if (status !== 0) return ["clerk", "github", "shopify", "slack", "standard-webhooks", "stripe", "svix"];
+  const { stdout, missing } = command(["providers"]);
+  if (missing) return ["clerk", "github", "shopify", "slack", "standard-webhooks", "stripe", "svix"];
   return [...stdout.matchAll(/^\s*([a-z0-9][a-z0-9-]*)/gm)].map(([, name]) => name);
 }
 
@@ -56,24 +56,31 @@ export async function startGate(vendors) {
 
 // Does this binary have `hookward sign`?
 export function signs() {
-  return hookward(["sign", "--help"]).status === 0;
+  return !command(["sign", "--help"]).missing;
 }
 
-// The headers, and the body where the signature is in it, that `hookward sign` makes for a delivery.
+// What `hookward sign` makes of a delivery: headers anew, and body and address where it changes them.
 export function sign(vendor, keys, { method, url, headers, bytes }) {
   const file = secretFile(`${vendor.name}.body`, bytes);
-  const options = Object.entries(optionsOf(keys)).flatMap(([name, value]) => ["--option", `${name}=${value}`]);
-  const args = ["sign", "--provider", vendor.provider, "--secret-env", "SIGNING_SECRET", "--body", file, "--url", url, "--format", "json", ...options];
-  const { status, stdout, stderr } = hookward(args, { SIGNING_SECRET: keys.signing_key ?? keys.secret });
-  if (status !== 0) throw new Error(`hookward ${args.join(" ")} ended with ${status}: ${stderr}`);
+  const signatures = [vendor.signature ?? []].flat();
+  const others = Object.entries(headers).filter(([name]) => !signatures.includes(name));
+  const args = [
+    ...["sign", "--provider", vendor.provider, "--secret-env", "SIGNING_SECRET", "--body", file, "--url", url, "--format", "json"],
+    ...Object.entries(optionsOf(keys)).flatMap(([name, value]) => ["--option", `${name}=${value}`]),
+    ...others.flatMap(([name, value]) => ["--header", `${name}: ${value}`]),
+  ];
+  const { status, stdout, stderr } = hookward(args, { SIGNING_SECRET: keys.signing_key ?? keys.secret ?? keys.public_key });
+  if (status !== 0) throw new Error(`hookward sign ended with ${status}: ${stderr}`);
   const made = JSON.parse(stdout);
-  const lowerCase = Object.entries(made.headers).map(([name, value]) => [name.toLowerCase(), value]);
-  return {
-    method,
-    url: made.url ?? url,
-    headers: { "content-type": headers["content-type"], ...Object.fromEntries(lowerCase) },
-    bytes: made.body === undefined ? bytes : Buffer.from(made.body, "base64"),
-  };
+  return { method, url: made.url ?? url, headers: made.headers, bytes: made.body ? Buffer.from(made.body, "base64") : bytes };
+}
+
+// A command that this version may not have yet; that it fails is no reason to go without it.
+function command(args) {
+  const { status, stdout, stderr } = hookward(args);
+  const missing = status === 2 && stderr.includes("unrecognized subcommand");
+  if (status !== 0 && !missing) throw new Error(`hookward ${args.join(" ")} ended with ${status}: ${stderr}`);
+  return { stdout, missing };
 }
 
 function hookward(args, env = {}) {

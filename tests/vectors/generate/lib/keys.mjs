@@ -1,5 +1,5 @@
-// Fresh test keys. A vendor's keys are { secret or public_key, options? } as in vectors.json, and for key pairs
-// `signer`, the private key, and `signing_key`, the same as text for `hookward sign`.
+// Fresh test keys. A vendor's keys are { secret or public_key, options? } as in vectors.json; of a key pair also
+// `signer`, the private key, and for Ed25519 `signing_key`, the same as `hookward sign` takes it.
 import { createHash, createHmac, generateKeyPairSync, randomBytes } from "node:crypto";
 
 export function text(prefix = "test_") {
@@ -27,7 +27,6 @@ export function p256(form) {
   return {
     public_key: form === "pem" ? publicKey.export({ type: "spki", format: "pem" }) : publicKey.export({ type: "spki", format: "der" }).toString("base64"),
     signer: privateKey,
-    signing_key: privateKey.export({ type: "pkcs8", format: "pem" }),
   };
 }
 

@@ -15,7 +15,7 @@ import { python } from "../lib/python.mjs";
 const { getExpectedBodyHash, getExpectedTwilioSignature, validateRequest, validateRequestWithBody } = twilio;
 const adyenHmac = new adyen.hmacValidator();
 const form = "application/x-www-form-urlencoded";
-const certificateUrl = "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-test.pem";
+const certificateUrl = "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem";
 const topic = "arn:aws:sns:us-east-1:123456789012:genuine";
 
 export const vendors = [
@@ -91,8 +91,8 @@ export const vendors = [
         amount: { currency: "EUR", value: 1130 },
         eventCode: "AUTHORISATION",
         eventDate: "2026-11-01T12:00:00+01:00",
-        merchantAccountCode: "Test:Account",
-        merchantReference: "genuine",
+        merchantAccountCode: "TestAccount",
+        merchantReference: "genuine:1",
         originalReference: "",
         pspReference: id,
         success: "true",
@@ -149,12 +149,13 @@ export const vendors = [
   {
     // https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
     provider: "aws-sns",
+    onlySender: true,
     packages: ["sns-validator"],
     tolerance: null,
     type: "text/plain; charset=UTF-8",
     keys() {
       const { pem, privateKey } = selfSigned("sns.amazonaws.com");
-      return { options: { cert_pem: pem }, topic, signer: privateKey, signing_key: privateKey.export({ type: "pkcs8", format: "pem" }) };
+      return { options: { cert_pem: pem }, topic, signer: privateKey };
     },
     event: () => "",
     sign({ id, now }, { signer }) {

@@ -70,6 +70,7 @@ export const vendors = [
   {
     // https://plaid.com/docs/api/webhooks/webhook-verification/: its SDK only downloads keys; the page verifies with jose.
     provider: "plaid",
+    onlySender: true,
     packages: ["jose"],
     signature: "plaid-verification",
     tolerance: 300,

@@ -1,0 +1,195 @@
+//! The URL, where it is signed: another scheme, host, port, path or query than the configured `public_url` says.
+//!
+//! What the headers say of the URL is only tried, never believed. Must never print a query.
+
+use http::HeaderMap;
+
+use super::bench::Bench;
+use super::form::percent_decoded;
+
+/// Most hosts that are tried.
+const MOST_HOSTS: usize = 6;
+
+#[derive(Clone, PartialEq, Eq)]
+struct Url {
+    scheme: String,
+    host: String,
+    port: Option<String>,
+    path: String,
+    query: Option<String>,
+}
+
+pub(super) fn try_all(bench: &mut Bench<'_, '_>) {
+    let suspect = bench.suspect;
+    if !bench.scheme().is_some_and(super::super::signature::Scheme::signs_url) {
+        return;
+    }
+    let Some(url) = suspect.head.url.and_then(Url::parse) else { return };
+    for other in candidates(&url, suspect.head.headers) {
+        if bench.is_over() {
+            return;
+        }
+        if bench.head_fits(suspect.head.headers, Some(&other.text())) {
+            say(bench, &url, &other);
+            return;
+        }
+    }
+}
+
+impl Url {
+    fn parse(text: &str) -> Option<Self> {
+        let (scheme, rest) = text.split_once("://")?;
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, target) = rest.split_at_checked(end)?;
+        let (path, query) = target.split_once('?').map_or((target, None), |(path, query)| (path, Some(query)));
+        let (host, port) = host_and_port(authority);
+        Some(Self {
+            scheme: scheme.to_owned(),
+            host: host.to_owned(),
+            port: port.map(str::to_owned),
+            path: path.to_owned(),
+            query: query.map(str::to_owned),
+        })
+    }
+
+    fn origin(&self) -> String {
+        let port = self.port.as_ref().map(|port| format!(":{port}")).unwrap_or_default();
+        format!("{}://{}{port}", self.scheme, self.host)
+    }
+
+    fn text(&self) -> String {
+        let query = self.query.as_ref().map(|query| format!("?{query}")).unwrap_or_default();
+        format!("{}{}{query}", self.origin(), self.path)
+    }
+}
+
+fn host_and_port(authority: &str) -> (&str, Option<&str>) {
+    let is_port = |port: &str| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit());
+    match authority.rsplit_once(':') {
+        Some((host, port)) if is_port(port) => (host, Some(port)),
+        Some(_) | None => (authority, None),
+    }
+}
+
+/// Every origin with the same path, then every path and query with the same origin, then the other way of both.
+fn candidates(url: &Url, headers: &HeaderMap) -> Vec<Url> {
+    let mut found: Vec<Url> = Vec::new();
+    let mut add = |other: Url| {
+        if other != *url && !found.contains(&other) {
+            found.push(other);
+        }
+    };
+    let targets = targets(url, headers);
+    for scheme in ["https", "http"] {
+        let scheme = scheme.to_owned();
+        add(Url { scheme, ..url.clone() });
+    }
+    for (path, query) in &targets {
+        add(Url { path: path.clone(), query: query.clone(), ..url.clone() });
+    }
+    for (host, port) in hosts(url, headers) {
+        for scheme in [url.scheme.as_str(), "https", "http"] {
+            let mut ports = vec![url.port.clone(), port.clone(), None];
+            ports.extend(["443", "80"].map(|port| Some(port.to_owned())));
+            ports.extend(first_of(headers, "x-forwarded-port").map(Some));
+            for port in ports {
+                add(Url { scheme: scheme.to_owned(), host: host.clone(), port, ..url.clone() });
+            }
+        }
+    }
+    found
+}
+
+fn first_of(headers: &HeaderMap, name: &str) -> Option<String> {
+    let value = headers.get(name)?.to_str().ok()?;
+    value.split(',').next().map(|first| first.trim().to_owned()).filter(|first| !first.is_empty())
+}
+
+fn hosts(url: &Url, headers: &HeaderMap) -> Vec<(String, Option<String>)> {
+    let www = match url.host.strip_prefix("www.") {
+        Some(bare) => bare.to_owned(),
+        None => format!("www.{}", url.host),
+    };
+    let mut hosts = vec![(url.host.clone(), url.port.clone())];
+    let forwarded = first_of(headers, "forwarded").and_then(|first| {
+        let pairs = first.split(';').filter_map(|pair| pair.trim().split_once('='));
+        let mut hosts = pairs.filter(|(name, _)| name.eq_ignore_ascii_case("host"));
+        hosts.next().map(|(_, host)| host.trim_matches('"').to_owned())
+    });
+    let named = ["x-forwarded-host", "x-original-host", "host"].into_iter().filter_map(|name| first_of(headers, name));
+    for authority in named.chain(forwarded) {
+        let (host, port) = host_and_port(&authority);
+        let entry = (host.to_owned(), port.map(str::to_owned));
+        let plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':' | b'[' | b']' | b'_'));
+        if plain && !hosts.contains(&entry) {
+            hosts.push(entry);
+        }
+    }
+    hosts.push((www, url.port.clone()));
+    hosts.truncate(MOST_HOSTS);
+    hosts
+}
+
+fn targets(url: &Url, headers: &HeaderMap) -> Vec<(String, Option<String>)> {
+    let path = url.path.as_str();
+    let slash = match path.strip_suffix('/') {
+        Some(bare) => bare.to_owned(),
+        None => format!("{path}/"),
+    };
+    let mut targets = vec![(slash, url.query.clone())];
+    if let Some(query) = &url.query {
+        targets.push((path.to_owned(), None));
+        let decoded = percent_decoded(query.as_bytes()).and_then(|query| String::from_utf8(query).ok());
+        for query in [decoded, Some(query.replace('+', "%20")), Some(query.replace("%20", "+"))].into_iter().flatten() {
+            targets.push((path.to_owned(), Some(query)));
+        }
+    }
+    if let Some(prefix) = first_of(headers, "x-forwarded-prefix") {
+        let prefix = format!("/{}", prefix.trim_matches('/'));
+        targets.push((format!("{prefix}{path}"), url.query.clone()));
+        targets.extend(path.strip_prefix(&prefix).map(|rest| (rest.to_owned(), url.query.clone())));
+    }
+    for name in ["x-original-uri", "x-original-url", "x-rewrite-url", "x-forwarded-uri"] {
+        let Some(target) = first_of(headers, name).filter(|target| target.starts_with('/')) else { continue };
+        let (path, query) = target.split_once('?').map_or((target.as_str(), None), |(path, query)| (path, Some(query)));
+        targets.push((path.to_owned(), query.map(str::to_owned)));
+    }
+    targets.push((String::new(), None));
+    targets.push(("/".to_owned(), None));
+    targets
+}
+
+fn say(bench: &mut Bench<'_, '_>, url: &Url, signed: &Url) {
+    let mut parts = Vec::new();
+    if url.scheme != signed.scheme {
+        parts.push(format!("the scheme is `{}`, not `{}`", signed.scheme, url.scheme));
+    }
+    if url.host != signed.host {
+        parts.push(format!("the host is `{}`, not `{}`", signed.host, url.host));
+    }
+    if url.port != signed.port {
+        let port = |port: &Option<String>| port.as_ref().map_or("none".to_owned(), |port| format!("`{port}`"));
+        parts.push(format!("the port is {}, not {}", port(&signed.port), port(&url.port)));
+    }
+    let is_slash = url.path.trim_end_matches('/') == signed.path.trim_end_matches('/');
+    if url.path != signed.path && is_slash {
+        let there = if signed.path.ends_with('/') { "there is a slash at the end of the path" } else { "the path has no slash at its end" };
+        parts.push(there.to_owned());
+    } else if url.path != signed.path {
+        parts.push(format!("the path is `{}`, not `{}`", signed.path, url.path));
+    }
+    if url.query != signed.query {
+        parts.push(match (&signed.query, &url.query) {
+            (None, _) => "there is no query".to_owned(),
+            (Some(_), _) => "the query is spelled in another way".to_owned(),
+        });
+    }
+    // A prefix that was stripped on the way belongs into public_url.
+    let prefix = signed.path.strip_suffix(&url.path).unwrap_or_default().trim_end_matches('/');
+    let fix = if url.origin() != signed.origin() || !prefix.is_empty() {
+        format!("Set public_url = \"{}{prefix}\".", signed.origin())
+    } else {
+        "Register the URL with the sender exactly as it arrives here, or stop what rewrites it on the way.".to_owned()
+    };
+    bench.found("url_differs", format!("In the URL that the sender signed, {}.", parts.join(", and ")), fix);
+}

@@ -128,7 +128,6 @@ fn answer(args: &Args) -> Result<Explanation, String> {
         asked,
         peer: args.peer,
         now: args.now.unwrap_or_else(clock::unix_now),
-        now_given: args.now.is_some(),
     };
     let start = clock::monotonic();
     let mut may_go_on = || clock::monotonic().saturating_duration_since(start) < BUDGET;

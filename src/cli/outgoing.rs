@@ -22,6 +22,7 @@ use crate::providers::{Catalog, Provider};
 
 /// Options that `sign` and `send` share.
 #[derive(Debug, clap::Args)]
+#[group(skip)]
 pub(super) struct Args {
     /// A name that `hookward providers` lists, or with --config one of that file's [schemes].
     #[arg(long, value_name = "NAME")]

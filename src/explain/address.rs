@@ -84,11 +84,11 @@ fn elsewhere(policy: &ClientPolicy, allowed: &IpSet, peer: IpAddr, headers: &Hea
         return Some(Hypothesis {
             code: "proxy_not_trusted",
             finding: format!(
-                "{} names {address}, which is in allow_ips, but {list} stands between it and hookward and is not in client_ip.trusted_proxies",
+                "{} names {address}, which is in allow_ips, but {list} stands between it and hookward and is not in client_ip.trusted_proxies.",
                 configured.name()
             ),
             fix: format!(
-                "if {list} is your own proxy, add it to client_ip.trusted_proxies; if not, the header can be forged"
+                "If {list} is your own proxy, add it to client_ip.trusted_proxies; if not, the header can be forged."
             ),
         });
     }
@@ -110,12 +110,12 @@ fn elsewhere(policy: &ClientPolicy, allowed: &IpSet, peer: IpAddr, headers: &Hea
     Some(Hypothesis {
         code: "client_in_other_header",
         finding: format!(
-            "{} names {address}, which is in allow_ips, but client_ip.header is {}",
+            "{} names {address}, which is in allow_ips, but client_ip.header is {}.",
             other.name(),
             configured.name()
         ),
         fix: format!(
-            "if your proxy writes {0} itself, never passing on what it was sent, set client_ip.header = \"{0}\"{trust}",
+            "If your proxy writes {0} itself, never passing on what it was sent, set client_ip.header = \"{0}\"{trust}.",
             other.name()
         ),
     })
@@ -171,14 +171,14 @@ mod tests {
         let (code, text) = found(&policy(&[], ClientHeader::XForwardedFor), &[("x-forwarded-for", "54.216.8.72")]).unwrap();
         assert_eq!(code, "proxy_not_trusted");
         assert!(text.contains("54.216.8.72") && text.contains("add it to client_ip.trusted_proxies"), "{text}");
-        assert!(text.contains("if 10.0.3.7 is your own proxy"), "{text}");
+        assert!(text.contains("If 10.0.3.7 is your own proxy"), "{text}");
     }
 
     #[test]
     fn names_only_the_hops_that_are_not_trusted_yet() {
         let policy = policy(&["10.0.0.0/8"], ClientHeader::XForwardedFor);
         let (_, text) = found(&policy, &[("x-forwarded-for", "54.216.8.72, 198.51.100.9, 10.1.1.1")]).unwrap();
-        assert!(text.contains("if 198.51.100.9 is your own proxy"), "{text}");
+        assert!(text.contains("If 198.51.100.9 is your own proxy"), "{text}");
     }
 
     #[test]

@@ -30,8 +30,6 @@ pub(crate) struct Question {
     pub(crate) peer: Option<IpAddr>,
     /// Unix seconds.
     pub(crate) now: u64,
-    /// Whether `now` was given, and is not the clock's.
-    pub(crate) now_given: bool,
 }
 
 /// A question that can be answered.
@@ -48,7 +46,6 @@ pub(crate) struct Case {
     pub(crate) judge: Option<Judge>,
     pub(crate) peer: Option<IpAddr>,
     pub(crate) now: u64,
-    pub(crate) now_given: bool,
     /// What to tell about how the question was understood.
     pub(crate) notes: Vec<String>,
 }
@@ -83,7 +80,7 @@ impl Case {
     /// # Errors
     /// [`Usage`], where it makes no sense.
     pub(crate) fn of(question: Question, environment: &dyn Environment) -> Result<Self, Usage> {
-        let Question { request, loaded, own_schemes, asked, peer, now, now_given } = question;
+        let Question { request, loaded, own_schemes, asked, peer, now } = question;
         let catalog = Catalog::load().map_err(|error| Usage::Catalog(error.message().to_owned()))?;
         let mut case = Self {
             request,
@@ -95,7 +92,6 @@ impl Case {
             judge: None,
             peer,
             now,
-            now_given,
             notes: Vec::new(),
         };
         case.locate(asked.url.as_deref())?;

@@ -47,12 +47,12 @@ pub(super) fn known(case: &Case) -> Vec<Fact> {
 
 fn secrets(judge: &Judge) -> Vec<Fact> {
     let problems = judge.problems.iter().map(|(name, problem)| {
-        let looks = if judge.looks.is_empty() { String::new() } else { format!("; {}: {}", judge.name, judge.looks) };
-        Fact::new("secret_unusable", format!("{name}: {problem}"), format!("{}{looks}", problem.hint()))
+        let looks = if judge.looks.is_empty() { String::new() } else { format!(" {}: {}", judge.name, judge.looks) };
+        Fact::new("secret_unusable", format!("{name}: {problem}."), format!("{}{looks}", sentence(problem.hint())))
     });
     let warnings = judge.warnings.iter().map(|(name, warning)| {
-        let fix = "copy it again from the provider's dashboard, whole";
-        Fact::new("secret_odd", format!("{name}: {warning}"), fix)
+        let fix = "Copy it again from the provider's dashboard, whole.";
+        Fact::new("secret_odd", format!("{name}: {warning}."), fix)
     });
     problems.chain(warnings).collect()
 }
@@ -65,8 +65,8 @@ fn path(case: &Case) -> Option<Fact> {
     match (case.verdict()?, case.chosen) {
         (TargetVerdict::Route(other), Chosen::AsAsked(asked)) => Some(Fact::new(
             "other_route",
-            format!("{path} is the path of routes.{}, not of routes.{}", name(other), name(asked)),
-            "leave out --route to judge it as it would be",
+            format!("{path} is the path of routes.{}, not of routes.{}.", name(other), name(asked)),
+            "Leave out --route to judge it as the gate would.",
         )),
         (TargetVerdict::Unmatched, Chosen::AsAsked(_) | Chosen::OnlyOne(_) | Chosen::Unmatched) => {
             let meant = nearest(&path, plan.routes.iter().map(|route| &*route.path));
@@ -78,8 +78,8 @@ fn path(case: &Case) -> Option<Fact> {
             let paths = if meant.is_empty() { paths } else { meant };
             Some(Fact::new(
                 "no_route_matches",
-                format!("no route matches {path}: a request to it {becomes}"),
-                format!("compare it with {}; base path and capitals count", paths.join(", ")),
+                format!("No route matches {path}: a request to it {becomes}."),
+                format!("Compare it with {}: app.base_path, capitals and every slash count.", paths.join(", ")),
             ))
         }
         (TargetVerdict::Route(_) | TargetVerdict::Refused(_), _) | (TargetVerdict::Unmatched, _) => None,
@@ -88,20 +88,27 @@ fn path(case: &Case) -> Option<Fact> {
 
 /// A body that is shorter than it says.
 fn length(notes: &[Note]) -> Option<Fact> {
-    let fix = "capture the request again, whole, before anything reads its body";
+    let fix = "Capture the request again, whole, before anything reads its body.";
     notes.iter().find_map(|note| {
         let finding = match note {
             Note::Truncated { declared, found } => short(*declared, *found),
             Note::LengthDiffers { declared, found } if found < declared => short(*declared, *found),
-            Note::ChunkedUnfinished { found } => format!("the last chunk is missing: the body ends after {found} bytes"),
+            Note::ChunkedUnfinished { found } => format!("The last chunk is missing: the body ends after {found} bytes."),
             _other => return None,
         };
         Some(Fact::new("body_cut_off", finding, fix))
     })
 }
 
+/// A hint as a sentence.
+fn sentence(hint: &str) -> String {
+    let mut letters = hint.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    first.into_iter().chain(letters).chain(std::iter::once('.')).collect()
+}
+
 fn short(declared: usize, found: usize) -> String {
-    format!("content-length says {declared} bytes, and the body has {found}")
+    format!("Content-length says {declared} bytes, and the body has {found}.")
 }
 
 /// Whose request it seems to be when the judge's own signature header is not there.
@@ -123,8 +130,8 @@ pub(super) fn other_sender(case: &Case, judge: &Judge, headers: &HeaderMap) -> O
     }
     Some(Fact::new(
         "other_provider",
-        format!("the signature headers that are there are those of {shown}, not of {}", judge.name),
-        format!("judge it with the provider that sends it, such as --provider {first}"),
+        format!("The signature headers that are there are those of {shown}, not of {}.", judge.name),
+        format!("Judge it by the provider that sends it, such as --provider {first}."),
     ))
 }
 
@@ -156,9 +163,9 @@ pub(super) fn nothing_matched(judge: &Judge, tried: usize, in_time: bool) -> Opt
     Some(Fact::new(
         "nothing_matched",
         format!(
-            "none of {tried} recomputations matched{cut}: the secret is not {}, or the body is not what was signed",
+            "None of {tried} recomputations matched{cut}: the secret is not {}, or the body is not what was signed.",
             names.join(" or ")
         ),
-        "copy the endpoint's secret again, and capture the request before anything reads or rewrites its body",
+        "Copy the endpoint's secret again, and capture the request before anything reads or rewrites its body.",
     ))
 }

@@ -15,10 +15,6 @@ use crate::check::signature::{self, SchemeSpec, Window};
 use crate::clock::Civil;
 use crate::reject::Reject;
 
-/// Later than this, a number of seconds is one of milliseconds (the year 5138).
-const LATEST: u64 = 100_000_000_000;
-const DAY: u64 = 86_400;
-
 impl Walk<'_> {
     /// Looks for the reason of a refusal that a signature is part of.
     pub(super) fn inquire(&mut self, step: StepName, reject: Reject, may_go_on: &mut dyn FnMut() -> bool) {
@@ -35,74 +31,52 @@ impl Walk<'_> {
         if self.case.request.notes.iter().any(|note| matches!(note, Note::BodyMissing | Note::FormFieldsOnly)) {
             return;
         }
-        // Captures are old: what is not right about the time must not hide what is not right besides.
-        let window = self.claimed(judge);
-        if self.is_right(judge, window) {
-            self.right_but(judge, step, reject, window.now);
+        // Captures are old, and cut: neither must hide whether the signature is right.
+        let is_right = self.is_right(judge);
+        if step == StepName::Body && is_right {
+            self.facts.push(right_body(judge, reject));
             return;
         }
-        let (found, tried, in_time) = self.diagnose(judge, window, may_go_on);
-        self.hypotheses.extend(found);
-        if step == StepName::Timestamp && self.timestamp.is_some() {
-            self.steps.remark(StepName::Mac, "even as of then the signature is not right");
-            self.facts.push(Fact::new(
-                "time_and_more",
-                "the time is not all that is wrong: as of then the signature is not right either",
-                format!("add --now {} to look at the signature alone", window.now),
-            ));
+        if step == StepName::Timestamp
+            && let Some(claimed) = self.timestamp
+        {
+            self.as_of_then(claimed, is_right);
         }
-        if self.hypotheses.is_empty() && step != StepName::Headers {
+        let (found, tried, in_time) = self.diagnose(judge, may_go_on);
+        self.hypotheses.extend(found);
+        if self.hypotheses.is_empty() && step != StepName::Headers && !is_right {
             self.facts.extend(facts::nothing_matched(judge, tried, in_time));
         }
     }
 
-    /// The time at which the request claims to have been signed.
-    fn claimed(&self, judge: &Judge) -> Window {
-        let claimed = self.timestamp.map(|claimed| if claimed < LATEST { claimed } else { claimed / 1000 });
-        Window { now: claimed.unwrap_or(self.case.now), tolerance: judge.tolerance }
-    }
-
-    fn is_right(&self, judge: &Judge, window: Window) -> bool {
+    /// Whether the signature is right at the time that the request claims.
+    fn is_right(&self, judge: &Judge) -> bool {
         let body = [Bytes::from(self.case.request.body.clone())];
+        let window = Window { now: self.timestamp.unwrap_or(self.case.now), tolerance: judge.tolerance };
         signature::present(&judge.scheme, self.head(judge), window).is_ok_and(|presented| {
             signature::wanted(&judge.scheme, &presented, &body).is_ok_and(|wanted| wanted.is_none())
                 && signature::verify(&judge.scheme, &judge.keys, &presented, &body, window).is_ok()
         })
     }
 
-    /// The signature is right, and something else is not.
-    fn right_but(&mut self, judge: &Judge, step: StepName, reject: Reject, claimed: u64) {
-        match step {
-            StepName::Timestamp => {
-                self.steps.remark(StepName::Mac, "as of then the signature is right");
-                self.hypotheses.push(skew(claimed, self.case.now, self.case.now_given));
-            }
-            StepName::Body => {
-                let fix = match reject {
-                    Reject::BodyTooLarge => Reject::BodyTooLarge.fix(),
-                    _other => "look for what rewrites content-length, or reads the body, between the sender and here",
-                };
-                let finding = format!("the signature of {} is right for the body as it is here", judge.name);
-                self.facts.push(Fact::new("signature_right", finding, fix));
-            }
-            StepName::Framing
-            | StepName::Target
-            | StepName::Route
-            | StepName::Method
-            | StepName::Client
-            | StepName::Headers
-            | StepName::Mac
-            | StepName::Events => {}
+    /// How to judge an old capture.
+    fn as_of_then(&mut self, claimed: u64, is_right: bool) {
+        let then = Civil::of(claimed.saturating_mul(1000));
+        let remark = if is_right { "as of then the signature is right" } else { "not right as of then either" };
+        self.steps.remark(StepName::Mac, remark);
+        if claimed >= moment::LATEST {
+            return;
         }
+        let finding = if is_right {
+            format!("The signature is right for {then}, when the request says that it was signed.")
+        } else {
+            format!("Not only the time is wrong: for {then}, when the request says that it was signed, the signature is not right either.")
+        };
+        self.facts.push(Fact::new("claimed_time", finding, format!("Replay it with --now {claimed} to judge it as of then.")));
     }
 
     /// What matched, how many recomputations it took at least, and whether all were made.
-    fn diagnose(
-        &self,
-        judge: &Judge,
-        window: Window,
-        may_go_on: &mut dyn FnMut() -> bool,
-    ) -> (Vec<Hypothesis>, usize, bool) {
+    fn diagnose(&self, judge: &Judge, may_go_on: &mut dyn FnMut() -> bool) -> (Vec<Hypothesis>, usize, bool) {
         let catalog: Vec<(&str, &SchemeSpec)> = self
             .case
             .catalog
@@ -121,7 +95,7 @@ impl Walk<'_> {
             catalog: &catalog,
             head: self.head(judge),
             body: &self.case.request.body,
-            window,
+            window: self.window(judge),
         };
         let (mut tried, mut in_time) = (0_usize, true);
         let found = diagnose(&suspect, &mut || {
@@ -133,23 +107,11 @@ impl Walk<'_> {
     }
 }
 
-/// Nothing but the time is wrong. A clock may be off by a day; what is older is an old capture.
-fn skew(claimed: u64, now: u64, now_given: bool) -> Hypothesis {
-    let then = Civil::of(claimed.saturating_mul(1000));
-    let (distance, side) = if claimed <= now { (now.saturating_sub(claimed), "before") } else { (claimed.saturating_sub(now), "after") };
-    let ahead = if claimed <= now { "ahead" } else { "behind" };
-    let now = if now_given { "--now" } else { "now" };
-    let span = moment::span(distance);
-    let clock = if distance > DAY {
-        String::new()
-    } else {
-        format!(
-            "; if it was refused when it arrived, the clock there is {span} {ahead} of the sender's, or the request was held up on its way"
-        )
+/// Nothing but the length is wrong.
+fn right_body(judge: &Judge, reject: Reject) -> Fact {
+    let fix = match reject {
+        Reject::BodyTooLarge => Reject::BodyTooLarge.fix(),
+        _other => "Look for what rewrites content-length, or reads the body, between the sender and here.",
     };
-    Hypothesis {
-        code: "clock_skew",
-        finding: format!("the signature is right; only the time is not: it was signed at {then}, {span} {side} {now}"),
-        fix: format!("replay it with --now {claimed} to judge as of then{clock}"),
-    }
+    Fact::new("signature_right", format!("The signature of {} is right for the body as it is here.", judge.name), fix)
 }

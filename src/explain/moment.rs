@@ -4,8 +4,8 @@
 
 use toml::value::{Datetime, Offset};
 
-/// Unix seconds beyond this are milliseconds that somebody copied (the year 5138).
-const LATEST: u64 = 100_000_000_000;
+/// Unix seconds beyond this are milliseconds (the year 5138).
+pub(super) const LATEST: u64 = 100_000_000_000;
 /// Units of a span in seconds, with the word for one of them.
 const UNITS: &[(&str, u64)] = &[("year", 31_536_000), ("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1)];
 

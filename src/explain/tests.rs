@@ -1,1 +1,443 @@
-//! Questions and their answers.
+//! Questions and their answers, without files, a terminal or a clock.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::Path;
+
+use http::{HeaderMap, Method};
+
+use super::*;
+use crate::capture::{self, Captured};
+use crate::check::signature::{Delivery, Scheme, sign};
+use crate::config::{self, Environment};
+use crate::explain::steps::{StepName, Verdict};
+use crate::providers::Catalog;
+
+const CLERK: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const STRIPE: &str = "whsec_stripe_test_secret_of_some_length";
+const GITHUB: &str = "It's a Secret to Everybody";
+const BODY: &str = r#"{"data":{"id":"user_1"},"object":"event","type":"user.created","id":"evt_1"}"#;
+const THEN: u64 = 1_614_265_330;
+
+struct Env(HashMap<&'static str, String>);
+
+impl Environment for Env {
+    fn variable(&self, name: &str) -> Option<Vec<u8>> {
+        self.0.get(name).map(|value| value.clone().into_bytes())
+    }
+
+    fn variable_names(&self) -> Vec<String> {
+        self.0.keys().map(|name| (*name).to_owned()).collect()
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        if path == Path::new("clerk.secret") {
+            Ok(format!("{CLERK}\n").into_bytes())
+        } else {
+            Err(io::ErrorKind::NotFound.into())
+        }
+    }
+}
+
+fn env() -> Env {
+    Env(HashMap::from([
+        ("CLERK", CLERK.to_owned()),
+        ("STRIPE", STRIPE.to_owned()),
+        ("GITHUB", GITHUB.to_owned()),
+        ("API_KEY", "sk_test_abcdefghijklmnop".to_owned()),
+        ("CLERK_WEBHOOK_SIGNING_SECRET", CLERK.to_owned()),
+    ]))
+}
+
+/// A genuine request, and `more` header lines, each ending in CRLF.
+fn genuine(provider: &str, secret: &str, path: &str, more: &str) -> String {
+    let catalog = Catalog::load().unwrap();
+    let scheme = Scheme::compile(provider, catalog.scheme(provider).unwrap(), &BTreeMap::new()).unwrap();
+    let (key, _) = scheme.key(secret.as_bytes()).unwrap();
+    let url = format!("https://app.example{path}");
+    let delivery = Delivery {
+        id: "msg_1",
+        timestamp: THEN,
+        method: &Method::POST,
+        url: Some(&url),
+        headers: &HeaderMap::new(),
+        body: BODY.as_bytes(),
+    };
+    let signed = sign(&scheme, Some(&key), &delivery).unwrap();
+    let headers: String =
+        signed.headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap())).collect();
+    format!("POST {path} HTTP/1.1\r\nHost: app.example\r\n{headers}{more}Content-Length: {}\r\n\r\n{BODY}", BODY.len())
+}
+
+fn clerk(more: &str) -> String {
+    genuine("clerk", CLERK, "/api/webhooks/clerk", more)
+}
+
+const CONFIG: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+upstream = "http://127.0.0.1:3000"
+[client_ip]
+trusted_proxies = ["10.0.3.7"]
+[routes.clerk]
+path = "/api/webhooks/clerk"
+provider = "clerk"
+secrets = [{ env = "CLERK" }]
+[routes.stripe]
+path = "/api/webhooks/stripe"
+provider = "stripe"
+secrets = [{ label = "live", env = "STRIPE" }]
+"#;
+
+struct Ask {
+    request: Captured,
+    config: Option<String>,
+    asked: Asked,
+    peer: Option<&'static str>,
+    now: u64,
+}
+
+impl Ask {
+    fn of(request: &str) -> Self {
+        let request = capture::read(request.as_bytes()).unwrap();
+        Self { request, config: None, asked: Asked::default(), peer: None, now: THEN + 10 }
+    }
+
+    fn provider(mut self, name: &str) -> Self {
+        self.asked.provider = Some(name.into());
+        self
+    }
+
+    fn secret(mut self, name: &str) -> Self {
+        self.asked.secret_env.push(name.into());
+        self
+    }
+
+    fn config(mut self, toml: &str) -> Self {
+        self.config = Some(toml.into());
+        self
+    }
+
+    fn answer(self) -> Result<Explanation, String> {
+        let loaded = self.config.map(|toml| {
+            config::compile(&toml, Path::new("t.toml"), &env()).unwrap_or_else(|report| panic!("{report}"))
+        });
+        let question = Question {
+            request: self.request,
+            loaded,
+            own_schemes: BTreeMap::new(),
+            asked: self.asked,
+            peer: self.peer.map(|peer| peer.parse().unwrap()),
+            now: self.now,
+        };
+        let case = Case::of(question, &env()).map_err(|usage| usage.to_string())?;
+        explain(&case, &mut || true).map_err(|usage| usage.to_string())
+    }
+
+    fn explained(self) -> Explanation {
+        self.answer().unwrap_or_else(|message| panic!("{message}"))
+    }
+}
+
+fn verdict(explanation: &Explanation, name: StepName) -> Verdict {
+    explanation.steps.iter().find(|step| step.name == name).unwrap().verdict
+}
+
+fn facts(explanation: &Explanation) -> Vec<&'static str> {
+    explanation.facts.iter().map(|fact| fact.code).collect()
+}
+
+#[test]
+fn a_genuine_request_passes_every_step_that_can_be_judged() {
+    for (provider, variable, secret) in [("clerk", "CLERK", CLERK), ("stripe", "STRIPE", STRIPE), ("github", "GITHUB", GITHUB)] {
+        let explanation = Ask::of(&genuine(provider, secret, "/hook", "")).provider(provider).secret(variable).explained();
+        assert_eq!(explanation.outcome, Outcome::Accepted, "{provider}: {explanation:?}");
+        assert_eq!(explanation.secret.as_deref(), Some(variable));
+        assert!(explanation.hypotheses.is_empty() && explanation.facts.is_empty(), "{explanation:?}");
+        assert_eq!(verdict(&explanation, StepName::Mac), Verdict::Passed);
+        assert_eq!(verdict(&explanation, StepName::Target), Verdict::Skipped, "nothing to judge it by");
+    }
+}
+
+#[test]
+fn the_route_is_found_by_its_path_and_brings_its_secrets() {
+    let explanation = Ask::of(&clerk("")).config(CONFIG).explained();
+    assert_eq!((explanation.outcome, explanation.route.as_deref()), (Outcome::Accepted, Some("clerk")));
+    assert_eq!(explanation.secret.as_deref(), Some("current"));
+}
+
+#[test]
+fn a_named_route_judges_a_request_with_another_path() {
+    let mut ask = Ask::of(&genuine("stripe", STRIPE, "/tunnel", "")).config(CONFIG);
+    ask.asked.route = Some("stripe".into());
+    let explanation = ask.explained();
+    assert_eq!(explanation.outcome, Outcome::Accepted);
+    assert_eq!(verdict(&explanation, StepName::Route), Verdict::Skipped);
+    assert_eq!(facts(&explanation), ["no_route_matches"]);
+}
+
+#[test]
+fn the_path_of_another_route_is_told() {
+    let mut ask = Ask::of(&clerk("")).config(CONFIG);
+    ask.asked.route = Some("stripe".into());
+    let explanation = ask.explained();
+    assert_eq!(explanation.outcome, Outcome::Refused(Reject::HeaderMissing));
+    assert_eq!(facts(&explanation), ["other_route", "other_provider"]);
+}
+
+#[test]
+fn no_route_is_no_verdict_where_the_app_gets_the_request_and_404_where_it_does_not() {
+    let request = genuine("clerk", CLERK, "/api/webhook/clerk", "");
+    let explanation = Ask::of(&request).config(CONFIG).explained();
+    assert_eq!(explanation.outcome, Outcome::Undecided);
+    let [fact] = explanation.facts.as_slice() else { panic!("{explanation:?}") };
+    assert!(fact.fix.contains("/api/webhooks/clerk") && !fact.fix.contains("stripe"), "the nearest path: {fact:?}");
+    let deny = CONFIG.replace("[server]", "[server]\nunmatched = \"deny\"");
+    let explanation = Ask::of(&request).config(&deny).explained();
+    assert_eq!(explanation.outcome, Outcome::Refused(Reject::NoRoute));
+}
+
+#[test]
+fn each_step_refuses_what_the_gate_refuses() {
+    let limited = CONFIG.replace("provider = \"clerk\"", "provider = \"clerk\"\nmax_body = \"70B\"\n");
+    let events = CONFIG.replace("provider = \"clerk\"", "provider = \"clerk\"\nevents = [\"sms.*\"]\n");
+    let good = clerk("");
+    let without = |name: &str| {
+        let lines: Vec<&str> = good.split("\r\n").filter(|line| !line.to_lowercase().starts_with(name)).collect();
+        lines.join("\r\n")
+    };
+    let other = |from: &str, to: &str| {
+        assert!(good.contains(from));
+        good.replace(from, to)
+    };
+    for (request, config, step, reject) in [
+        (clerk("Host: b\r\n"), CONFIG, StepName::Framing, Reject::Framing),
+        (clerk("Connection: svix-id\r\n"), CONFIG, StepName::Framing, Reject::Framing),
+        (clerk(&format!("x-long: {}\r\n", "x".repeat(20_000))), CONFIG, StepName::Framing, Reject::HeadTooLarge),
+        (other("/api/webhooks/clerk", "/api/webhooks/%63lerk"), CONFIG, StepName::Target, Reject::BadTarget),
+        (other("POST", "PUT"), CONFIG, StepName::Method, Reject::MethodNotAllowed),
+        (without("svix-id"), CONFIG, StepName::Headers, Reject::HeaderMissing),
+        (clerk("svix-id: msg_1\r\n"), CONFIG, StepName::Headers, Reject::HeaderRepeated),
+        (other("svix-signature: v1,", "svix-signature: "), CONFIG, StepName::Headers, Reject::HeaderMalformed),
+        (other("svix-signature: v1,", "svix-signature: v2,"), CONFIG, StepName::Headers, Reject::SignatureMismatch),
+        (other("svix-timestamp: 1", "svix-timestamp: +1"), CONFIG, StepName::Timestamp, Reject::TimestampMalformed),
+        (other("svix-timestamp: 16", "svix-timestamp: 15"), CONFIG, StepName::Timestamp, Reject::TimestampTooOld),
+        (other("svix-timestamp: 16", "svix-timestamp: 17"), CONFIG, StepName::Timestamp, Reject::TimestampInFuture),
+        (good.clone(), &limited, StepName::Body, Reject::BodyTooLarge),
+        (good[..good.len() - 3].to_owned(), CONFIG, StepName::Body, Reject::BodyIncomplete),
+        (other("user_1", "user_2"), CONFIG, StepName::Mac, Reject::SignatureMismatch),
+    ] {
+        let explanation = Ask::of(&request).config(config).explained();
+        assert_eq!(explanation.outcome, Outcome::Refused(reject), "{step:?}: {explanation:?}");
+        let refused: Vec<StepName> = explanation
+            .steps
+            .iter()
+            .filter(|step| step.verdict == Verdict::Refused)
+            .map(|step| {
+                assert_eq!(step.code, Some(reject.code()));
+                step.name
+            })
+            .collect();
+        assert_eq!(refused, [step]);
+    }
+    let explanation = Ask::of(&good).config(&events).explained();
+    assert_eq!((explanation.outcome, explanation.outcome.code()), (Outcome::Filtered, Some("filtered")));
+    assert_eq!(explanation.event_type.as_deref(), Some("user.created"), "it is genuine");
+}
+
+#[test]
+fn reserved_headers_do_not_count_as_the_senders() {
+    let explanation = Ask::of(&clerk("verified-event: id=\"x\"\r\n")).config(CONFIG).explained();
+    assert_eq!(explanation.outcome, Outcome::Accepted);
+}
+
+#[test]
+fn the_allowlist_is_judged_for_a_peer_alone() {
+    let config = CONFIG.replace("provider = \"clerk\"", "provider = \"clerk\"\nallow_ips = [\"54.216.8.72\"]\n");
+    let ask = |more: &str, peer: Option<&'static str>| {
+        let mut ask = Ask::of(&clerk(more)).config(&config);
+        ask.peer = peer;
+        ask.explained()
+    };
+    let explanation = ask("", None);
+    assert_eq!(explanation.outcome, Outcome::Accepted);
+    assert!(explanation.notes.iter().any(|note| note.contains("--peer")), "{explanation:?}");
+    let forwarded = "x-forwarded-for: 54.216.8.72\r\n";
+    assert_eq!(ask(forwarded, Some("10.0.3.7")).outcome, Outcome::Accepted);
+    assert_eq!(ask("", Some("54.216.8.72")).outcome, Outcome::Accepted);
+    let explanation = ask(forwarded, Some("10.0.3.8"));
+    assert_eq!(explanation.outcome, Outcome::Refused(Reject::IpNotAllowed));
+    assert_eq!(explanation.hypotheses.first().unwrap().code, "proxy_not_trusted");
+    let explanation = ask("", Some("10.0.3.7"));
+    assert_eq!(explanation.outcome, Outcome::Refused(Reject::ClientUnknown));
+    assert!(explanation.hypotheses.is_empty(), "no header names anyone");
+}
+
+#[test]
+fn an_old_capture_says_whether_the_signature_was_right() {
+    let mut ask = Ask::of(&clerk("")).provider("clerk").secret("CLERK");
+    ask.now = THEN + 86_400 * 400;
+    let explanation = ask.explained();
+    assert_eq!(explanation.outcome, Outcome::Refused(Reject::TimestampTooOld));
+    assert_eq!(explanation.timestamp, Some(THEN));
+    let fact = explanation.facts.first().unwrap();
+    assert!(fact.finding.contains("The signature is right") && fact.fix.contains("--now 1614265330"), "{fact:?}");
+
+    let mut ask = Ask::of(&clerk("").replace("user_1", "user_2")).provider("clerk").secret("CLERK");
+    ask.now = THEN + 86_400 * 400;
+    let explanation = ask.explained();
+    assert_eq!(explanation.outcome, Outcome::Refused(Reject::TimestampTooOld));
+    let fact = explanation.facts.first().unwrap();
+    assert!(fact.finding.contains("not right either"), "{fact:?}");
+}
+
+#[test]
+fn both_edges_of_the_tolerance_are_the_gates() {
+    for (now, tolerance, outcome) in [
+        (THEN + 300, None, Outcome::Accepted),
+        (THEN + 301, None, Outcome::Refused(Reject::TimestampTooOld)),
+        (THEN - 301, None, Outcome::Refused(Reject::TimestampInFuture)),
+        (THEN + 301, Some(301), Outcome::Accepted),
+        (THEN + 11, Some(10), Outcome::Refused(Reject::TimestampTooOld)),
+    ] {
+        let mut ask = Ask::of(&clerk("")).provider("clerk").secret("CLERK");
+        (ask.now, ask.asked.tolerance) = (now, tolerance);
+        assert_eq!(ask.explained().outcome, outcome, "{now} {tolerance:?}");
+    }
+}
+
+#[test]
+fn a_cut_body_says_so_and_a_wrong_length_alone_is_told_apart() {
+    let good = clerk("");
+    let cut = &good[..good.len() - 3];
+    let explanation = Ask::of(cut).provider("clerk").secret("CLERK").explained();
+    assert_eq!(facts(&explanation).first(), Some(&"body_cut_off"));
+    assert!(!facts(&explanation).contains(&"signature_right"));
+    let longer = good.replace(&format!("Content-Length: {}", BODY.len()), "Content-Length: 9999");
+    let explanation = Ask::of(&longer).provider("clerk").secret("CLERK").explained();
+    assert_eq!(explanation.outcome, Outcome::Refused(Reject::BodyIncomplete));
+    assert!(facts(&explanation).contains(&"signature_right"), "{explanation:?}");
+}
+
+#[test]
+fn what_is_named_goes_before_what_is_configured_and_that_before_what_is_customary() {
+    let explanation = Ask::of(&clerk("")).provider("clerk").explained();
+    assert_eq!(explanation.secret.as_deref(), Some("CLERK_WEBHOOK_SIGNING_SECRET"));
+    assert!(explanation.notes.iter().any(|note| note.contains("CLERK_WEBHOOK_SIGNING_SECRET")));
+    let explanation = Ask::of(&clerk("")).provider("clerk").config(CONFIG).explained();
+    assert_eq!(explanation.secret.as_deref(), Some("routes.clerk: current"));
+    let mut ask = Ask::of(&clerk("")).config(CONFIG);
+    ask.asked.secret_file.push("clerk.secret".into());
+    let explanation = ask.explained();
+    assert_eq!(explanation.secret.as_deref(), Some("clerk.secret"));
+    assert!(explanation.notes.iter().any(|note| note.contains("newline")), "{explanation:?}");
+}
+
+#[test]
+fn the_secret_of_another_route_is_told_from_an_unknown_one() {
+    let twin = r#"
+[routes.other]
+path = "/api/webhooks/other"
+provider = "clerk"
+secrets = [{ insecure_value = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD" }]
+"#;
+    let request = genuine("clerk", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "/api/webhooks/clerk", "");
+    let explanation = Ask::of(&request).config(&format!("{CONFIG}{twin}")).explained();
+    assert_eq!(explanation.outcome, Outcome::Refused(Reject::SignatureMismatch));
+    let found = explanation.hypotheses.first().unwrap();
+    assert!(found.finding.contains("routes.other: current"), "{found:?}");
+    let explanation = Ask::of(&request).config(CONFIG).explained();
+    assert!(explanation.hypotheses.is_empty());
+    let fact = explanation.facts.first().unwrap();
+    assert_eq!(fact.code, "nothing_matched");
+    assert!(fact.finding.contains("not current"), "{fact:?}");
+}
+
+#[test]
+fn a_usable_secret_makes_an_unusable_one_a_fact() {
+    let explanation = Ask::of(&clerk("")).provider("clerk").secret("API_KEY").secret("CLERK").explained();
+    assert_eq!(explanation.outcome, Outcome::Accepted);
+    assert_eq!(facts(&explanation), ["secret_unusable"]);
+    let message = Ask::of(&clerk("")).provider("clerk").secret("API_KEY").answer().unwrap_err();
+    assert!(message.starts_with("API_KEY: `sk_test_` begins another kind of credential"), "{message}");
+    assert!(!message.contains("abcdefgh"));
+}
+
+#[test]
+fn a_question_that_makes_no_sense_says_what_does() {
+    let answer = |change: &dyn Fn(&mut Ask)| {
+        let mut ask = Ask::of(&clerk(""));
+        change(&mut ask);
+        ask.answer().unwrap_err()
+    };
+    let message = answer(&|_| {});
+    assert!(message.contains("--provider"), "{message}");
+    let message = answer(&|ask| ask.asked.provider = Some("strpie".into()));
+    assert!(message.contains("did you mean `stripe`?"), "{message}");
+    let message = answer(&|ask| {
+        ask.config = Some(CONFIG.into());
+        ask.asked.route = Some("clark".into());
+    });
+    assert!(message.contains("did you mean `clerk`?"), "{message}");
+    let message = answer(&|ask| {
+        ask.asked.provider = Some("clerk".into());
+        ask.asked.options.push(("colour".into(), "red".into()));
+    });
+    assert!(message.contains("`colour` is not an option") && message.contains("no options"), "{message}");
+    let message = answer(&|ask| {
+        ask.asked.provider = Some("clerk".into());
+        ask.asked.url = Some("app.example".into());
+    });
+    assert!(message.contains("--url"), "{message}");
+    let message = answer(&|ask| ask.asked.provider = Some("github".into()));
+    assert!(message.contains("--secret-env"), "{message}");
+}
+
+#[test]
+fn headers_and_a_body_have_no_path_until_a_url_names_one() {
+    let captured = Ask::of(&clerk("")).request;
+    let headers: Vec<String> =
+        captured.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
+    let parts = |url: Option<&str>| {
+        let request = capture::from_parts(&headers, BODY.into(), None, url).unwrap();
+        let asked = Asked { url: url.map(Into::into), ..Asked::default() };
+        Ask { request, config: Some(CONFIG.into()), asked, peer: None, now: THEN }.answer()
+    };
+    let message = parts(None).unwrap_err();
+    assert!(message.contains("clerk, stripe"), "{message}");
+    for url in ["/api/webhooks/clerk", "https://app.example/api/webhooks/clerk"] {
+        assert_eq!(parts(Some(url)).unwrap().route.as_deref(), Some("clerk"), "{url}");
+    }
+}
+
+#[test]
+fn neither_form_of_the_answer_holds_a_secret_or_a_signature() {
+    for body in ["user_1", "user_2"] {
+        for now in [THEN, THEN + 1_000_000] {
+            let mut ask = Ask::of(&clerk("").replace("user_1", body)).config(CONFIG);
+            ask.now = now;
+            ask.asked.url = Some("/api/webhooks/clerk?token=hidden".into());
+            let signature = ask.request.headers["svix-signature"].to_str().unwrap().to_owned();
+            let explanation = ask.explained();
+            let mut out = Vec::new();
+            write_json(&explanation, &mut out).unwrap();
+            write_text(&explanation, false, &mut out).unwrap();
+            let text = String::from_utf8(out).unwrap();
+            for hidden in [CLERK, STRIPE, &CLERK[6..], signature.as_str(), &signature[3..], "hidden"] {
+                assert!(!text.contains(hidden), "{text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn text_has_colours_for_a_terminal_alone() {
+    let explanation = Ask::of(&clerk("")).config(CONFIG).explained();
+    let written = |colour| {
+        let mut out = Vec::new();
+        write_text(&explanation, colour, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    assert!(!written(false).contains('\x1b'));
+    assert!(written(true).contains("\x1b[32m✓\x1b[0m"));
+}

@@ -279,8 +279,8 @@ impl<'c> Walk<'c> {
                 let option = judge.file_option().unwrap_or("cert_file");
                 self.facts.push(Fact::new(
                     "needs_file",
-                    format!("the signature is checked with {address}, and explain uses no network"),
-                    format!("download it and give --option {option}=FILE"),
+                    format!("The signature is checked with {address}, and explain uses no network."),
+                    format!("Download it and give --option {option}=FILE."),
                 ));
                 Err(Stop::Undecided)
             }
@@ -349,6 +349,7 @@ impl<'c> Walk<'c> {
     fn distance(&self, timestamp: u64) -> String {
         let now = self.case.now;
         match (now.checked_sub(timestamp), timestamp.checked_sub(now)) {
+            _ if timestamp >= moment::LATEST => "signed so far ahead that it must be in milliseconds".to_owned(),
             (Some(0), _) => "signed in this very second".to_owned(),
             (Some(age), _) => format!("signed {} before now", moment::span(age)),
             (None, ahead) => format!("signed {} after now", moment::span(ahead.unwrap_or_default())),

@@ -6,7 +6,7 @@
 use http::{HeaderName, HeaderValue};
 
 use super::content::{Piece, Template};
-use super::family::{Family, Source, TimeSource};
+use super::family::{Family, Source, TimeSource, is_unusable};
 use super::flaw::{SchemeFlaw, SchemeProblem};
 use super::grammar::{Format, Grammar, Slot, is_name};
 use super::json::Path;
@@ -428,24 +428,4 @@ impl Compiler<'_> {
             self.problem("alternative_keys.prefix", SchemeFlaw::EmptyPrefix);
         }
     }
-}
-
-/// Headers that end here, frame the message, or are ours: a scheme cannot rest on them.
-fn is_unusable(name: &HeaderName) -> bool {
-    const TAKEN: &[&str] = &[
-        "connection",
-        "content-length",
-        "expect",
-        "host",
-        "http2-settings",
-        "keep-alive",
-        "proxy-authorization",
-        "proxy-connection",
-        "te",
-        "trailer",
-        "transfer-encoding",
-        "upgrade",
-    ];
-    let name = name.as_str();
-    TAKEN.contains(&name) || name.replace('_', "-").starts_with("verified-event")
 }

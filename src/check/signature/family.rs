@@ -57,3 +57,23 @@ pub(super) enum TimeSource {
     /// A member of the JSON body, read after the MAC.
     Json(Path),
 }
+
+/// Headers that end here, frame the message, or are ours: a scheme cannot rest on them.
+pub(super) fn is_unusable(name: &HeaderName) -> bool {
+    const TAKEN: &[&str] = &[
+        "connection",
+        "content-length",
+        "expect",
+        "host",
+        "http2-settings",
+        "keep-alive",
+        "proxy-authorization",
+        "proxy-connection",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    ];
+    let name = name.as_str();
+    TAKEN.contains(&name) || name.replace('_', "-").starts_with("verified-event")
+}

@@ -10,6 +10,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use super::form::{MARKS, escaped};
 use super::{Coded, Held, tags};
 use crate::check::signature::flaw::{SchemeFlaw, SchemeProblem};
 use crate::check::signature::key::{Key, LabeledKey};
@@ -27,6 +28,8 @@ static LIST: HeaderName = HeaderName::from_static("x-contentful-signed-headers")
 /// Most headers of a list, and its longest text in bytes.
 const MAX_LISTED: usize = 64;
 const MAX_LIST: usize = 4096;
+/// What `encodeURI` keeps beside letters and digits.
+const WHOLE: &[u8] = b";,/?:@&=+$-_.!~*'()#";
 
 #[derive(Debug)]
 struct Contentful {
@@ -41,13 +44,11 @@ pub(super) fn compile(spec: &SchemeSpec, _options: &Options) -> Result<Box<dyn C
     tags::expect_algorithm(spec, Algorithm::HmacSha256, &mut problems);
     let signature = tags::signature_header(spec, SignatureEncoding::Hex, &mut problems);
     let time = spec.timestamp.as_ref();
-    let timestamp = match time.and_then(|time| time.header.as_ref()) {
-        Some(names) => tags::header(names, "timestamp.header", &mut problems),
-        None => {
-            problems.push(SchemeProblem { field: "timestamp.header", flaw: SchemeFlaw::Missing });
-            None
-        }
-    };
+    let names = time.and_then(|time| time.header.as_ref());
+    if names.is_none() {
+        problems.push(SchemeProblem { field: "timestamp.header", flaw: SchemeFlaw::Missing });
+    }
+    let timestamp = names.and_then(|names| tags::header(names, "timestamp.header", &mut problems));
     if time.is_some_and(|time| time.unit != TimeUnit::Ms) {
         problems.push(SchemeProblem { field: "timestamp.unit", flaw: SchemeFlaw::NotThisAlgorithm });
     }
@@ -146,10 +147,9 @@ impl Coded for Contentful {
         let mismatch = || Failure::of(Reject::SignatureMismatch);
         let shown = self.shown(&held.headers)?;
         let path = held.url.as_deref().and_then(canonical_path).ok_or_else(mismatch)?;
-        let key = tags::first_that(keys, |state| {
-            tag(state, &held.method, &path, &shown.listed, body).is(&shown.signature)
-        })
-        .ok_or_else(mismatch)?;
+        let key =
+            tags::first_that(keys, |state| tag(state, &held.method, &path, &shown.listed, body).is(&shown.signature))
+                .ok_or_else(mismatch)?;
         let is_listed = |name: &&HeaderName| shown.listed.iter().any(|(listed, _)| listed == *name);
         let signed_id = self.id.as_ref().filter(is_listed);
         let is_type_signed = self.event_type.as_ref().is_some_and(|name| is_listed(&name));
@@ -218,25 +218,12 @@ fn canonical_path(url: &str) -> Option<String> {
     if !path.starts_with('/') || query.contains('?') || target.contains('#') {
         return None;
     }
-    let mut canonical = escaped(path, b";,/?:@&=+$-_.!~*'()#");
+    let mut canonical = escaped(path, WHOLE);
     if !query.is_empty() {
         canonical.push('?');
-        canonical.push_str(&escaped(&escaped(query, b"-_.!~*'()"), b";,/?:@&=+$-_.!~*'()#"));
+        canonical.push_str(&escaped(&escaped(query, MARKS), WHOLE));
     }
     Some(canonical)
-}
-
-fn escaped(text: &str, kept: &[u8]) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || kept.contains(&byte) {
-            escaped.push(char::from(byte));
-        } else {
-            escaped.push('%');
-            escaped.push_str(&hex(&[byte]).to_ascii_uppercase());
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]

@@ -4,6 +4,10 @@
 //! digits, bytes that are not UTF-8, characters that should have been encoded. All of that is refused, so that what was
 //! signed is what the app reads. Must never replace or drop a byte. Source: the WHATWG URL standard §5 (its serializer).
 
+use crate::check::signature::sign::hex;
+
+/// What JavaScript's `encodeURIComponent` and Node's `querystring.escape` keep beside letters and digits.
+pub(super) const MARKS: &[u8] = b"-_.!~*'()";
 /// Most fields of a body: what PHP reads before it silently stops.
 const MAX_FIELDS: usize = 1000;
 
@@ -34,7 +38,8 @@ pub(super) fn once<'f>(fields: &'f [Field], name: &str) -> Option<&'f str> {
     values.next().is_none().then_some(value)
 }
 
-fn decode(text: &[u8]) -> Option<String> {
+/// One name or value. `None`: not as serializers write it.
+pub(super) fn decode(text: &[u8]) -> Option<String> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut bytes = text.iter();
     while let Some(byte) = bytes.next() {
@@ -49,6 +54,20 @@ fn decode(text: &[u8]) -> Option<String> {
     String::from_utf8(decoded).ok()
 }
 
+/// The text with everything percent-encoded, in upper case, but letters, digits and what is `kept`.
+pub(super) fn escaped(text: &str, kept: &[u8]) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || kept.contains(&byte) {
+            escaped.push(char::from(byte));
+        } else {
+            escaped.push('%');
+            escaped.push_str(&hex(&[byte]).to_ascii_uppercase());
+        }
+    }
+    escaped
+}
+
 fn digit(byte: u8) -> Option<u8> {
     char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok())
 }
@@ -57,17 +76,23 @@ fn digit(byte: u8) -> Option<u8> {
 mod tests {
     use super::*;
 
-    fn pairs(fields: &[(&str, &str)]) -> Option<Vec<Field>> {
-        Some(fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+    fn pairs(fields: &[(&str, &str)]) -> Vec<Field> {
+        fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
     #[test]
     fn decodes_what_serializers_write() {
         assert_eq!(read(b""), Some(Vec::new()));
-        assert_eq!(read(b"a=1&b=%2B1+2%20%C3%A9&a="), pairs(&[("a", "1"), ("b", "+1 2 é"), ("a", "")]));
-        assert_eq!(read(b"a=b=c==&%61=%00%0d%0A"), pairs(&[("a", "b=c=="), ("a", "\0\r\n")]));
-        assert_eq!(read(b"a=%EF%BF%BD"), pairs(&[("a", "\u{fffd}")]));
-        assert_eq!(read(b"a=%25zz&b=%2B"), pairs(&[("a", "%zz"), ("b", "+")]));
+        assert_eq!(read(b"a=1&b=%2B1+2%20%C3%A9&a="), Some(pairs(&[("a", "1"), ("b", "+1 2 é"), ("a", "")])));
+        assert_eq!(read(b"a=b=c==&%61=%00%0d%0A"), Some(pairs(&[("a", "b=c=="), ("a", "\0\r\n")])));
+        assert_eq!(read(b"a=%EF%BF%BD"), Some(pairs(&[("a", "\u{fffd}")])));
+        assert_eq!(read(b"a=%25zz&b=%2B"), Some(pairs(&[("a", "%zz"), ("b", "+")])));
+    }
+
+    #[test]
+    fn escapes_as_node_does() {
+        assert_eq!(escaped("a'(é) /%~", MARKS), "a'(%C3%A9)%20%2F%25~");
+        assert_eq!(escaped("a/b", b"/"), "a/b");
     }
 
     #[test]

@@ -39,7 +39,9 @@ impl Media {
         let essence = essence.trim().to_ascii_lowercase();
         match essence.as_str() {
             "application/x-www-form-urlencoded" => Self::Form,
-            "multipart/form-data" => boundary(parameters).map_or(Self::Other, |boundary| Self::Multipart(boundary.into())),
+            "multipart/form-data" => {
+                boundary(parameters).map_or(Self::Other, |boundary| Self::Multipart(boundary.into()))
+            }
             "application/json" => Self::Json,
             _ if essence.starts_with("application/") && essence.ends_with("+json") => Self::Json,
             _ => Self::Other,

@@ -113,8 +113,10 @@ mod tests {
     use super::*;
 
     fn body(parts: &[(&str, &str)]) -> String {
-        let parts: String = parts.iter().map(|(head, content)| format!("--XX\r\n{head}\r\n\r\n{content}\r\n")).collect();
-        format!("{parts}--XX--\r\n")
+        let mut parts: Vec<_> =
+            parts.iter().map(|(head, content)| format!("--XX\r\n{head}\r\n\r\n{content}\r\n")).collect();
+        parts.push("--XX--\r\n".to_owned());
+        parts.concat()
     }
 
     fn json(body: &str) -> Option<&str> {

@@ -369,3 +369,7 @@ fn is_named_by_connection(headers: &HeaderMap, name: &HeaderName) -> bool {
 fn mismatch() -> Failure {
     Failure::at(Reject::SignatureMismatch, &SIGNATURE)
 }
+
+#[cfg(test)]
+#[path = "tests/rfc9421.rs"]
+mod tests;

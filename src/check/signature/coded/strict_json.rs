@@ -3,7 +3,7 @@
 //! For schemes whose signature is inside of the body and covers only some of it: a parser that takes the first of two
 //! members and one that takes the last would otherwise see two documents. Members keep their order, so that a signed
 //! document can be written again. Must never accept what RFC 8259 does not allow, nor grow without bound: depth is
-//! serde_json's 128, and [`MAX_VALUES`] counts the rest. Source: RFC 8259 §4.
+//! that of `serde_json`, 128, and [`MAX_VALUES`] counts the rest. Source: RFC 8259 §4.
 
 use std::cell::Cell;
 use std::fmt;
@@ -49,12 +49,9 @@ impl Json {
     pub(super) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Null
-            | Self::Bool(_)
-            | Self::Integer(_)
-            | Self::Fraction(_)
-            | Self::Array(_)
-            | Self::Object(_) => None,
+            Self::Null | Self::Bool(_) | Self::Integer(_) | Self::Fraction(_) | Self::Array(_) | Self::Object(_) => {
+                None
+            }
         }
     }
 
@@ -221,12 +218,9 @@ mod tests {
 
     #[test]
     fn refuses_a_name_twice_at_any_level_however_it_is_spelled() {
-        for body in [
-            r#"{"a":1,"a":1}"#,
-            r#"{"a":1,"b":2,"\u0061":1}"#,
-            r#"{"x":[{"y":{"a":1,"a":null}}]}"#,
-            r#"{"":1,"":2}"#,
-        ] {
+        for body in
+            [r#"{"a":1,"a":1}"#, r#"{"a":1,"b":2,"\u0061":1}"#, r#"{"x":[{"y":{"a":1,"a":null}}]}"#, r#"{"":1,"":2}"#]
+        {
             assert_eq!(read(body.as_bytes()), None, "{body}");
         }
         assert!(read(br#"{"a":{"a":{"a":1}},"A":1,"a ":1}"#).is_some());

@@ -85,11 +85,7 @@ pub(super) fn signature_header(
 }
 
 /// The one header of a field.
-pub(super) fn header(
-    names: &OneOrMany,
-    field: &'static str,
-    problems: &mut Vec<SchemeProblem>,
-) -> Option<HeaderName> {
+pub(super) fn header(names: &OneOrMany, field: &'static str, problems: &mut Vec<SchemeProblem>) -> Option<HeaderName> {
     let [name] = names.all() else {
         problems.push(SchemeProblem { field, flaw: SchemeFlaw::FamilyCount });
         return None;

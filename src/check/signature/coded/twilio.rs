@@ -187,7 +187,7 @@ fn tag(state: &MacState, url: &str, params: &[FormField]) -> Tag {
     })
 }
 
-/// The URL without and with a port, and the marks of its query as they may have been spelled. `None`: not an absolute URL.
+/// The URL without and with a port, and its query as it may have been spelled. `None`: not an absolute URL.
 fn spellings(url: &str) -> Option<Vec<String>> {
     let (scheme, rest) = url.split_once("://")?;
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -198,21 +198,25 @@ fn spellings(url: &str) -> Option<Vec<String>> {
     };
     let mut targets = vec![target.to_owned()];
     if let Some((path, query)) = target.split_once('?') {
-        // A URL parser escapes the apostrophe; the legacy serializer writes all of these marks plainly.
+        // A URL parser escapes the apostrophe, and the legacy serializer writes it plainly, among other differences.
         targets.push(format!("{path}?{}", query.replace('\'', "%27")));
-        targets.push(format!("{path}?{}", with_plain_marks(query)));
+        targets.extend(written_again(query).map(|query| format!("{path}?{query}")));
     }
     targets.dedup();
-    let urls = targets.iter().flat_map(|target| {
-        [format!("{scheme}://{host}{target}"), format!("{scheme}://{host}:{port}{target}")]
-    });
+    let urls = targets
+        .iter()
+        .flat_map(|target| [format!("{scheme}://{host}{target}"), format!("{scheme}://{host}:{port}{target}")]);
     Some(urls.collect())
 }
 
-fn with_plain_marks(query: &str) -> String {
-    [("%21", "!"), ("%27", "'"), ("%28", "("), ("%29", ")"), ("%2A", "*"), ("%2a", "*"), ("%7E", "~"), ("%7e", "~")]
-        .iter()
-        .fold(query.to_owned(), |query, (escape, mark)| query.replace(escape, mark))
+/// The query as Node's legacy `querystring` writes it again. `None`: not a query that every parser reads alike.
+fn written_again(query: &str) -> Option<String> {
+    let parameter = |text: &str| {
+        let (name, value) = text.split_once('=').unwrap_or((text, ""));
+        let again = |text: &str| form::decode(text.as_bytes()).map(|text| form::escaped(&text, form::MARKS));
+        Some(format!("{}={}", again(name)?, again(value)?))
+    };
+    query.split('&').map(parameter).collect::<Option<Vec<_>>>().map(|parameters| parameters.join("&"))
 }
 
 #[cfg(test)]

@@ -106,17 +106,21 @@ export const vendors = [
     },
     tamper: { signature: inBody(/("hmacSignature":".{20})./, flipped) },
   },
-  {
-    // https://developers.hellosign.com/docs/events/walkthrough/: only the time and the type are signed.
+  // https://developers.hellosign.com/docs/events/walkthrough/: only the time and the type are signed. It sends a form;
+  // the JSON alone is what `hookward sign` takes.
+  ...[undefined, "multipart"].map((variant) => ({
     provider: "dropbox-sign",
+    variant,
     packages: ["@dropbox/sign"],
     tolerance: null,
     keys: () => ({ secret: hex() }),
     event: () => "",
     sign({ now }, { secret }) {
-      const [time, type, boundary] = [String(Math.floor(now / 1000)), "signature_request_sent", `boundary-${hex(8)}`];
+      const [time, type] = [String(Math.floor(now / 1000)), "signature_request_sent"];
       const event = { event_type: type, event_time: time, event_hash: hmac("sha256", secret, time + type, "hex"), event_metadata: {} };
       const json = JSON.stringify({ event, signature_request: { title: "x" } });
+      if (!variant) return { headers: {}, body: json };
+      const boundary = `boundary-${hex(8)}`;
       return {
         headers: { "content-type": `multipart/form-data; boundary=${boundary}` },
         body: `--${boundary}\r\nContent-Disposition: form-data; name="json"\r\n\r\n${json}\r\n--${boundary}--\r\n`,
@@ -129,7 +133,7 @@ export const vendors = [
       return EventCallbackHelper.isValid(secret, { event: { eventTime, eventType, eventHash } });
     },
     tamper: { body: inBody("request_sent", "request_paid"), signature: inBody(/("event_hash":"[0-9a-f]{40})./, flipped) },
-  },
+  })),
   {
     provider: "contentful",
     packages: ["@contentful/node-apps-toolkit"],

@@ -128,7 +128,8 @@ fn every_item_counts() {
     assert_eq!(both.refusal(&by_other), None);
 
     // An item that is not signed does not hide behind one that is.
-    for element in ["{}", "null", "[]", "1", r#"{"NotificationRequestItem":{}}"#, r#"{"NotificationRequestItem":null}"#] {
+    for element in ["{}", "null", "[]", "1", r#"{"NotificationRequestItem":{}}"#, r#"{"NotificationRequestItem":null}"#]
+    {
         let mixed = body(&[inner(&by_one), element.to_owned()]);
         assert_eq!(refusal(&mixed), Some(Reject::SignatureMismatch), "{element}");
     }

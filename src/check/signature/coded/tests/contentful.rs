@@ -77,7 +77,8 @@ fn the_time_must_be_inside_of_the_window() {
     assert_eq!((at(NOW + 30), at(NOW - 30)), (None, None));
     assert_eq!(at(NOW + 31), Some(Reject::TimestampTooOld));
     assert_eq!(at(NOW - 31), Some(Reject::TimestampInFuture));
-    for time in ["", "x", "1754300000000.0", "+1754300000000", "01754300000000", "1754300000000abc", "1754300000000, 1"] {
+    for time in ["", "x", "1754300000000.0", "+1754300000000", "01754300000000", "1754300000000abc", "1754300000000, 1"]
+    {
         assert_eq!(trial().refusal(&entry().with(TIME, time)), Some(Reject::TimestampMalformed), "{time}");
     }
 }
@@ -115,7 +116,10 @@ fn all_three_headers_must_be_there_once() {
     }
     let listed = listing(&["x-custom"], entry().with("x-custom", "1"));
     assert_eq!(trial().refusal(&listed.clone().and("x-custom", "1")), Some(Reject::HeaderRepeated));
-    assert_eq!(trial().refusal(&listed.and("x-contentful-topic", "a").and("x-contentful-topic", "b")), Some(Reject::HeaderRepeated));
+    assert_eq!(
+        trial().refusal(&listed.and("x-contentful-topic", "a").and("x-contentful-topic", "b")),
+        Some(Reject::HeaderRepeated)
+    );
     for signature in ["", "x", &"0".repeat(63), &"0".repeat(65), &entry().header(SIGNATURE).to_uppercase()] {
         assert_eq!(trial().refusal(&entry().with(SIGNATURE, signature)), Some(Reject::HeaderMalformed), "{signature}");
     }

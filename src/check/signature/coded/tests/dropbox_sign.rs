@@ -29,7 +29,7 @@ fn part(name: &str, value: &str) -> String {
 }
 
 fn encoded(text: &str) -> String {
-    text.bytes().map(|byte| format!("%{byte:02x}")).collect()
+    text.bytes().flat_map(|byte| ["%".to_owned(), hex(&[byte])]).collect()
 }
 
 #[test]

@@ -121,7 +121,7 @@ fn refuses_what_is_no_token() {
         (format!("Bearer {genuine}"), MALFORMED),
         (format!("..{}", parts[2]), MALFORMED),
         (genuine.replace('.', ".."), MALFORMED),
-        (genuine[..genuine.len() - 4].to_owned(), MISMATCH),
+        (genuine[..genuine.len() - 3].to_owned(), MISMATCH),
         (format!("{genuine}{}", "A".repeat(8192)), MALFORMED),
     ] {
         let request = Request::post(URL, "", BODY).with("authorization", &token);
@@ -368,9 +368,7 @@ fn a_public_key_is_no_shared_secret() {
 #[test]
 fn a_route_may_say_how_old_a_token_is_taken() {
     let (pair, pem) = pair();
-    let spec = format!("{PLAID}timestamp = {{ tolerance = 300 }}").replace("jwt =", "timestamp = { tolerance = 300 }\njwt =");
-    let spec = spec.rsplit_once("timestamp").unwrap().0.to_owned();
-    let mut trial = Trial::new(&spec, &[&pem]);
+    let mut trial = Trial::new(&format!("{PLAID}timestamp = {{ tolerance = 300 }}"), &[&pem]);
     trial.tolerance = 60;
     for (age, refusal) in [(60, None), (61, Some(Reject::TimestampTooOld))] {
         let claims = json!({ "iat": NOW - age, "request_body_sha256": hex(&Sha256::digest(BODY)) }).to_string();

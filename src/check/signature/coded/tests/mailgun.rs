@@ -70,7 +70,8 @@ fn every_byte_of_the_signature_block_counts() {
     let original = strict_json::read(EVENT.as_bytes()).unwrap();
     for tampered in tamperings(&EVENT.as_bytes()[..end]) {
         let body = [&tampered, &EVENT.as_bytes()[end..]].concat();
-        let is_same = strict_json::read(&body).is_some_and(|document| document.get("signature") == original.get("signature"));
+        let is_same =
+            strict_json::read(&body).is_some_and(|document| document.get("signature") == original.get("signature"));
         if !is_same {
             assert!(trial().refusal(&json(EVENT).holding(body)).is_some(), "{}", String::from_utf8_lossy(&tampered));
         }
@@ -189,7 +190,8 @@ fn signs_by_setting_the_block_and_keeping_the_rest() {
     let signed = trial().sign("msg_1", &json(r#"{"event-data":{"event":"x"},"signature":{"k":1},"z":[1.5]}"#)).unwrap();
     let token = token_of("msg_1");
     assert_eq!(token.len(), 50);
-    let start = format!(r#"{{"event-data":{{"event":"x"}},"signature":{{"k":1,"token":"{token}","timestamp":"1461565300","#);
+    let start =
+        format!(r#"{{"event-data":{{"event":"x"}},"signature":{{"k":1,"token":"{token}","timestamp":"1461565300","#);
     assert!(signed.text().starts_with(&start) && signed.text().ends_with(r#""},"z":[1.5]}"#), "{}", signed.text());
     assert_eq!(trial().verify(&signed).unwrap().id().unwrap().text, token);
     assert_ne!(token_of("msg_2"), token);

@@ -31,7 +31,8 @@ impl Trial {
     pub(super) fn with_options(spec: &str, secrets: &[&str], options: &[(&str, &str)]) -> Self {
         let options: Options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let scheme = Scheme::compile("trial", &toml::from_str(spec).unwrap(), &options).unwrap();
-        let key = |secret: &&str| LabeledKey { label: Arc::from(*secret), key: scheme.key(secret.as_bytes()).unwrap().0 };
+        let key =
+            |secret: &&str| LabeledKey { label: Arc::from(*secret), key: scheme.key(secret.as_bytes()).unwrap().0 };
         let keys = secrets.iter().map(key).collect();
         Self { tolerance: scheme.default_tolerance().unwrap_or(300), scheme, keys, now: NOW, document: None }
     }
@@ -161,8 +162,9 @@ impl Request {
 /// Each position: another bit, another case, a digit more, the byte twice, the byte gone.
 pub(super) fn tamperings(text: &[u8]) -> impl Iterator<Item = Vec<u8>> + '_ {
     (0..text.len()).flat_map(move |index| {
-        let with = |bytes: &[u8]| [&text[..index], bytes, &text[index + 1..]].concat();
-        let byte = text[index];
+        let (before, after) = text.split_at(index);
+        let (byte, after) = after.split_first().unwrap();
+        let (byte, with) = (*byte, |bytes: &[u8]| [before, bytes, after].concat());
         [with(&[byte ^ 1]), with(&[byte ^ 0x20]), with(b"9"), with(&[byte, byte]), with(&[])]
             .into_iter()
             .filter(move |tampered| tampered != text)

@@ -4,11 +4,13 @@
 //! hold a secret, an expected signature or a stack trace, and never be a 3xx or 410.
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
 
+use crate::check::handshake::{Content, Reply};
 use crate::inbound::{Ending, Inbound};
 use crate::reject::Reject;
+use crate::telemetry::access::Outcome;
 
 /// Seconds after which a refused delivery may be sent again.
 const RETRY: HeaderValue = HeaderValue::from_static("1");
@@ -41,6 +43,22 @@ pub(crate) fn problem(reject: Reject, allow: Option<&HeaderValue>, close: bool, 
 /// The answer for a genuine event that the route does not want.
 pub(crate) fn filtered(ending: Ending) -> Response<Inbound> {
     own(StatusCode::NO_CONTENT, Bytes::new(), ending)
+}
+
+/// The answer to a provider's handshake. What it gives back may be anyone's, so no browser may take it for a page.
+pub(crate) fn handshake(reply: Reply, mut ending: Ending) -> Response<Inbound> {
+    ending.record.outcome = Outcome::Handshake;
+    let (content, body) = reply.body.map_or((None, String::new()), |(content, body)| (Some(content), body));
+    let mut response = own(reply.status, Bytes::from(body), ending);
+    let media_type = content.map(|content| match content {
+        Content::Text => HeaderValue::from_static("text/plain"),
+        Content::Json => HeaderValue::from_static("application/json"),
+    });
+    if let Some(media_type) = media_type {
+        response.headers_mut().insert(CONTENT_TYPE, media_type);
+        response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
+    response
 }
 
 fn own(status: StatusCode, body: Bytes, mut ending: Ending) -> Response<Inbound> {

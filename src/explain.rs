@@ -8,6 +8,7 @@ mod address;
 mod asked;
 mod case;
 mod facts;
+mod handshake;
 mod inquiry;
 mod json;
 mod judge;
@@ -64,6 +65,8 @@ pub(crate) struct Explanation {
 pub(crate) enum Outcome {
     /// Forward it, verified.
     Accepted,
+    /// Answer it, without the app.
+    Handshake,
     /// Refuse it.
     Refused(Reject),
     /// Answer 204: genuine, and not wanted.
@@ -73,12 +76,20 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
+    /// Whether the sender gets what it hopes for.
+    pub(crate) const fn is_accepted(self) -> bool {
+        match self {
+            Self::Accepted | Self::Handshake => true,
+            Self::Refused(_) | Self::Filtered | Self::Undecided => false,
+        }
+    }
+
     /// `code` of the answer and the log.
     pub(crate) const fn code(self) -> Option<&'static str> {
         match self {
             Self::Refused(reject) => Some(reject.code()),
             Self::Filtered => Some(FILTERED),
-            Self::Accepted | Self::Undecided => None,
+            Self::Accepted | Self::Handshake | Self::Undecided => None,
         }
     }
 }
@@ -91,6 +102,7 @@ pub(crate) fn explain(case: &Case, may_go_on: &mut dyn FnMut() -> bool) -> Resul
     let mut walk = Walk::new(case);
     let outcome = match walk.run() {
         Ok(()) => Outcome::Accepted,
+        Err(Stop::Handshake) => Outcome::Handshake,
         Err(Stop::Filtered) => Outcome::Filtered,
         Err(Stop::Undecided) => Outcome::Undecided,
         Err(Stop::Refused(step, reject)) => {

@@ -18,11 +18,13 @@ use crate::admit::Admitted;
 use crate::answer;
 use crate::budget::{Budget, Short};
 use crate::check::client::{self, Client};
+use crate::check::handshake::Reply;
 use crate::check::signature::{self, Window};
 use crate::check::target::Verdict;
 use crate::clock;
 use crate::documents::Documents;
 use crate::forward::{Answer, ForwardError, Forwarder};
+use crate::handshake;
 use crate::headers::{self, Peer};
 use crate::hint::{Hints, Question};
 use crate::http2;
@@ -80,6 +82,7 @@ enum Answered {
     App(Response<Answer>),
     Upgrade(Response<Incoming>),
     Filtered,
+    Handshake(Reply),
 }
 
 impl Gate {
@@ -122,6 +125,7 @@ impl Gate {
                 }
             }
             Ok(Answered::Filtered) => answer::filtered(ending),
+            Ok(Answered::Handshake(reply)) => answer::handshake(reply, ending),
             Err(Refusal { reject, allow }) => {
                 ending.record.outcome = Outcome::Rejected(reject);
                 let close = caller.protocol == Protocol::Http1 && matches!(head, None | Some(Head::Refused(_)));
@@ -183,8 +187,9 @@ impl Gate {
         record.route = Some(Arc::clone(&route.name));
         record.provider = Some(Arc::clone(&route.provider));
 
-        // 4. Method.
-        if !route.methods.contains(request.method()) {
+        // 4. Method; a handshake that nobody signs has one of its own.
+        let unsigned = handshake::unsigned(route, &request);
+        if unsigned.is_none() && !route.methods.contains(request.method()) {
             return Err(Refusal { reject: Reject::MethodNotAllowed, allow: Some(route.allow.clone()) });
         }
 
@@ -200,20 +205,29 @@ impl Gate {
             }
         }
 
+        if let Some(reply) = unsigned {
+            return Ok(Answered::Handshake(reply?));
+        }
+
         // 6. Signature headers, the timestamp, the declared size: all before the body is read (no 100 Continue was sent).
         let url = public_url(plan, route, &request);
         let head = signature::Head { method: request.method(), url: url.as_deref(), headers: request.headers() };
         let window = Window { now: record.unix_seconds(), tolerance: route.tolerance };
-        let mut presented =
-            signature::present(&route.scheme, head, window).map_err(|failure| failed(failure, record))?;
+        let bounds = Bounds { bytes: route.max_body, time: plan.limits.body_timeout, expired: self.expired.clone() };
+        let mut charge = self.budget.charge();
+        let mut presented = match signature::present(&route.scheme, head, window) {
+            Ok(presented) => presented,
+            Err(failure) => {
+                let reply = handshake::form(route, request, charge, bounds, record).await;
+                return reply.map_or_else(|| Err(failed(failure, record)), |reply| Ok(Answered::Handshake(reply?)));
+            }
+        };
         if request.body().size_hint().lower() > route.max_body {
             return Err(Reject::BodyTooLarge.into());
         }
 
         // 7. The body, bounded in bytes and time.
         let (mut parts, body) = request.into_parts();
-        let mut charge = self.budget.charge();
-        let bounds = Bounds { bytes: route.max_body, time: plan.limits.body_timeout, expired: self.expired.clone() };
         let frames =
             receive(body, &mut charge, record.started, &bounds, &mut record.bytes_in).await.map_err(|stopped| {
                 match stopped {
@@ -245,6 +259,11 @@ impl Gate {
         foreign.remove_from(&mut parts.headers);
 
         let verified = &*record.verified.insert(verified);
+
+        let asked = handshake::signed(route, verified, &parts, &frames, &self.documents, &mut record.detail).await?;
+        if let Some(reply) = asked {
+            return Ok(Answered::Handshake(reply));
+        }
 
         // 9. Event filter: genuine, but not wanted here.
         if !route.events.wants(verified.event_type().map(|event_type| event_type.text)) {

@@ -17,7 +17,7 @@
 //! | 1 | `check` (pure: no async, I/O, clock), `providers` (the catalogue, data) |
 //! | 2 | `plan` (the compiled configuration) |
 //! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket`, `https`, `capture` |
-//! | 4 | `documents`, `hint`, `onward`, `http2`, `receive`, `websocket`, `forward`, `inbound`, `answer` |
+//! | 4 | `documents`, `hint`, `onward`, `http2`, `receive`, `websocket`, `forward`, `inbound`, `answer`, `handshake` |
 //! | 5 | `gate`, `explain` (the gate's checks on a captured request) |
 //! | 6 | `admin`, `server` |
 //! | 7 | `cli` |
@@ -37,6 +37,7 @@ mod explain;
 mod forward;
 mod gate;
 mod gather;
+mod handshake;
 mod headers;
 mod hint;
 mod http2;

@@ -11,6 +11,7 @@ use http::uri::Authority;
 use http::{HeaderName, HeaderValue, Method};
 
 use crate::check::client::ClientRules;
+use crate::check::handshake::Handshake;
 use crate::check::ip::IpSet;
 use crate::check::signature::{ForeignHeaders, LabeledKey, Options, Scheme, SchemeSpec};
 use crate::check::target::{Framework, Targets};
@@ -162,6 +163,8 @@ pub struct Route {
     pub max_body: u64,
     /// Event types that are forwarded.
     pub events: EventFilter,
+    /// The provider's handshakes that are answered without the app.
+    pub handshakes: Vec<Handshake>,
     /// What is removed from a verified request, by [`crate::check::signature::Verified::family`]: one for each family.
     pub foreign: Vec<ForeignHeaders>,
 }

@@ -78,6 +78,8 @@ rejects! {
         "Raise limits.body_timeout if the sender is slow but genuine.";
     BodyIncomplete = BAD_REQUEST, "body_incomplete", "The body ended before it was complete, or its chunks are broken.",
         "Check the connection between the sender and hookward.";
+    HandshakeFailed = SERVICE_UNAVAILABLE, "handshake_failed", "The provider's confirmation address could not be called.",
+        "Let hookward reach the provider's server over https, or confirm by hand and set handshake = false.";
     Overloaded = SERVICE_UNAVAILABLE, "overloaded", "Too much is in flight; nothing was forwarded.",
         "Retry later; raise limits.buffered_bytes or limits.max_connections if this is ordinary load.";
     Draining = SERVICE_UNAVAILABLE, "draining", "hookward is shutting down; nothing was forwarded.",

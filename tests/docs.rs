@@ -165,6 +165,16 @@ fn every_hookward_command_exists_with_its_options() {
 }
 
 #[test]
+fn explain_says_what_is_shown() {
+    let arguments = ["explain", "--provider", "clerk", "--now", "1795248012", "tests/data/explain/reserialised.http"];
+    let printed = hookward().args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output().unwrap();
+    assert_eq!(printed.status.code(), Some(1));
+    let shown = blocks_of("text").into_iter().find(|block| block.contains("refused: signature_mismatch")).unwrap();
+    let printed = String::from_utf8(printed.stdout).unwrap();
+    assert!(printed.contains(shown.trim_end()), "{printed}");
+}
+
+#[test]
 fn the_statuses_table_is_the_reject_table() {
     let rows = table("| code | status |");
     let documented: Vec<String> = rows.iter().map(|row| format!("| {} |", row.join(" | "))).collect();
@@ -337,7 +347,7 @@ fn the_table_of_senders_names_entries_of_the_catalogue_or_a_reason() {
             continue;
         }
         let named: Vec<&str> = ours.split(';').next().unwrap().split('`').skip(1).step_by(2).collect();
-        let generic = ours.starts_with("any sender");
+        let generic = name.starts_with("any sender");
         assert!(!named.is_empty() || generic, "{name}: {ours}");
         for provider in named.iter().filter(|_| !generic) {
             assert!(catalog.get(provider).is_some(), "{name}: {provider} is not in the catalogue");

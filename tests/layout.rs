@@ -24,7 +24,7 @@ const LEVELS: &[&[&str]] = &[
         "https",
         "capture",
     ],
-    &["documents", "hint", "onward", "http2", "receive", "websocket", "forward", "inbound", "answer"],
+    &["documents", "hint", "onward", "http2", "receive", "websocket", "forward", "inbound", "answer", "handshake"],
     &["gate", "explain"],
     &["admin", "server"],
     &["cli"],
@@ -39,6 +39,8 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("inbound", "forward"),
     ("answer", "inbound"),
     ("onward", "inbound"),
+    ("handshake", "documents"),
+    ("handshake", "receive"),
     ("documents", "https"),
     ("server", "admin"),
 ];

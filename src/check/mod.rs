@@ -6,6 +6,7 @@
 pub mod client;
 pub mod diagnose;
 pub mod framing;
+pub mod handshake;
 pub mod ip;
 pub mod signature;
 pub mod target;

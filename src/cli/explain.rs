@@ -19,7 +19,7 @@ use crate::capture::{self, Captured, Note};
 use crate::check::signature::SchemeSpec;
 use crate::clock;
 use crate::config::{self, Loaded, System};
-use crate::explain::{self, Asked, Case, Explanation, Outcome, Question, Usage};
+use crate::explain::{self, Asked, Case, Explanation, Question, Usage};
 
 /// For testing hypotheses: whoever asks waits.
 const BUDGET: Duration = Duration::from_secs(5);
@@ -93,10 +93,10 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
             explain::write_text(&explanation, colour, out)
         }
     };
-    match (written, explanation.outcome) {
-        (Err(error), _) => usage(&error.to_string()),
-        (Ok(()), Outcome::Accepted) => ExitCode::SUCCESS,
-        (Ok(()), Outcome::Refused(_) | Outcome::Filtered | Outcome::Undecided) => ExitCode::FAILURE,
+    match written {
+        Err(error) => usage(&error.to_string()),
+        Ok(()) if explanation.outcome.is_accepted() => ExitCode::SUCCESS,
+        Ok(()) => ExitCode::FAILURE,
     }
 }
 

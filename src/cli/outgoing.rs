@@ -103,15 +103,19 @@ pub(super) struct Sample {
     pub(super) patience: Option<std::time::Duration>,
 }
 
+/// The catalogue, which is part of the binary.
+pub(super) fn catalog() -> Result<Catalog, Trouble> {
+    Catalog::load().map_err(|error| Trouble::Failed(error.to_string()))
+}
+
 impl Args {
     /// The sender that these arguments name.
-    pub(super) fn sender(&self) -> Result<Sender, Trouble> {
-        let catalog = Catalog::load().map_err(|error| Trouble::Failed(error.to_string()))?;
+    pub(super) fn sender(&self, catalog: &Catalog) -> Result<Sender, Trouble> {
         let name = self.provider.as_str();
         let (spec, provider) = match (self.config.as_deref(), catalog.get(name), catalog.scheme(name)) {
             (_, Some(provider), Some(spec)) => (spec.clone(), Some(provider)),
             (Some(file), ..) => (own_scheme(file, name)?, None),
-            (None, ..) => return Err(Trouble::Usage(unknown(name, &catalog))),
+            (None, ..) => return Err(Trouble::Usage(unknown(name, catalog))),
         };
         let scheme = Scheme::compile(name, &spec, &self.options(&spec)?).map_err(|problems| {
             let lines = problems.iter().map(|problem| match problem.field {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::ValueEnum;
 
-use super::outgoing::{Trouble, unknown};
+use super::outgoing::{Trouble, catalog, unknown};
 use crate::providers::{Catalog, Evidence, Provider, entry};
 
 /// Options of `providers`.
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
 }
 
 fn print(args: &Args, out: &mut dyn Write) -> Result<(), Trouble> {
-    let catalog = Catalog::load().map_err(|error| Trouble::Failed(error.to_string()))?;
+    let catalog = catalog()?;
     match (&args.name, args.format) {
         (Some(name), _) => match entry(&catalog, name) {
             Some(text) => write!(out, "{text}")?,

@@ -24,7 +24,7 @@ use crate::check::signature::{Delivery, sign_as, write_time};
 use crate::clock;
 use crate::config;
 use crate::https::{Bounds, ExchangeError, Https};
-use crate::providers::samples;
+use crate::providers::{Catalog, samples};
 
 /// Before each attempt: the beginning of Svix's schedule (immediately, then after 5 seconds), cut short.
 const ATTEMPTS: &[Duration] = &[Duration::ZERO, Duration::ZERO, Duration::from_secs(5)];
@@ -67,7 +67,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
-    match deliver(args, out) {
+    match outgoing::catalog().and_then(|catalog| deliver(args, &catalog, out)) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(trouble) => trouble.exit(),
@@ -75,14 +75,14 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
 }
 
 /// Whether every delivery was taken.
-fn deliver(args: &Args, out: &mut dyn Write) -> Result<bool, Trouble> {
+fn deliver(args: &Args, catalog: &Catalog, out: &mut dyn Write) -> Result<bool, Trouble> {
     let event = chosen_event(args, out)?;
     let Some(to) = &args.to else { return Err(Trouble::usage("where to? use --to http://127.0.0.1:8080/api/webhooks/…")) };
     let target: Uri = to.parse().map_err(|_| Trouble::usage(format!("--to {to} is not an address")))?;
     if !matches!(target.scheme_str(), Some("http" | "https")) {
         return Err(Trouble::usage(format!("--to {to}: write the whole address, http://… or https://…")));
     }
-    let sender = args.sender.sender()?;
+    let sender = args.sender.sender(catalog)?;
     let draft = Draft::new(args, &sender, event, to)?;
     runtime(1)?.block_on(send_all(args, &sender, &draft, &target, out))
 }
@@ -328,5 +328,116 @@ fn answered(
             writeln!(out, "no answer after {} ms: {error}", took.as_millis())?;
             Ok(false)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::tamper::Tamper;
+    use super::*;
+    use crate::check::signature::{Coverage, Scheme};
+    use crate::providers::example;
+    use crate::reject::Reject;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    /// The sample of an entry as `send` would send it.
+    fn composed(catalog: &Catalog, name: &str, tamper: Option<Tamper>) -> Result<Composed, Trouble> {
+        let folder = tempfile::tempdir().unwrap();
+        let secret = folder.path().join("secret");
+        let spec = catalog.scheme(name).unwrap();
+        std::fs::write(&secret, example::signing_secret(spec)).unwrap();
+        let now = example::NOW.to_string();
+        let mut line = vec!["send", "--provider", name, "--now", &now, "--to", "http://127.0.0.1:1/x"];
+        line.extend(["--url", example::URL, "--secret-file", secret.to_str().unwrap()]);
+        let options: Vec<String> =
+            example::options(spec).into_iter().map(|(name, value)| format!("--option={name}={value}")).collect();
+        line.extend(options.iter().map(String::as_str));
+        if name == "clerk" {
+            line.extend(["--event", "user.created"]);
+        }
+        let mut args = Line::parse_from(line).args;
+        args.tamper = tamper;
+        let event = chosen_event(&args, &mut Vec::new())?;
+        let sender = args.sender.sender(catalog)?;
+        let draft = Draft::new(&args, &sender, event, "http://127.0.0.1:1/x")?;
+        draft.compose(&args, &sender).map(|(composed, _)| composed)
+    }
+
+    fn judged(catalog: &Catalog, name: &str, sent: &Composed) -> Result<(), Reject> {
+        let spec = catalog.scheme(name).unwrap();
+        let scheme = Scheme::compile(name, spec, &example::options(spec)).unwrap();
+        let url = sent.url.as_deref().unwrap_or(example::URL);
+        example::judge(&scheme, spec, url, &sent.headers, &sent.body).map(|_| ()).map_err(|failure| failure.reject)
+    }
+
+    #[test]
+    fn the_sample_of_every_provider_with_a_shared_secret_is_genuine() {
+        let catalog = Catalog::load().unwrap();
+        let mut wrong = Vec::new();
+        for name in catalog.names() {
+            if !example::is_signable(catalog.scheme(name).unwrap()) {
+                assert!(matches!(composed(&catalog, name, None), Err(Trouble::Failed(_))), "{name}");
+                continue;
+            }
+            match composed(&catalog, name, None) {
+                Ok(sent) => wrong.extend(judged(&catalog, name, &sent).err().map(|reject| format!("{name}: {reject:?}"))),
+                Err(trouble) => wrong.push(format!("{name}: {trouble:?}")),
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn what_was_tampered_with_is_refused_for_every_provider_that_signs_it() {
+        let catalog = Catalog::load().unwrap();
+        let mut wrong = Vec::new();
+        for name in catalog.names() {
+            let spec = catalog.scheme(name).unwrap();
+            if !example::is_signable(spec) {
+                continue;
+            }
+            let scheme = Scheme::compile(name, spec, &example::options(spec)).unwrap();
+            for what in [Tamper::Body, Tamper::Time, Tamper::Signature] {
+                let sent = match composed(&catalog, name, Some(what)) {
+                    Ok(sent) => sent,
+                    Err(_) if what == Tamper::Time && spec.timestamp.is_none() => continue,
+                    Err(trouble) => {
+                        wrong.push(format!("{name} {what:?}: {trouble:?}"));
+                        continue;
+                    }
+                };
+                let covered = what != Tamper::Body || scheme.coverage() == Coverage::Body;
+                let verdict = judged(&catalog, name, &sent);
+                if covered && verdict != Err(Reject::SignatureMismatch) {
+                    wrong.push(format!("{name} {what:?}: {verdict:?}"));
+                }
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn a_time_in_the_body_keeps_its_kind() {
+        assert_eq!(time_as(r#"{"t":1}"#, "t", "17"), "17");
+        assert_eq!(time_as(r#"{"t":"1"}"#, "t", "17"), "\"17\"");
+        assert_eq!(time_as(r#"{"t":1}"#, "t", "2026-01-01T00:00:00Z"), "\"2026-01-01T00:00:00Z\"");
+    }
+
+    #[test]
+    fn lists_the_events_where_there_are_several() {
+        let mut out = Vec::new();
+        let args = Line::parse_from(["send", "--provider", "clerk"]).args;
+        assert!(matches!(chosen_event(&args, &mut out), Err(Trouble::Usage(_))));
+        assert!(String::from_utf8(out).unwrap().contains("\nuser.created\n"));
+        let args = Line::parse_from(["send", "--provider", "clerk", "--event", "user.creatd"]).args;
+        let trouble = chosen_event(&args, &mut Vec::new()).unwrap_err();
+        assert!(matches!(&trouble, Trouble::Usage(message) if message.contains("`user.created`")), "{trouble:?}");
     }
 }

@@ -14,6 +14,7 @@ use http::{HeaderMap, Method};
 
 use super::outgoing::{self, Trouble};
 use crate::check::signature::{Delivery, Signed, sign_as};
+use crate::providers::Catalog;
 
 /// Options of `sign`.
 #[derive(Debug, clap::Args)]
@@ -42,14 +43,14 @@ enum Format {
 }
 
 pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
-    match print(args, out) {
+    match outgoing::catalog().and_then(|catalog| print(args, &catalog, out)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(trouble) => trouble.exit(),
     }
 }
 
-fn print(args: &Args, out: &mut dyn Write) -> Result<(), Trouble> {
-    let sender = args.sender.sender()?;
+fn print(args: &Args, catalog: &Catalog, out: &mut dyn Write) -> Result<(), Trouble> {
+    let sender = args.sender.sender(catalog)?;
     let base = args.sender.headers(&sender, false)?;
     let body = outgoing::body(&args.body)?;
     let id = args.sender.id.clone().unwrap_or_else(|| sender.fresh_id());
@@ -142,7 +143,90 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+    use http::{HeaderName, HeaderValue};
+
     use super::*;
+    use crate::check::signature::Scheme;
+    use crate::providers::example;
+
+    #[derive(Debug, clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: Args,
+    }
+
+    /// What is printed for an entry of the catalogue, and the body that was signed.
+    fn printed(catalog: &Catalog, name: &str, more: &[&str]) -> (Result<String, Trouble>, Vec<u8>) {
+        let folder = tempfile::tempdir().unwrap();
+        let (secret, file) = (folder.path().join("secret"), folder.path().join("body"));
+        let spec = catalog.scheme(name).unwrap();
+        let body = example::body(catalog, name);
+        std::fs::write(&secret, example::signing_secret(spec)).unwrap();
+        std::fs::write(&file, &body).unwrap();
+        let now = example::NOW.to_string();
+        let mut line = vec!["sign", "--provider", name, "--now", &now, "--url", example::URL];
+        line.extend(["--secret-file", secret.to_str().unwrap(), "--body", file.to_str().unwrap()]);
+        let options: Vec<String> =
+            example::options(spec).into_iter().map(|(name, value)| format!("--option={name}={value}")).collect();
+        line.extend(options.iter().map(String::as_str));
+        line.extend(more);
+        let mut out = Vec::new();
+        let done = print(&Line::parse_from(line).args, catalog, &mut out);
+        (done.map(|()| String::from_utf8(out).unwrap()), body)
+    }
+
+    #[test]
+    fn what_is_printed_is_genuine_for_every_provider_with_a_shared_secret() {
+        let catalog = Catalog::load().unwrap();
+        let mut wrong = Vec::new();
+        for name in catalog.names() {
+            let spec = catalog.scheme(name).unwrap();
+            let (printed, body) = printed(&catalog, name, &["--format", "json"]);
+            if !example::is_signable(spec) {
+                assert!(matches!(printed, Err(Trouble::Failed(_))), "{name}");
+                continue;
+            }
+            let printed: serde_json::Value = serde_json::from_str(&printed.unwrap()).unwrap();
+            let headers: HeaderMap = printed["headers"]
+                .as_object()
+                .unwrap()
+                .iter()
+                .map(|(name, value)| {
+                    (name.parse::<HeaderName>().unwrap(), value.as_str().unwrap().parse::<HeaderValue>().unwrap())
+                })
+                .collect();
+            let body = printed["body"].as_str().map_or(body, |body| STANDARD.decode(body).unwrap());
+            let scheme = Scheme::compile(name, spec, &example::options(spec)).unwrap();
+            if let Err(failure) = example::judge(&scheme, spec, printed["url"].as_str().unwrap(), &headers, &body) {
+                wrong.push(format!("{name}: {failure:?} {headers:?}"));
+            }
+        }
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    #[test]
+    fn prints_lines_or_a_command() {
+        let catalog = Catalog::load().unwrap();
+        let (text, _) = printed(&catalog, "github", &["--id", "an-id", "--header", "x-github-event: it's"]);
+        let text = text.unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines.contains(&"x-github-delivery: an-id") && lines.contains(&"x-github-event: it's"), "{text}");
+        assert!(lines.iter().any(|line| line.starts_with("x-hub-signature-256: sha256=")), "{text}");
+        let (curl, _) = printed(&catalog, "github", &["--format", "curl", "--header", "x-github-event: it's"]);
+        let curl = curl.unwrap();
+        assert!(curl.starts_with(&format!("curl -i -g --path-as-is -X POST {}", example::URL)), "{curl}");
+        assert!(curl.contains(r"-H 'x-github-event: it'\''s'") && curl.contains(" --data-binary @/"), "{curl}");
+    }
+
+    #[test]
+    fn a_signature_inside_of_the_body_is_never_left_out() {
+        let catalog = Catalog::load().unwrap();
+        let (text, _) = printed(&catalog, "mailgun", &[]);
+        assert!(matches!(&text, Err(Trouble::Usage(message)) if message.contains("--format json")), "{text:?}");
+        let (curl, _) = printed(&catalog, "mailgun", &["--format", "curl"]);
+        assert!(curl.unwrap().contains("\"signature\""));
+    }
 
     #[test]
     fn a_quoted_word_is_one_word_whatever_is_in_it() {

@@ -78,6 +78,7 @@ pub(super) fn routes(
         };
         let Some(chosen) = chosen else { continue };
         let tolerance = context.tolerance(table, &chosen);
+        let handshakes = context.handshakes(table, &chosen);
         let deadline = context.deadline(table, &chosen, limits);
         let allow = HeaderValue::from_str(&methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", "));
         let (Some((path, _)), Ok(allow), false) = (path, allow, keys.is_empty() && !chosen.scheme.needs_no_secret())
@@ -100,6 +101,7 @@ pub(super) fn routes(
             deadline,
             max_body,
             events,
+            handshakes,
             foreign: Vec::new(),
         };
         drafts.push((route, companions));

@@ -48,7 +48,7 @@ pub(super) fn secrets(
         None if route.given("secrets") || scheme.is_none_or(Scheme::needs_no_secret) => return Keys::default(),
         None => context.implied(route, provider),
     };
-    scheme.map(|scheme| context.keys(scheme, found)).unwrap_or_default()
+    scheme.map(|scheme| context.keys(scheme, provider, found)).unwrap_or_default()
 }
 
 impl Context<'_, '_> {
@@ -237,7 +237,7 @@ impl Context<'_, '_> {
         found
     }
 
-    fn keys(&mut self, scheme: &Scheme, found: Vec<Found>) -> Keys {
+    fn keys(&mut self, scheme: &Scheme, provider: Option<&Provider>, found: Vec<Found>) -> Keys {
         let Keys { mut keys, mut sources, mut texts } = Keys::default();
         let mut seen: Vec<(String, Zeroizing<Vec<u8>>)> = Vec::new();
         for Found { label, origin, spot, bytes } in found {
@@ -264,7 +264,14 @@ impl Context<'_, '_> {
                     sources.push(SecretSource { label: label.as_str().into(), origin });
                     seen.push((label, bytes));
                 }
-                Err(problem) => self.findings.error(&spot, format!("{problem}{name}"), problem.hint()),
+                Err(problem) => {
+                    let looks = provider.map(|provider| provider.secret.as_str()).filter(|looks| !looks.is_empty());
+                    let hint = looks.map_or_else(
+                        || problem.hint().to_owned(),
+                        |looks| format!("{}; it is {looks}", problem.hint()),
+                    );
+                    self.findings.error(&spot, format!("{problem}{name}"), hint);
+                }
             }
         }
         Keys { keys, sources, texts }

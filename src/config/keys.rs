@@ -297,7 +297,12 @@ static ROUTE: Shape = Shape {
             "{}",
             "Options of single providers; `hookward providers NAME` shows which there are.",
         ),
-        later_unless("handshake", "false", "Answers the provider's challenge requests."),
+        key(
+            "handshake",
+            Kind::Bool,
+            "false",
+            "Answers the requests by which the provider checks the endpoint; the app never sees them.",
+        ),
         later_unless("insecure_report", "[]", "Logs what would be refused, and forwards it."),
         later("insecure_on_store_error", "What happens while the replay store is down."),
     ],

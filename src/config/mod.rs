@@ -7,6 +7,7 @@
 
 mod compile;
 mod compile_client;
+mod compile_handshake;
 mod compile_options;
 mod compile_routes;
 mod compile_scheme;

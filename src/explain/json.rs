@@ -4,7 +4,7 @@ use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::{Explanation, Outcome};
+use super::Explanation;
 
 #[derive(Serialize)]
 struct Document<'e> {
@@ -41,7 +41,7 @@ struct Finding<'e> {
 /// Writes the document and a newline.
 pub(crate) fn write(explanation: &Explanation, out: &mut dyn Write) -> io::Result<()> {
     let document = Document {
-        accepted: explanation.outcome == Outcome::Accepted,
+        accepted: explanation.outcome.is_accepted(),
         code: explanation.outcome.code(),
         steps: explanation
             .steps

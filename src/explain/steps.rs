@@ -102,6 +102,8 @@ pub(crate) struct Step {
 pub(crate) enum Stop {
     /// Refused.
     Refused(StepName, Reject),
+    /// Answered by the gate itself.
+    Handshake,
     /// Genuine, but the route does not want this type of event.
     Filtered,
     /// It cannot be told from here.

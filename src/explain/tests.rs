@@ -246,9 +246,59 @@ fn each_step_refuses_what_the_gate_refuses() {
 }
 
 #[test]
-fn reserved_headers_do_not_count_as_the_senders() {
-    let explanation = Ask::of(&clerk("verified-event: id=\"x\"\r\n")).config(CONFIG).explained();
-    assert_eq!(explanation.outcome, Outcome::Accepted);
+fn a_header_that_the_gate_removes_is_not_there() {
+    let config = r#"
+[server]
+listen = "127.0.0.1:0"
+upstream = "http://127.0.0.1:3000"
+[app]
+framework = "nextjs"
+[routes.own]
+path = "/hook"
+scheme = "own"
+secrets = [{ env = "GITHUB" }]
+[schemes.own]
+algorithm = "token"
+signature = { header = "next-token", encoding = "text" }
+content = ""
+insecure_unsigned_body = true
+"#;
+    let request = format!("POST /hook HTTP/1.1\r\nHost: a\r\nnext-token: {GITHUB}\r\n\r\n{BODY}");
+    assert_eq!(Ask::of(&request).config(config).explained().outcome, Outcome::Refused(Reject::HeaderMissing));
+    let plain = config.replace("nextjs", "none");
+    assert_eq!(Ask::of(&request).config(&plain).explained().outcome, Outcome::Accepted);
+}
+
+#[test]
+fn a_handshake_is_answered_where_the_route_says_so() {
+    let body = r#"{"token":"x","challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P","type":"url_verification"}"#;
+    let catalog = Catalog::load().unwrap();
+    let scheme = Scheme::compile("slack", catalog.scheme("slack").unwrap(), &BTreeMap::new()).unwrap();
+    let (key, _) = scheme.key(GITHUB.as_bytes()).unwrap();
+    let headers = HeaderMap::new();
+    let delivery = Delivery {
+        id: "",
+        timestamp: THEN,
+        method: &Method::POST,
+        url: None,
+        headers: &headers,
+        body: body.as_bytes(),
+    };
+    let signed = sign(&scheme, Some(&key), &delivery).unwrap();
+    let headers: String =
+        signed.headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap())).collect();
+    let request = format!("POST /slack HTTP/1.1\r\nHost: a\r\n{headers}\r\n{body}");
+    let config = |more: &str| {
+        format!("{CONFIG}\n[routes.slack]\npath = \"/slack\"\nprovider = \"slack\"\nsecrets = [{{ env = \"GITHUB\" }}]\n{more}")
+    };
+    let explanation = Ask::of(&request).config(&config("handshake = true")).explained();
+    assert_eq!((explanation.outcome, explanation.outcome.is_accepted()), (Outcome::Handshake, true));
+    assert_eq!(facts(&explanation), ["handshake"]);
+    let explanation = Ask::of(&request).config(&config("")).explained();
+    assert_eq!(explanation.outcome, Outcome::Accepted, "the app answers it");
+    let forged = request.replace("3eZ", "4eZ");
+    let explanation = Ask::of(&forged).config(&config("handshake = true")).explained();
+    assert_eq!(explanation.outcome, Outcome::Refused(Reject::SignatureMismatch));
 }
 
 #[test]
@@ -440,4 +490,58 @@ fn text_has_colours_for_a_terminal_alone() {
     };
     assert!(!written(false).contains('\x1b'));
     assert!(written(true).contains("\x1b[32m✓\x1b[0m"));
+}
+
+#[test]
+fn a_secret_that_cannot_be_one_as_it_is_may_still_be_explained() {
+    let mut quoted = env();
+    quoted.0.insert("QUOTED", format!("\"{CLERK}\""));
+    let question = || Question {
+        request: Ask::of(&clerk("")).request,
+        loaded: None,
+        own_schemes: BTreeMap::new(),
+        asked: Asked { provider: Some("clerk".into()), secret_env: vec!["QUOTED".into()], ..Asked::default() },
+        peer: None,
+        now: THEN,
+    };
+    let case = Case::of(question(), &quoted).unwrap();
+    let explanation = explain(&case, &mut || true).unwrap();
+    assert_eq!(explanation.outcome, Outcome::Refused(Reject::SignatureMismatch));
+    assert_eq!(explanation.hypotheses.first().unwrap().code, "secret_quoted");
+    assert_eq!(facts(&explanation), ["secret_unusable"]);
+    // Without time to recompute there is only what can be said at load.
+    assert!(explain(&case, &mut || false).is_err());
+}
+
+#[test]
+fn a_signed_url_is_asked_for_unless_the_request_or_the_configuration_says_it() {
+    let path = "/api/webhooks/square";
+    let square = genuine("square", "square-signature-key", path, "");
+    let outcome = |request: &str, url: Option<&str>| {
+        let mut ask = Ask::of(request).provider("square");
+        ask.asked.url = url.map(Into::into);
+        ask.asked.secret_env.push("SQUARE".into());
+        let mut environment = env();
+        environment.0.insert("SQUARE", "square-signature-key".into());
+        let question = Question {
+            request: ask.request,
+            loaded: None,
+            own_schemes: BTreeMap::new(),
+            asked: ask.asked,
+            peer: None,
+            now: THEN,
+        };
+        let case = Case::of(question, &environment).map_err(|usage| usage.to_string())?;
+        explain(&case, &mut || false).map_err(|usage| usage.to_string())
+    };
+    let explanation = outcome(&square, None).unwrap();
+    assert_eq!(explanation.outcome, Outcome::Accepted);
+    assert!(explanation.notes.iter().any(|note| note.contains("https://app.example/api/webhooks/square")));
+    let hostless = square.replace("Host: app.example\r\n", "");
+    let message = outcome(&hostless, None).unwrap_err();
+    assert!(message.contains("--url"), "{message}");
+    let explanation = outcome(&hostless, Some("https://app.example/api/webhooks/square")).unwrap();
+    assert_eq!((explanation.outcome, explanation.notes.len()), (Outcome::Accepted, 0));
+    let explanation = outcome(&square, Some("http://app.example/api/webhooks/square")).unwrap();
+    assert_eq!(explanation.outcome, Outcome::Refused(Reject::SignatureMismatch), "what is given is what counts");
 }

@@ -67,6 +67,7 @@ fn conclusion(explanation: &Explanation) -> String {
                 what.iter().filter_map(|(name, value)| Some(format!("{name} {}", value.as_ref()?))).collect();
             format!("accepted: {}", parts.join(", "))
         }
+        Outcome::Handshake => "accepted: a handshake".to_owned(),
         Outcome::Refused(reject) => format!("refused: {} ({})", reject.code(), reject.status().as_u16()),
         Outcome::Filtered => "not forwarded: filtered (204)".to_owned(),
         Outcome::Undecided => "not judged".to_owned(),

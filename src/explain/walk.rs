@@ -57,12 +57,25 @@ impl<'c> Walk<'c> {
         self.route()?;
         let Some(judge) = &self.case.judge else { return Err(Stop::Undecided) };
         self.reserved(judge)?;
-        self.method()?;
+        let unsigned = self.unsigned_handshake(judge);
+        self.method(unsigned.is_some())?;
         self.client()?;
-        let mut presented = self.present(judge)?;
+        if let Some(reply) = unsigned {
+            return Err(self.handshake(StepName::Headers, reply));
+        }
+        let presented = match self.present(judge) {
+            Ok(presented) => presented,
+            Err(stop) => {
+                let reply = self.form_handshake(judge);
+                return Err(reply.map_or(stop, |reply| self.handshake(StepName::Headers, reply)));
+            }
+        };
         self.body()?;
-        self.mac(judge, &mut presented)?;
-        self.events()
+        let verified = self.mac(judge, &presented)?;
+        self.signed_handshake(judge, &verified)?;
+        let verified = self.verified.insert(verified);
+        let event_type = verified.event_type().map(|member| member.text.to_owned());
+        self.events(event_type)
     }
 
     /// As much of it as a capture still shows.
@@ -139,11 +152,12 @@ impl<'c> Walk<'c> {
         Ok(())
     }
 
-    fn method(&mut self) -> Result<(), Stop> {
+    fn method(&mut self, is_handshake: bool) -> Result<(), Stop> {
         const STEP: StepName = StepName::Method;
         let method = &self.case.request.method;
         match self.case.route() {
             None => self.steps.skip(STEP, format!("{method}: a matter of the route")),
+            Some(_) if is_handshake => self.steps.skip(STEP, format!("{method}: a handshake has one of its own")),
             Some(route) if route.methods.contains(method) => self.steps.pass(STEP, method.as_str()),
             Some(route) => {
                 let allowed = route.allow.to_str().unwrap_or_default();
@@ -250,7 +264,7 @@ impl<'c> Walk<'c> {
         Ok(())
     }
 
-    fn mac(&mut self, judge: &Judge, presented: &mut Presented) -> Result<(), Stop> {
+    fn mac(&mut self, judge: &Judge, presented: &Presented) -> Result<Verified, Stop> {
         const STEP: StepName = StepName::Mac;
         let body = [Bytes::from(self.case.request.body.clone())];
         let verified = signature::wanted(&judge.scheme, presented, &body).and_then(|wanted| match wanted {
@@ -271,8 +285,7 @@ impl<'c> Walk<'c> {
                     self.timestamp = Some(timestamp);
                     self.steps.pass(StepName::Timestamp, format!("{}, as the body says", self.distance(timestamp)));
                 }
-                self.verified = Some(verified);
-                Ok(())
+                Ok(verified)
             }
             Ok(Err(Wanted::Document(address))) => {
                 self.steps.skip(STEP, format!("it takes {address}, which `run` would fetch"));
@@ -311,9 +324,8 @@ impl<'c> Walk<'c> {
         }
     }
 
-    fn events(&mut self) -> Result<(), Stop> {
+    fn events(&mut self, event_type: Option<String>) -> Result<(), Stop> {
         const STEP: StepName = StepName::Events;
-        let event_type = self.verified.as_ref().and_then(Verified::event_type).map(|member| member.text.to_owned());
         match self.case.route() {
             None => self.steps.skip(STEP, "a matter of the route"),
             Some(route) if route.events.patterns.is_empty() => self.steps.skip(STEP, "every event is forwarded"),

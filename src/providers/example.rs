@@ -67,6 +67,18 @@ pub(crate) fn is_signable(spec: &SchemeSpec) -> bool {
     spec.engine != Engine::AwsSns && !matches!(spec.algorithm, Algorithm::EcdsaP256 | Algorithm::RsaSha256)
 }
 
+/// A sample's body, sent at [`NOW`].
+pub(crate) fn body(catalog: &Catalog, name: &str) -> Vec<u8> {
+    let sample = &catalog.get(name).unwrap().sample;
+    let sample = samples::of(name).first().map_or(sample.as_str(), |(_, body)| body);
+    if name == "linear" {
+        let mut value: serde_json::Value = serde_json::from_str(sample).unwrap();
+        value["webhookTimestamp"] = (NOW * 1000).into();
+        return value.to_string().into_bytes();
+    }
+    sample.as_bytes().to_vec()
+}
+
 /// A sample of an entry, signed at [`NOW`] for [`URL`] by what a scheme and a secret make of it.
 pub(crate) fn signed(
     catalog: &Catalog,
@@ -75,13 +87,7 @@ pub(crate) fn signed(
     spec: &SchemeSpec,
 ) -> Result<(HeaderMap, Vec<u8>, Signed), SignProblem> {
     let provider = catalog.get(name).unwrap();
-    let sample = samples::of(name).first().map_or(provider.sample.as_str(), |(_, body)| body);
-    let mut body = sample.as_bytes().to_vec();
-    if name == "linear" {
-        let mut value: serde_json::Value = serde_json::from_str(sample).unwrap();
-        value["webhookTimestamp"] = (NOW * 1000).into();
-        body = value.to_string().into_bytes();
-    }
+    let body = body(catalog, name);
     let mut headers = HeaderMap::new();
     let content_type = provider.sample_type.as_deref().unwrap_or("application/json");
     headers.insert("content-type", content_type.parse().unwrap());

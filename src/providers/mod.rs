@@ -16,6 +16,7 @@ use serde::Deserialize;
 
 pub use self::print::entry;
 pub use self::signs::Signs;
+use crate::check::handshake::{HandshakeSpec, TrustOnFirstUse};
 use crate::check::signature::SchemeSpec;
 
 /// The catalogue's text, for `hookward providers NAME`.
@@ -67,6 +68,12 @@ pub struct Provider {
     /// Further headers that come with the sample.
     #[serde(default)]
     pub sample_headers: BTreeMap<String, String>,
+    /// How it finds out whether an endpoint is there, if not like another one.
+    #[serde(default)]
+    handshake: Vec<HandshakeSpec>,
+    /// Why its handshake is never answered here.
+    #[serde(default)]
+    pub trust_on_first_use: Option<TrustOnFirstUse>,
     /// How it signs, if not like another one.
     #[serde(default)]
     scheme: Option<SchemeSpec>,
@@ -106,6 +113,15 @@ impl Catalog {
             (Some(scheme), _) => Some(scheme),
             (None, Some(other)) => self.get(other)?.scheme.as_ref(),
             (None, None) => None,
+        }
+    }
+
+    /// How a provider finds out whether an endpoint is there. Empty: it does not, or none that can be answered here.
+    pub fn handshakes(&self, name: &str) -> &[HandshakeSpec] {
+        let Some(provider) = self.get(name) else { return &[] };
+        match &provider.like {
+            Some(other) if provider.handshake.is_empty() => self.get(other).map_or(&[], |other| &*other.handshake),
+            Some(_) | None => &provider.handshake,
         }
     }
 

@@ -53,6 +53,9 @@ fn about(catalog: &Catalog, name: &str, provider: &Provider, spec: &SchemeSpec) 
         (false, false) => None,
     };
     lines.extend(unsigned.map(str::to_owned));
+    if !catalog.handshakes(name).is_empty() {
+        lines.push(format!("Handshake: answered on a route with provider = \"{name}\" and handshake = true, not with a scheme of one's own."));
+    }
     if spec.engine != Engine::Template {
         lines.push("What the keys below do not say is code: only the keys themselves can be changed.".to_owned());
     }

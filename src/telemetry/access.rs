@@ -34,6 +34,8 @@ pub(crate) enum Outcome {
     Passed,
     /// A verified event that the route does not want.
     Filtered,
+    /// A provider's handshake, answered without the app.
+    Handshake,
     /// The client left before there was an answer.
     ClientLeft,
     /// Refused.
@@ -46,6 +48,7 @@ impl Outcome {
             Self::Forwarded => "forwarded",
             Self::Passed => "passed",
             Self::Filtered => "filtered",
+            Self::Handshake => "handshake",
             Self::ClientLeft => "client_left",
             Self::Rejected(reject) => reject.code(),
         }

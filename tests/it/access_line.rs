@@ -32,7 +32,9 @@ impl Program {
             "[server]\nlisten = \"127.0.0.1:0\"\nupstream = \"http://{upstream}\"\n[client_ip]\ntrusted_proxies = [\"127.0.0.1\"]\n\
              [limits]\nmax_body = \"64KiB\"\nbody_timeout = \"200ms\"\n\
              [routes.clerk]\npath = \"{PATH}\"\nprovider = \"clerk\"\nevents = [\"user.*\"]\n\
-             [routes.closed]\npath = \"/closed\"\nprovider = \"clerk\"\nallow_ips = [\"203.0.113.9\"]\n"
+             [routes.closed]\npath = \"/closed\"\nprovider = \"clerk\"\nallow_ips = [\"203.0.113.9\"]\n\
+             [routes.asked]\npath = \"/asked\"\nprovider = \"dropbox\"\nhandshake = true\n\
+             secrets = [{{ insecure_value = \"{SECRET}\" }}]\n"
         );
         std::fs::write(&config, toml).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_hookward"))
@@ -87,6 +89,7 @@ fn requests() -> Vec<(Vec<u8>, u16, &'static str)> {
         (sms.bytes(), 204, "filtered"),
         (clerk(&format!("/page?token={PRIVATE}")).bytes(), 200, "passed"),
         (get(&format!("/page?{PRIVATE}"), "").into_bytes(), 200, "passed"),
+        (get(&format!("/asked?challenge={PRIVATE}"), "").into_bytes(), 200, "handshake"),
         (forged.bytes(), 401, "signature_mismatch"),
         (clerk(&target).set("svix-signature", PRIVATE).bytes(), 400, "header_malformed"),
         (clerk(&target).without("svix-id").bytes(), 400, "header_missing"),

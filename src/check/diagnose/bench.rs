@@ -1,6 +1,6 @@
 //! The bench: a changed request, secret or scheme in, "does it fit?" out, by the gate's own code.
 //!
-//! Counts what that costs. A [`super::super::signature::Verified`] of a changed request proves nothing about the real one,
+//! Counts what that costs. A [`crate::check::signature::Verified`] of a changed request proves nothing about the real one,
 //! so it must never leave this file.
 
 use std::collections::HashSet;
@@ -9,10 +9,8 @@ use std::hash::{DefaultHasher, Hasher};
 use bytes::Bytes;
 use http::HeaderMap;
 
-use super::super::signature::{
-    Coverage, Head, LabeledKey, Presented, Scheme, SchemeSpec, Window, present, verify,
-};
 use super::{Hypothesis, NamedSecret, Suspect};
+use crate::check::signature::{Coverage, Head, LabeledKey, Presented, Scheme, SchemeSpec, Window, present, verify};
 
 /// Most MACs that one diagnosis computes, whatever the request holds.
 pub(super) const MOST_MACS: usize = 768;
@@ -121,7 +119,9 @@ impl<'s, 'b> Bench<'s, 'b> {
         let mut hasher = DefaultHasher::new();
         let length = body.iter().fold(0_usize, |length, piece| length.saturating_add(piece.len()));
         hasher.write_usize(length);
-        body.iter().for_each(|piece| hasher.write(piece));
+        for piece in body {
+            hasher.write(piece);
+        }
         !self.is_over && self.tried.insert(hasher.finish()) && self.with_body(body).is_some()
     }
 

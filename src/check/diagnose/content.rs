@@ -2,9 +2,9 @@
 //!
 //! Must never try this on a scheme in code, whose content is not data.
 
-use super::super::signature::SchemeSpec;
-use super::super::signature::scheme::{Algorithm, Engine, OneOrMany, TimeUnit, TimestampSpec};
 use super::bench::Bench;
+use crate::check::signature::SchemeSpec;
+use crate::check::signature::scheme::{Algorithm, Engine, OneOrMany, TimeUnit, TimestampSpec};
 
 /// Likelier ones first.
 const CONTENTS: &[&str] = &[
@@ -48,7 +48,14 @@ pub(super) fn try_all(bench: &mut Bench<'_, '_>) {
         });
         for (name, _) in headers.take(MOST_TIME_HEADERS) {
             let header = Some(OneOrMany::One(name.as_str().to_owned()));
-            let timestamp = Some(TimestampSpec { header, pair: None, json: None, unit: TimeUnit::S, tolerance: 300, insecure_any_age: false });
+            let timestamp = Some(TimestampSpec {
+                header,
+                pair: None,
+                json: None,
+                unit: TimeUnit::S,
+                tolerance: 300,
+                insecure_any_age: false,
+            });
             bases.push((SchemeSpec { timestamp, ..suspect.spec.clone() }, format!(", with `{name}` as the timestamp")));
         }
     }
@@ -70,8 +77,13 @@ pub(super) fn try_all(bench: &mut Bench<'_, '_>) {
                 let content = content.escape_debug();
                 bench.found(
                     "content_differs",
-                    format!("The sender signs `{content}`{extra}; here, `{}` is due.", suspect.spec.content.escape_debug()),
-                    format!("Let the sender sign as documented, or set `content = \"{content}\"` in a scheme of your own."),
+                    format!(
+                        "The sender signs `{content}`{extra}; here, `{}` is due.",
+                        suspect.spec.content.escape_debug()
+                    ),
+                    format!(
+                        "Let the sender sign as documented, or set `content = \"{content}\"` in a scheme of your own."
+                    ),
                 );
                 return;
             }

@@ -4,11 +4,11 @@
 
 use http::HeaderMap;
 
-use super::super::signature::SchemeSpec;
-use super::super::signature::scheme::{Algorithm, OneOrMany, SignatureFormat};
 use super::bench::Bench;
 use super::signature_text::{self, Oddity, canonical, mac_of, separator};
 use super::time::with_header;
+use crate::check::signature::SchemeSpec;
+use crate::check::signature::scheme::{Algorithm, OneOrMany, SignatureFormat};
 
 /// Most headers of one kind that are combined.
 const MOST_SOURCES: usize = 3;
@@ -67,7 +67,8 @@ fn try_mixed(bench: &mut Bench<'_, '_>) {
                 }
                 let Some(headers) = mixed(&plain, suspect.head.headers, own, mix) else { continue };
                 if bench.head_fits(&headers, suspect.head.url) {
-                    let used: Vec<_> = mix.iter().filter(|name| !name.is_empty()).map(|name| format!("`{name}`")).collect();
+                    let used: Vec<_> =
+                        mix.iter().filter(|name| !name.is_empty()).map(|name| format!("`{name}`")).collect();
                     bench.found(
                         "headers_mixed",
                         format!("The headers are of two families; the signature fits with {} together.", used.join(", ")),
@@ -95,7 +96,9 @@ fn mixed(plain: &HeaderMap, from: &HeaderMap, own: [Option<&OneOrMany>; 3], mix:
         own.iter().zip(mix).all(|(names, source)| names.is_none_or(|names| names.of_family(family) == Some(source)))
     };
     let is_own = (0..count).any(|family| {
-        let others = |names: &&OneOrMany| names.all().iter().enumerate().any(|(index, name)| index != family && from.contains_key(name));
+        let others = |names: &&OneOrMany| {
+            names.all().iter().enumerate().any(|(index, name)| index != family && from.contains_key(name))
+        };
         is_whole(family) && !own.iter().flatten().any(others)
     });
     (!is_own).then_some(headers)
@@ -149,7 +152,9 @@ fn try_algorithm(bench: &mut Bench<'_, '_>, headers: &HeaderMap, name: &str, len
             Algorithm::HmacSha1 => "hmac-sha1",
             Algorithm::HmacSha256 => "hmac-sha256",
             Algorithm::HmacSha512 => "hmac-sha512",
-            Algorithm::Sha256 | Algorithm::Ed25519 | Algorithm::EcdsaP256 | Algorithm::RsaSha256 | Algorithm::Token => "another",
+            Algorithm::Sha256 | Algorithm::Ed25519 | Algorithm::EcdsaP256 | Algorithm::RsaSha256 | Algorithm::Token => {
+                "another"
+            }
         };
         bench.found(
             "algorithm_differs",
@@ -158,7 +163,10 @@ fn try_algorithm(bench: &mut Bench<'_, '_>, headers: &HeaderMap, name: &str, len
                 written(algorithm),
                 written(suspect.spec.algorithm)
             ),
-            format!("Let the sender use {}, or set `algorithm` in a scheme of your own.", written(suspect.spec.algorithm)),
+            format!(
+                "Let the sender use {}, or set `algorithm` in a scheme of your own.",
+                written(suspect.spec.algorithm)
+            ),
         );
     }
 }
@@ -185,7 +193,7 @@ fn try_versions(bench: &mut Bench<'_, '_>) {
         versions.truncate(MOST_VERSIONS);
         let keyed = |version: &str| suspect.spec.alternative_keys.iter().find(|key| key.version == version);
         for version in versions.iter().filter(|version| keyed(version).is_none()) {
-            let signature = Some(super::super::signature::scheme::SignatureSpec {
+            let signature = Some(crate::check::signature::scheme::SignatureSpec {
                 version: Some((*version).to_owned()),
                 ..signature.clone()
             });

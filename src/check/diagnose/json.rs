@@ -99,7 +99,8 @@ impl<'b> Reader<'b> {
             }
             b'"' => self.string().map(Node::Text),
             b'-' | b'0'..=b'9' => {
-                let length = self.text.bytes().take_while(|byte| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9'));
+                let length =
+                    self.text.bytes().take_while(|byte| matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E' | b'0'..=b'9'));
                 let length = length.count();
                 self.take(length).filter(|number| number.parse::<f64>().is_ok()).map(Node::Number)
             }
@@ -152,7 +153,9 @@ pub(super) fn letters(raw: &str) -> Option<Vec<Letter>> {
                 let unit = unit(rest)?;
                 rest = rest.get(4..)?;
                 let low = rest.strip_prefix("\\u").and_then(unit_of_low);
-                match low.and_then(|low| char::decode_utf16([unit, low]).next()?.ok().filter(|pair| pair.len_utf16() == 2)) {
+                match low
+                    .and_then(|low| char::decode_utf16([unit, low]).next()?.ok().filter(|pair| pair.len_utf16() == 2))
+                {
                     Some(pair) => {
                         rest = rest.get(6..)?;
                         letters.push(Letter::Char(pair));
@@ -214,7 +217,7 @@ pub(super) fn js_number(text: &str) -> Option<String> {
     let scientific = format!("{value:e}");
     let (digits, exponent) = scientific.split_once('e')?;
     let exponent: i32 = exponent.parse().ok()?;
-    if (-7..21).contains(&exponent) {
+    if (-6..21).contains(&exponent) {
         return Some(format!("{value}"));
     }
     let sign = if exponent > 0 { "+" } else { "" };

@@ -21,7 +21,8 @@ const MOST_PACKED: usize = 64 * 1024;
 /// What arrived is compressed, and the plain bytes were signed.
 pub(super) fn unpacked(body: &Bytes) -> Vec<Vec<Bytes>> {
     let is_gzip = body.starts_with(&[0x1f, 0x8b]);
-    let is_zlib = matches!(body.first_chunk(), Some([0x78, flags]) if u16::from_be_bytes([0x78, *flags]).is_multiple_of(31));
+    let is_zlib =
+        matches!(body.first_chunk(), Some([0x78, flags]) if u16::from_be_bytes([0x78, *flags]).is_multiple_of(31));
     let plain = if is_gzip {
         read(MultiGzDecoder::new(&**body))
     } else if is_zlib {

@@ -33,7 +33,11 @@ pub(super) fn try_all(bench: &mut Bench<'_, '_>) {
     let listed: Vec<_> = names.iter().take(MOST_NAMED).map(|name| format!("`{name}`")).collect();
     bench.found(
         "other_provider",
-        format!("The delivery fits the secret if it is checked as one of {}{more}, not of `{}`.", listed.join(", "), suspect.name),
+        format!(
+            "The delivery fits the secret if it is checked as one of {}{more}, not of `{}`.",
+            listed.join(", "),
+            suspect.name
+        ),
         format!("Set `provider = \"{first}\"` if that is who sends it, or give that sender a route of its own."),
     );
 }

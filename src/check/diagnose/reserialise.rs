@@ -44,7 +44,7 @@ enum Escape {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Keys {
     Kept,
-    /// Whole numbers first, as objects of JavaScript have them, and of equal ones the last value.
+    /// Whole numbers first, as objects of JavaScript have them.
     Js,
     Sorted,
 }
@@ -69,10 +69,21 @@ const PHP: Escapes = Escapes { non_ascii: Escape::Always, slash: true, ..JS };
 const NET: Escapes = Escapes { non_ascii: Escape::AlwaysWithDel, html: "<>&'+`\"", upper: true, slash: false };
 const GSON: Escapes = Escapes { non_ascii: Escape::LineEnds, html: "<>&='", ..JS };
 
-const PLAIN: Style =
-    Style { said: "compact, without white space", layout: COMPACT, escapes: None, js_numbers: false, keys: Keys::Kept, end: "" };
-const STRINGIFY: Style =
-    Style { said: "compact, as `JSON.stringify` writes it", escapes: Some(JS), js_numbers: true, keys: Keys::Js, ..PLAIN };
+const PLAIN: Style = Style {
+    said: "compact, without white space",
+    layout: COMPACT,
+    escapes: None,
+    js_numbers: false,
+    keys: Keys::Kept,
+    end: "",
+};
+const STRINGIFY: Style = Style {
+    said: "compact, as `JSON.stringify` writes it",
+    escapes: Some(JS),
+    js_numbers: true,
+    keys: Keys::Js,
+    ..PLAIN
+};
 
 /// Likelier ones first.
 const STYLES: &[Style] = &[
@@ -93,10 +104,18 @@ const STYLES: &[Style] = &[
         escapes: Some(JS),
         ..PLAIN
     },
-    Style { said: "compact with \\u escapes, as Python writes it with narrow separators", escapes: Some(PYTHON), ..PLAIN },
+    Style {
+        said: "compact with \\u escapes, as Python writes it with narrow separators",
+        escapes: Some(PYTHON),
+        ..PLAIN
+    },
     Style { said: "compact with `<`, `>` and `&` escaped, as Go and Rails write it", escapes: Some(GO), ..PLAIN },
     Style { said: "as Go's encoder writes it, with a final line break", escapes: Some(GO), end: "\n", ..PLAIN },
-    Style { said: "with escaped slashes and \\u escapes, as PHP's `json_encode` writes it", escapes: Some(PHP), ..PLAIN },
+    Style {
+        said: "with escaped slashes and \\u escapes, as PHP's `json_encode` writes it",
+        escapes: Some(PHP),
+        ..PLAIN
+    },
     Style {
         said: "with escaped slashes, as PHP writes it with `JSON_UNESCAPED_UNICODE`",
         escapes: Some(Escapes { non_ascii: Escape::LineEnds, ..PHP }),
@@ -116,11 +135,7 @@ const STYLES: &[Style] = &[
     Style { said: "with `=` and `'` escaped, as Gson writes it", escapes: Some(GSON), ..PLAIN },
     Style { said: "compact, with numbers as JavaScript writes them", js_numbers: true, ..PLAIN },
     Style { said: "compact, with a final line break", end: "\n", ..PLAIN },
-    Style {
-        said: "indented by 2 spaces, as `JSON.stringify` writes it",
-        layout: Layout::Indented("  "),
-        ..STRINGIFY
-    },
+    Style { said: "indented by 2 spaces, as `JSON.stringify` writes it", layout: Layout::Indented("  "), ..STRINGIFY },
     Style {
         said: "indented by 4 spaces, as `JSON.stringify` writes it",
         layout: Layout::Indented("    "),
@@ -128,7 +143,12 @@ const STYLES: &[Style] = &[
     },
     Style { said: "indented by tabs", layout: Layout::Indented("\t"), ..PLAIN },
     Style { said: "indented by 2 spaces, with a final line break", layout: Layout::Indented("  "), end: "\n", ..PLAIN },
-    Style { said: "indented by 4 spaces, with a final line break", layout: Layout::Indented("    "), end: "\n", ..PLAIN },
+    Style {
+        said: "indented by 4 spaces, with a final line break",
+        layout: Layout::Indented("    "),
+        end: "\n",
+        ..PLAIN
+    },
     Style {
         said: "indented by 4 spaces with escaped slashes, as PHP writes it",
         layout: Layout::Indented("    "),
@@ -147,11 +167,7 @@ const STYLES: &[Style] = &[
         escapes: Some(PYTHON),
         ..PLAIN
     },
-    Style {
-        said: "with a space after colons",
-        layout: Layout::Between { comma: ",", colon: ": " },
-        ..PLAIN
-    },
+    Style { said: "with a space after colons", layout: Layout::Between { comma: ",", colon: ": " }, ..PLAIN },
     Style { said: "with a space after commas", layout: Layout::Between { comma: ", ", colon: ":" }, ..PLAIN },
     Style { said: "compact, with its keys sorted", keys: Keys::Sorted, ..PLAIN },
     Style { said: "compact, as JavaScript writes it, with its keys sorted", keys: Keys::Sorted, ..STRINGIFY },
@@ -170,7 +186,12 @@ const STYLES: &[Style] = &[
         keys: Keys::Sorted,
         ..PLAIN
     },
-    Style { said: "indented by 2 spaces, with its keys sorted", layout: Layout::Indented("  "), keys: Keys::Sorted, ..PLAIN },
+    Style {
+        said: "indented by 2 spaces, with its keys sorted",
+        layout: Layout::Indented("  "),
+        keys: Keys::Sorted,
+        ..PLAIN
+    },
 ];
 
 const FIX: &str = "Let the raw bytes through: something (a body parser, a gateway, a tunnel's inspector) parses the body and writes it \
@@ -190,7 +211,11 @@ pub(super) fn try_all(bench: &mut Bench<'_, '_>) {
         }
         if bench.body_fits(&[style.write(&root)]) {
             let code = if style.keys == Keys::Sorted { "body_keys_sorted" } else { "body_reserialised" };
-            bench.found(code, format!("The sender signed this JSON {}; it arrives written in another way.", style.said), FIX.to_owned());
+            bench.found(
+                code,
+                format!("The sender signed this JSON {}; it arrives written in another way.", style.said),
+                FIX.to_owned(),
+            );
             return;
         }
     }
@@ -213,7 +238,11 @@ fn try_escapes(bench: &mut Bench<'_, '_>, body: &Bytes) {
     ] {
         let Some(text) = json::with_strings(body, |letters, out| escapes.write(letters, out)) else { continue };
         if bench.body_fits(&[text.into()]) {
-            bench.found(code, format!("The sender signed this JSON {said}; it arrives with other escapes."), FIX.to_owned());
+            bench.found(
+                code,
+                format!("The sender signed this JSON {said}; it arrives with other escapes."),
+                FIX.to_owned(),
+            );
             return;
         }
     }

@@ -5,11 +5,11 @@
 use zeroize::Zeroizing;
 
 use super::NamedSecret;
-use super::super::signature::SchemeSpec;
-use super::super::signature::scheme::{KeyEncoding, KeySpec};
 use super::bench::{Bench, compile};
-use super::signature_text::is_public;
 use super::form::percent_decoded;
+use super::signature_text::is_public;
+use crate::check::signature::SchemeSpec;
+use crate::check::signature::scheme::{KeyEncoding, KeySpec};
 
 /// Most secrets of one list that are tried.
 const MOST_OF_A_LIST: usize = 8;
@@ -49,11 +49,14 @@ pub(super) fn try_others(bench: &mut Bench<'_, '_>) {
 /// Every variant of the configured secrets.
 pub(super) fn try_all(bench: &mut Bench<'_, '_>) {
     for secret in bench.suspect.secrets {
-        for variant in variants(bench.suspect.spec, secret.text) {
+        let variants = variants(bench.suspect.spec, secret.text);
+        for (index, variant) in variants.iter().enumerate() {
             if bench.is_over() {
                 return;
             }
-            if *variant.text != *secret.text && bench.own_secret_fits(&variant.text) {
+            let is_new = *variant.text != *secret.text
+                && variants.iter().take(index).all(|earlier| *earlier.text != *variant.text);
+            if is_new && bench.own_secret_fits(&variant.text) {
                 let finding = format!("The secret `{}` {}.", secret.name, variant.finding);
                 bench.found(variant.code, finding, variant.fix.to_owned());
             }
@@ -68,14 +71,24 @@ fn variants(spec: &SchemeSpec, text: &[u8]) -> Vec<Variant> {
     if let Some((code, _)) = oddities.first() {
         let said: Vec<_> = oddities.iter().map(|(_, said)| *said).collect();
         let fix = "Configure the secret alone, without what surrounds it.";
-        variants.push(Variant::new(code, format!("fits once it is taken out of what surrounds it: {}", said.join(", ")), fix, bare));
+        variants.push(Variant::new(
+            code,
+            format!("fits once it is taken out of what surrounds it: {}", said.join(", ")),
+            fix,
+            bare,
+        ));
     }
     let name_ends = bare.iter().position(|byte| !(byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_'));
     if let Some((name, [b'=', value @ ..])) = name_ends.and_then(|at| bare.split_at_checked(at))
         && !name.is_empty()
     {
         let fix = "Configure what stands after the `=`.";
-        variants.push(Variant::new("secret_has_variable_name", "begins with the name of a variable", fix, unwrapped(value).1));
+        variants.push(Variant::new(
+            "secret_has_variable_name",
+            "begins with the name of a variable",
+            fix,
+            unwrapped(value).1,
+        ));
     }
     variants.extend(prefix_variants(spec, bare));
     if let Some(decoded) = percent_decoded(bare).filter(|decoded| decoded != bare) {
@@ -88,7 +101,13 @@ fn variants(spec: &SchemeSpec, text: &[u8]) -> Vec<Variant> {
         variants.push(Variant::new("secret_plus_lost", "fits once its spaces are `+` again", fix, &plus));
     }
     if bare.iter().any(|byte| matches!(byte, b'-' | b'_')) && spec.key.encoding == KeyEncoding::Base64 {
-        let prefix = spec.key.prefixes.iter().map(String::as_bytes).filter(|prefix| bare.starts_with(prefix)).max_by_key(|prefix| prefix.len());
+        let prefix = spec
+            .key
+            .prefixes
+            .iter()
+            .map(String::as_bytes)
+            .filter(|prefix| bare.starts_with(prefix))
+            .max_by_key(|prefix| prefix.len());
         let (prefix, rest) = bare.split_at_checked(prefix.map_or(0, <[u8]>::len)).unwrap_or_default();
         let standard = rest.iter().map(|byte| match byte {
             b'-' => b'+',
@@ -97,7 +116,12 @@ fn variants(spec: &SchemeSpec, text: &[u8]) -> Vec<Variant> {
         });
         let text: Vec<u8> = prefix.iter().copied().chain(standard).collect();
         let fix = "Write `+` for `-` and `/` for `_` in the secret: the standard alphabet is due here.";
-        variants.push(Variant::new("secret_base64url", "fits once it is read in the URL-safe base64 alphabet", fix, &text));
+        variants.push(Variant::new(
+            "secret_base64url",
+            "fits once it is read in the URL-safe base64 alphabet",
+            fix,
+            &text,
+        ));
     }
     if spec.key.encoding == KeyEncoding::Utf8 {
         variants.extend(raw_variants(bare));
@@ -116,7 +140,12 @@ fn raw_variants(bare: &[u8]) -> Vec<Variant> {
     for end in ["\n", "\r\n"] {
         let fix = "Remove the line break from the sender's secret (`printf` or `echo -n` write none).";
         let text = [bare, end.as_bytes()].concat();
-        variants.push(Variant::new("secret_newline_missing", "fits with a line break at its end: the sender has it there", fix, &text));
+        variants.push(Variant::new(
+            "secret_newline_missing",
+            "fits with a line break at its end: the sender has it there",
+            fix,
+            &text,
+        ));
     }
     let fix = "Copy the secret again, with the `=` at its end just as the sender has them.";
     let unpadded = bare.trim_ascii_end().strip_suffix(b"=").map(|rest| rest.strip_suffix(b"=").unwrap_or(rest));
@@ -142,14 +171,24 @@ fn prefix_variants(spec: &SchemeSpec, bare: &[u8]) -> Vec<Variant> {
             && prefixes.iter().any(|prefix| rest.starts_with(prefix.as_bytes()))
         {
             let fix = "Configure the secret with its prefix once.";
-            variants.push(Variant::new("secret_prefix_twice", format!("has a prefix before its prefix: `{prefix}`"), fix, rest));
+            variants.push(Variant::new(
+                "secret_prefix_twice",
+                format!("has a prefix before its prefix: `{prefix}`"),
+                fix,
+                rest,
+            ));
         }
     }
     if !prefixes.iter().any(|prefix| bare.starts_with(prefix.as_bytes())) {
         for prefix in &spec.key.prefixes {
             let fix = "Copy the secret as the sender shows it, with its prefix.";
             let text = [prefix.as_bytes(), bare].concat();
-            variants.push(Variant::new("secret_prefix_missing", format!("fits with the prefix `{prefix}`, which it lacks"), fix, &text));
+            variants.push(Variant::new(
+                "secret_prefix_missing",
+                format!("fits with the prefix `{prefix}`, which it lacks"),
+                fix,
+                &text,
+            ));
         }
     }
     variants
@@ -204,10 +243,11 @@ fn try_encodings(bench: &mut Bench<'_, '_>, secret: &NamedSecret<'_>) {
     let known = suspect.catalog.iter().flat_map(|(_, spec)| &spec.key.prefixes).chain(&key.prefixes);
     let prefix = known.filter(|prefix| bare.starts_with(prefix.as_bytes())).max_by_key(|prefix| prefix.len());
     let is_own_prefix = prefix.is_some_and(|prefix| key.prefixes.contains(prefix));
-    let keeps = (is_own_prefix && key.keep_prefix) || !is_own_prefix;
+    let keeps = !is_own_prefix || key.keep_prefix;
     let own = if is_own_prefix { key.encoding } else { key.unprefixed.unwrap_or(key.encoding) };
-    for (encoding, keep_prefix) in
-        [KeyEncoding::Utf8, KeyEncoding::Base64, KeyEncoding::Hex].into_iter().flat_map(|encoding| [(encoding, true), (encoding, false)])
+    for (encoding, keep_prefix) in [KeyEncoding::Utf8, KeyEncoding::Base64, KeyEncoding::Hex]
+        .into_iter()
+        .flat_map(|encoding| [(encoding, true), (encoding, false)])
     {
         let is_own = encoding == own && keep_prefix == keeps;
         if bench.is_over() || is_own || (prefix.is_none() && !keep_prefix) {

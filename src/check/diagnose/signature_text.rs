@@ -6,12 +6,13 @@
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 
-use super::super::signature::SchemeSpec;
-use super::super::signature::scheme::{Algorithm, SignatureEncoding, SignatureFormat, SignatureSpec};
 use super::form::percent_decoded;
+use crate::check::signature::SchemeSpec;
+use crate::check::signature::scheme::{Algorithm, SignatureEncoding, SignatureFormat, SignatureSpec};
 
 /// Prefixes that senders write before a signature.
-const PREFIXES: &[&str] = &["sha1=", "sha256=", "sha512=", "sha-256=", "hmac-sha256-hex=", "hmac-sha256=", "v0=", "v1="];
+const PREFIXES: &[&str] =
+    &["sha1=", "sha256=", "sha512=", "sha-256=", "hmac-sha256-hex=", "hmac-sha256=", "v0=", "v1="];
 
 /// A code, and what to say of it.
 pub(super) type Oddity = (&'static str, &'static str);
@@ -28,7 +29,9 @@ pub(super) struct Canonical {
 pub(super) fn is_public(algorithm: Algorithm) -> bool {
     match algorithm {
         Algorithm::Ed25519 | Algorithm::EcdsaP256 | Algorithm::RsaSha256 => true,
-        Algorithm::HmacSha1 | Algorithm::HmacSha256 | Algorithm::HmacSha512 | Algorithm::Sha256 | Algorithm::Token => false,
+        Algorithm::HmacSha1 | Algorithm::HmacSha256 | Algorithm::HmacSha512 | Algorithm::Sha256 | Algorithm::Token => {
+            false
+        }
     }
 }
 
@@ -179,9 +182,7 @@ impl Reader<'_> {
         self.length = self.length.or(Some(bytes.len()));
         let encoded = match self.signature.encoding {
             SignatureEncoding::Base64 => STANDARD.encode(&bytes),
-            SignatureEncoding::Hex | SignatureEncoding::HexAny => {
-                bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>()
-            }
+            SignatureEncoding::Hex | SignatureEncoding::HexAny => hex(&bytes),
             SignatureEncoding::Text => rest.to_owned(),
         };
         Some(format!("{prefix}{encoded}"))
@@ -193,11 +194,13 @@ impl Reader<'_> {
             SignatureEncoding::Base64 => false,
             SignatureEncoding::Text => return Some(text.as_bytes().to_vec()),
         };
-        let fits = |bytes: &Vec<u8>| is_public(self.algorithm) || mac_of(bytes.len()).is_some();
+        let fits = |bytes: &Vec<u8>| is_public(self.algorithm) || fits_mac(bytes);
         if let Some(bytes) = from_hex(text).filter(fits) {
             if !wants_hex {
                 self.odd("signature_is_hex", "in hex, where base64 is due");
-            } else if self.signature.encoding == SignatureEncoding::Hex && text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            } else if self.signature.encoding == SignatureEncoding::Hex
+                && text.bytes().any(|byte| byte.is_ascii_uppercase())
+            {
                 self.odd("signature_hex_case", "in upper-case hex");
             }
             return Some(bytes);
@@ -215,7 +218,7 @@ impl Reader<'_> {
         if let Some((code, said)) = oddity {
             self.odd(code, said);
         }
-        if let Some(inner) = std::str::from_utf8(&bytes).ok().and_then(from_hex).filter(fits_mac) {
+        if let Some(inner) = std::str::from_utf8(&bytes).ok().and_then(from_hex).filter(|inner| fits_mac(inner)) {
             self.odd("signature_hex_in_base64", "in base64 of its hex");
             return Some(inner);
         }
@@ -226,8 +229,13 @@ impl Reader<'_> {
     }
 }
 
-fn fits_mac(bytes: &Vec<u8>) -> bool {
+fn fits_mac(bytes: &[u8]) -> bool {
     mac_of(bytes.len()).is_some()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or_default();
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]).collect()
 }
 
 fn without_known_prefix(text: &str) -> Option<&str> {

@@ -4,10 +4,10 @@
 
 use http::{HeaderMap, HeaderValue};
 
-use super::super::signature::scheme::{TimeUnit, TimestampSpec};
-use super::super::signature::{SchemeSpec, Window};
-use super::super::window;
 use super::bench::Bench;
+use crate::check::signature::scheme::{TimeUnit, TimestampSpec};
+use crate::check::signature::{SchemeSpec, Window};
+use crate::check::window;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -38,7 +38,11 @@ pub(super) fn explains(bench: &mut Bench<'_, '_>) -> bool {
         if bench.spec_fits(&spec, suspect.head.headers).is_some() {
             bench.found(
                 "timestamp_form",
-                format!("The signature is right, but the timestamp is {}; {} is due.", written(other), written(time.unit)),
+                format!(
+                    "The signature is right, but the timestamp is {}; {} is due.",
+                    written(other),
+                    written(time.unit)
+                ),
                 "Let the sender write it as documented, or set `timestamp.unit` in a scheme of your own.".to_owned(),
             );
             return true;
@@ -74,16 +78,18 @@ fn say(bench: &mut Bench<'_, '_>, timestamp: u64, unit: TimeUnit) {
         TimeUnit::S | TimeUnit::Ms | TimeUnit::Rfc3339 => {
             let direction = if timestamp > now { "ahead of" } else { "behind" };
             let off = skew.checked_add(HOUR / 2).map_or(skew, |skew| skew % HOUR).abs_diff(HOUR / 2);
-            if skew <= WIDEST_ZONE && skew >= HOUR / 2 && off <= 2 * MINUTE {
+            if (HOUR / 2..=WIDEST_ZONE).contains(&skew) && off <= 2 * MINUTE {
                 bench.found(
                     "clock_timezone",
-                    format!("The signature is right, but its time is {far} {direction} this machine's clock: a time zone?"),
+                    format!("The signature is right, but its time is {far} {direction} this machine's clock, which looks like a time zone."),
                     "Compare both clocks in UTC: one of them takes local time for UTC.".to_owned(),
                 );
             } else if timestamp < now && skew > LATE {
                 bench.found(
                     "delivery_late",
-                    format!("The signature is right, but it was made {far} ago: a late retry, a replay, or a saved request."),
+                    format!(
+                        "The signature is right, but it was made {far} ago: a late retry, a replay, or a saved request."
+                    ),
                     "Judge a saved request at its own time (`--now`); let the sender sign retries anew.".to_owned(),
                 );
             } else {
@@ -137,7 +143,9 @@ pub(super) fn try_rewritten(bench: &mut Bench<'_, '_>) {
         let text = match pair {
             None => value,
             Some(pair) => match value.split_once(&format!("{pair}=")) {
-                Some((_, rest)) => rest.split(|letter: char| !letter.is_ascii_digit() && letter != '.').next().unwrap_or(rest),
+                Some((_, rest)) => {
+                    rest.split(|letter: char| !letter.is_ascii_digit() && letter != '.').next().unwrap_or(rest)
+                }
                 None => continue,
             },
         };

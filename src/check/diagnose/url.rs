@@ -21,7 +21,7 @@ struct Url {
 
 pub(super) fn try_all(bench: &mut Bench<'_, '_>) {
     let suspect = bench.suspect;
-    if !bench.scheme().is_some_and(super::super::signature::Scheme::signs_url) {
+    if !bench.scheme().is_some_and(crate::check::signature::Scheme::signs_url) {
         return;
     }
     let Some(url) = suspect.head.url.and_then(Url::parse) else { return };
@@ -120,7 +120,9 @@ fn hosts(url: &Url, headers: &HeaderMap) -> Vec<(String, Option<String>)> {
     for authority in named.chain(forwarded) {
         let (host, port) = host_and_port(&authority);
         let entry = (host.to_owned(), port.map(str::to_owned));
-        let plain = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':' | b'[' | b']' | b'_'));
+        let plain = host
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b':' | b'[' | b']' | b'_'));
         if plain && !hosts.contains(&entry) {
             hosts.push(entry);
         }
@@ -173,7 +175,11 @@ fn say(bench: &mut Bench<'_, '_>, url: &Url, signed: &Url) {
     }
     let is_slash = url.path.trim_end_matches('/') == signed.path.trim_end_matches('/');
     if url.path != signed.path && is_slash {
-        let there = if signed.path.ends_with('/') { "there is a slash at the end of the path" } else { "the path has no slash at its end" };
+        let there = if signed.path.ends_with('/') {
+            "there is a slash at the end of the path"
+        } else {
+            "the path has no slash at its end"
+        };
         parts.push(there.to_owned());
     } else if url.path != signed.path {
         parts.push(format!("the path is `{}`, not `{}`", signed.path, url.path));

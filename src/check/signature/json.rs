@@ -10,18 +10,18 @@ use std::fmt;
 use bytes::Bytes;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
-use super::is_presentable;
+use super::{MAX_FIELD, is_line};
 
 /// How many values one scan can find.
 pub(super) const WANTED: usize = 3;
 
 /// Where a value is: names of members, outermost first. Never empty.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Path(Box<[Box<str>]>);
+pub(in crate::check) struct Path(Box<[Box<str>]>);
 
 impl Path {
     /// `data.event_type`. `None`: an empty name.
-    pub(super) fn parse(text: &str) -> Option<Self> {
+    pub(in crate::check) fn parse(text: &str) -> Option<Self> {
         let names: Box<[Box<str>]> = text.split('.').map(Into::into).collect();
         names.iter().all(|name| !name.is_empty()).then_some(Self(names))
     }
@@ -29,7 +29,7 @@ impl Path {
 
 /// A found value.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Scalar {
+pub(in crate::check) enum Scalar {
     /// Bounded, never empty, without control characters.
     Text(Box<str>),
     /// An integer from zero on.
@@ -37,7 +37,7 @@ pub(super) enum Scalar {
 }
 
 impl Scalar {
-    pub(super) fn into_text(self) -> Option<Box<str>> {
+    pub(in crate::check) fn into_text(self) -> Option<Box<str>> {
         match self {
             Self::Text(text) => Some(text),
             Self::Number(_) => None,
@@ -50,7 +50,17 @@ pub(super) fn read(body: &[Bytes], wanted: [Option<&Path>; WANTED]) -> [Option<S
     if wanted.iter().all(Option::is_none) {
         return Default::default();
     }
-    let mut scan = Scan { wanted, found: Default::default() };
+    find(body, wanted, MAX_FIELD)
+}
+
+/// One value, `None` as for [`read`], but with a bound of its own in bytes.
+pub(in crate::check) fn value(body: &[Bytes], path: &Path, longest: usize) -> Option<Scalar> {
+    let [found, _, _] = find(body, [Some(path), None, None], longest);
+    found
+}
+
+fn find(body: &[Bytes], wanted: [Option<&Path>; WANTED], longest: usize) -> [Option<Scalar>; WANTED] {
+    let mut scan = Scan { wanted, longest, found: Default::default() };
     let whole = match body {
         [] => None,
         [only] => scan.run(only),
@@ -78,6 +88,8 @@ type Hits = [bool; WANTED];
 
 struct Scan<'p> {
     wanted: [Option<&'p Path>; WANTED],
+    /// Of a text, in bytes.
+    longest: usize,
     found: [Found; WANTED],
 }
 
@@ -218,7 +230,7 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        let text = is_presentable(text).then(|| Scalar::Text(text.into()));
+        let text = is_line(text, self.scan.longest).then(|| Scalar::Text(text.into()));
         self.found(text.as_ref());
         Ok(())
     }

@@ -38,6 +38,17 @@ pub(super) enum Check {
     Text(Zeroizing<Vec<u8>>),
 }
 
+impl Key {
+    /// The MAC of a challenge, for a handshake that asks for one: nothing else may leave with a MAC of ours. `None`: no such
+    /// key.
+    pub(in crate::check) fn mac_of(&self, challenge: &[u8]) -> Option<Vec<u8>> {
+        match &self.check {
+            Check::Mac(state) => Some(state.tag(|update| update(challenge)).as_bytes().to_vec()),
+            Check::Ed25519(_) | Check::Public(_) | Check::Text(_) => None,
+        }
+    }
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Key(…)")

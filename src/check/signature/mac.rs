@@ -52,7 +52,7 @@ pub(super) fn digest(feed: impl FnOnce(&mut dyn FnMut(&[u8]))) -> Tag {
     Tag::of(&hasher.finalize())
 }
 
-/// A computed MAC. Never printed, never sent, compared in constant time.
+/// A computed MAC. Never printed, never sent but as the answer to a challenge, compared in constant time.
 pub(super) struct Tag {
     bytes: [u8; 64],
     len: usize,

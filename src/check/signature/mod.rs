@@ -12,7 +12,7 @@ mod family;
 mod flaw;
 mod foreign;
 mod grammar;
-mod json;
+pub(super) mod json;
 mod key;
 mod mac;
 mod public_key;
@@ -33,6 +33,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, Method};
 
 pub use self::coded::Wanted;
+pub(super) use self::coded::form;
 pub use self::flaw::{SchemeFlaw, SchemeProblem};
 pub use self::foreign::ForeignHeaders;
 pub use self::key::{Key, KeyProblem, KeyWarning, LabeledKey};
@@ -319,5 +320,9 @@ struct Proof {
 
 /// Whether an id or type may be passed on: bounded, and without characters that could break a line.
 fn is_presentable(text: &str) -> bool {
-    !text.is_empty() && text.len() <= MAX_FIELD && !text.chars().any(char::is_control)
+    is_line(text, MAX_FIELD)
+}
+
+fn is_line(text: &str, longest: usize) -> bool {
+    !text.is_empty() && text.len() <= longest && !text.chars().any(char::is_control)
 }

@@ -105,7 +105,10 @@ pub(super) fn ed25519_from_spki(der: &[u8]) -> Result<Box<[u8]>, KeyProblem> {
     (kind == ED25519).then_some(bits).ok_or(KeyProblem::OtherPublicKey)
 }
 
-fn parts(der: &[u8]) -> Result<(ObjectIdentifier, Option<ObjectIdentifier>, Box<[u8]>), KeyProblem> {
+/// The kind of key, its curve where it has one, and the key itself.
+type Parts = (ObjectIdentifier, Option<ObjectIdentifier>, Box<[u8]>);
+
+fn parts(der: &[u8]) -> Result<Parts, KeyProblem> {
     let info = SubjectPublicKeyInfoRef::from_der(der).map_err(|_| KeyProblem::NotSpki)?;
     let bits = info.subject_public_key.as_bytes().ok_or(KeyProblem::NotSpki)?;
     Ok((info.algorithm.oid, info.algorithm.parameters_oid().ok(), bits.into()))

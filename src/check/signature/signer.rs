@@ -114,3 +114,80 @@ pub(super) fn ed25519(key: &SigningKey, feed: impl FnOnce(&mut dyn FnMut(&[u8]))
     feed(&mut |piece| content.extend_from_slice(piece));
     key.try_sign(&content).map(|signature| signature.to_bytes().to_vec()).map_err(|_| SignProblem::PublicKey)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::signature::{Delivery, Head, LabeledKey, Window, present, sign_as, verify};
+    use base64::engine::general_purpose::STANDARD as BASE64;
+    use http::{HeaderMap, Method};
+
+    const SPEC: &str = r#"
+algorithm = "hmac-sha256"
+key = { encoding = "base64", prefixes = ["whsec_"] }
+alternative_keys = [{ prefix = "whpk_", private_prefix = "whsk_", encoding = "base64", algorithm = "ed25519", version = "v1a" }]
+signature = { header = "x-signature", format = "versioned", version = "v1", encoding = "base64" }
+timestamp = { header = "x-time" }
+id = { header = "x-id" }
+content = "{id}.{timestamp}.{body}"
+"#;
+
+    fn scheme() -> (Scheme, SchemeSpec) {
+        let spec: SchemeSpec = toml::from_str(SPEC).unwrap();
+        (Scheme::compile("x", &spec, &super::super::Options::new()).unwrap(), spec)
+    }
+
+    fn pair() -> (SigningKey, String) {
+        let key = SigningKey::from_bytes(&[7; 32]);
+        let public = format!("whpk_{}", BASE64.encode(key.verifying_key().as_bytes()));
+        (key, public)
+    }
+
+    #[test]
+    fn a_private_key_signs_what_its_public_half_accepts() {
+        let (scheme, spec) = scheme();
+        let (key, public) = pair();
+        let whole = [[7; 32], key.verifying_key().to_bytes()].concat();
+        for text in [BASE64.encode([7; 32]), BASE64.encode(whole), hex(&[7; 32])] {
+            let signer = Signer::new(&scheme, &spec, format!("whsk_{text}").as_bytes()).unwrap();
+            assert_eq!(signer.public_half().unwrap()[1], public["whpk_".len()..]);
+            let headers = HeaderMap::new();
+            let method = Method::POST;
+            let delivery =
+                Delivery { id: "a", timestamp: 1000, method: &method, url: None, headers: &headers, body: b"{}" };
+            let signed: HeaderMap = sign_as(&scheme, &signer, &delivery).unwrap().headers.into_iter().collect();
+            assert!(signed["x-signature"].to_str().unwrap().starts_with("v1a,"));
+            let window = Window { now: 1000, tolerance: 10 };
+            let presented = present(&scheme, Head { method: &method, url: None, headers: &signed }, window).unwrap();
+            let keys = [LabeledKey { label: "x".into(), key: scheme.key(public.as_bytes()).unwrap().0 }];
+            assert!(verify(&scheme, &keys, &presented, &["{}".into()], window).is_ok());
+            assert!(verify(&scheme, &keys, &presented, &["{ }".into()], window).is_err());
+        }
+    }
+
+    #[test]
+    fn a_pair_whose_halves_do_not_belong_together_is_refused() {
+        let (scheme, spec) = scheme();
+        let other = SigningKey::from_bytes(&[8; 32]).verifying_key().to_bytes();
+        for (bytes, problem) in [
+            ([[7; 32], other].concat(), KeyProblem::Unusable),
+            (vec![7; 31], KeyProblem::Unusable),
+            (Vec::new(), KeyProblem::Empty),
+        ] {
+            let text = format!("whsk_{}", BASE64.encode(bytes));
+            assert_eq!(Signer::new(&scheme, &spec, text.as_bytes()).unwrap_err(), problem);
+        }
+        assert_eq!(Signer::new(&scheme, &spec, b"whsk_!").unwrap_err(), KeyProblem::NotBase64);
+    }
+
+    #[test]
+    fn a_public_key_signs_nothing() {
+        let (scheme, spec) = scheme();
+        let signer = Signer::new(&scheme, &spec, pair().1.as_bytes()).unwrap();
+        let headers = HeaderMap::new();
+        let delivery =
+            Delivery { id: "a", timestamp: 1, method: &Method::POST, url: None, headers: &headers, body: b"{}" };
+        assert_eq!(sign_as(&scheme, &signer, &delivery), Err(SignProblem::PublicKey));
+        assert!(signer.public_half().is_none());
+    }
+}

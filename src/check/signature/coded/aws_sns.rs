@@ -110,7 +110,7 @@ impl Kind {
     }
 }
 
-pub(super) fn compile(_spec: &SchemeSpec, options: &Options) -> Result<Box<dyn Coded>, Vec<SchemeProblem>> {
+pub(super) fn compile(spec: &SchemeSpec, options: &Options) -> Result<Box<dyn Coded>, Vec<SchemeProblem>> {
     let mut problems = Vec::new();
     let mut unusable = |option, what| {
         problems.push(SchemeProblem { field: "options", flaw: SchemeFlaw::OptionUnusable(option, what) });
@@ -122,13 +122,17 @@ pub(super) fn compile(_spec: &SchemeSpec, options: &Options) -> Result<Box<dyn C
         }
         certificate
     });
-    let topics: Vec<Box<str>> =
-        options.get("topics").into_iter().flat_map(|topics| topics.split(',')).map(|topic| topic.trim().into()).collect();
+    let topics: Vec<Box<str>> = options
+        .get("topics")
+        .into_iter()
+        .flat_map(|topics| topics.split(','))
+        .map(|topic| topic.trim().into())
+        .collect();
     if topics.iter().any(|topic| !topic.starts_with("arn:") || topic.chars().any(|c| c.is_control() || c == ' ')) {
         unusable("topics", "is not a list of topic ARNs with commas between them");
     }
-    // An option that was meant to keep other topics out, and does not, is worse than none.
-    for name in options.keys().filter(|name| !["cert_file", "topics"].contains(&name.as_str())) {
+    // An option that seems to keep other topics out, and does not, is worse than none.
+    for name in spec.options.keys().filter(|name| !["cert_file", "topics"].contains(&name.as_str())) {
         problems.push(SchemeProblem { field: "options", flaw: SchemeFlaw::UnknownOption(name.as_str().into()) });
     }
     if problems.is_empty() { Ok(Box::new(Sns { certificate, topics })) } else { Err(problems) }
@@ -177,12 +181,11 @@ impl Coded for Sns {
     fn verify(&self, held: &Held, body: &[u8], _keys: &[LabeledKey], window: Window) -> Result<Proof, Failure> {
         let message = self.message(&held.headers, body).ok_or_else(mismatch)?;
         let fetched;
-        let certificate = match &self.certificate {
-            Some(certificate) => certificate,
-            None => {
-                fetched = held.fetched.as_ref().and_then(|pem| Certificate::from_pem(pem)).ok_or_else(mismatch)?;
-                &fetched
-            }
+        let certificate = if let Some(certificate) = &self.certificate {
+            certificate
+        } else {
+            fetched = held.fetched.as_ref().and_then(|pem| Certificate::from_pem(pem)).ok_or_else(mismatch)?;
+            &fetched
         };
         let is_genuine = certificate.is_valid_at(window.now)
             && certificate.verifies(message.hash, message.signed.as_bytes(), &message.signature);

@@ -54,7 +54,11 @@ impl Component {
         }
         if name == "@query-param" {
             let Some(("name", BareItem::String(name))) = parameter else { return None };
-            return name.as_str().bytes().all(|b| is_kept(b) || b == b'%').then(|| Self::QueryParam(name.as_str().into()));
+            return name
+                .as_str()
+                .bytes()
+                .all(|b| is_kept(b) || b == b'%')
+                .then(|| Self::QueryParam(name.as_str().into()));
         }
         if name.starts_with('@') {
             return parameter.is_none().then(|| Self::derived(name))?;
@@ -202,8 +206,12 @@ impl<'u> Target<'u> {
         let (path, query) = rest.split_once('?').map_or((rest, None), |(path, query)| (path, Some(query)));
         let path = if path.is_empty() { "/" } else { path };
         let is_plain = url.bytes().all(|byte| matches!(byte, b'!'..=b'~') && byte != b'#');
-        (is_plain && !authority.is_empty() && !authority.contains('@'))
-            .then_some(Self { scheme, authority, path, query })
+        (is_plain && !authority.is_empty() && !authority.contains('@')).then_some(Self {
+            scheme,
+            authority,
+            path,
+            query,
+        })
     }
 
     /// In small letters, without the scheme's own port (RFC 9421 §2.2.3).

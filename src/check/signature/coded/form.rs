@@ -12,10 +12,10 @@ pub(super) const MARKS: &[u8] = b"-_.!~*'()";
 const MAX_FIELDS: usize = 1000;
 
 /// A field: name and value, decoded.
-pub(super) type Field = (String, String);
+pub(in crate::check) type Field = (String, String);
 
 /// The fields in order. `None`: a spelling that parsers may read in several ways, or too many.
-pub(super) fn read(body: &[u8]) -> Option<Vec<Field>> {
+pub(in crate::check) fn read(body: &[u8]) -> Option<Vec<Field>> {
     if body.is_empty() {
         return Some(Vec::new());
     }
@@ -32,7 +32,7 @@ pub(super) fn read(body: &[u8]) -> Option<Vec<Field>> {
 }
 
 /// The value of the field that is there exactly once.
-pub(super) fn once<'f>(fields: &'f [Field], name: &str) -> Option<&'f str> {
+pub(in crate::check) fn once<'f>(fields: &'f [Field], name: &str) -> Option<&'f str> {
     let mut values = fields.iter().filter(|(known, _)| known == name).map(|(_, value)| value.as_str());
     let value = values.next()?;
     values.next().is_none().then_some(value)

@@ -1,4 +1,4 @@
-//! Senders that sign a token over the body's hash: LiveKit, `QStash`, `MessageBird`, Plaid and their like.
+//! Senders that sign a token over the body's hash: `LiveKit`, `QStash`, `MessageBird`, Plaid and their like.
 //!
 //! The catalogue says which claims tie the token to this delivery; the key says which algorithm, never the token. The same
 //! key often signs other tokens, which their holders show around, so one without the body's hash proves nothing. Must never
@@ -199,7 +199,8 @@ impl Coded for Jwt {
         let signed = [header, serde_json::Value::Object(claims).to_string()].map(|part| URL_SAFE_NO_PAD.encode(part));
         let signed = signed.join(".");
         let signature = URL_SAFE_NO_PAD.encode(state.tag(|update| update(signed.as_bytes())).as_bytes());
-        let value = HeaderValue::try_from(format!("{}{signed}.{signature}", self.prefix)).map_err(|_| SignProblem::Id)?;
+        let value =
+            HeaderValue::try_from(format!("{}{signed}.{signature}", self.prefix)).map_err(|_| SignProblem::Id)?;
         Ok(Signed::by_headers(vec![(self.header.clone(), value)]))
     }
 }
@@ -216,10 +217,9 @@ impl Jwt {
         // A third dot would be no base64url.
         let (header, claims) = signed.split_once('.').ok_or_else(malformed)?;
         let decode = |part: &str| URL_SAFE_NO_PAD.decode(part).map_err(|_| malformed());
-        let object = |part: &str| match strict_json::read(&decode(part)?) {
-            Some(object @ Json::Object(_)) => Ok(object),
-            Some(_another_value) => Err(malformed()),
-            None => Err(malformed()),
+        let object = |part: &str| {
+            let json = strict_json::read(&decode(part)?).filter(|json| matches!(json, Json::Object(_)));
+            json.ok_or_else(malformed)
         };
         let (header, claims) = (object(header)?, object(claims)?);
         let signature = decode(signature)?;
@@ -239,9 +239,7 @@ impl Jwt {
     fn times(&self, claims: &Json, window: Window) -> Result<Option<u64>, Failure> {
         let spec = &self.claims;
         let malformed = || Failure::at(Reject::TimestampMalformed, &self.header);
-        let claim = |name: &str| {
-            claims.get(name).map(|value| seconds(value).ok_or_else(malformed)).transpose()
-        };
+        let claim = |name: &str| claims.get(name).map(|value| seconds(value).ok_or_else(malformed)).transpose();
         let (issued, starts, expires) = (claim("iat")?, claim("nbf")?, claim("exp")?);
         let refuse = |reject, seconds: u64| {
             let skew = i128::from(seconds).saturating_sub(i128::from(window.now));
@@ -279,7 +277,8 @@ impl Jwt {
             None => true,
         };
         let has_body = spec.body_hash.is_of(claims, body);
-        let has_url = spec.url_hash.as_ref().is_none_or(|hash| url.is_some_and(|url| hash.is_of(claims, url.as_bytes())));
+        let has_url =
+            spec.url_hash.as_ref().is_none_or(|hash| url.is_some_and(|url| hash.is_of(claims, url.as_bytes())));
         let names_url =
             spec.url_claim.as_ref().is_none_or(|claim| url.is_some_and(|url| text(claims, claim) == Some(url)));
         let has_all = spec.required.iter().all(|claim| text(claims, claim).is_some_and(|text| !text.is_empty()));

@@ -11,7 +11,7 @@ mod components;
 mod contentful;
 mod dropbox_sign;
 mod fields;
-mod form;
+pub(in crate::check) mod form;
 mod jwt;
 mod mailgun;
 mod mandrill;

@@ -145,6 +145,8 @@ mod tests {
             body(&[(NAMED, "{}"), (NAMED, "{}")]),
             body(&[(NAMED, "{}"), (&NAMED.replace("json", "JSON"), "{}")]),
             body(&[(NAMED, "{}"), (&format!("{NAMED}; filename=\"x\""), "{}")]),
+            body(&[(NAMED, "{}"), (&NAMED.replace("json", "js\\on"), "{}")]),
+            body(&[(NAMED, "{}"), (&NAMED.replace("json", "%6ason"), "{}")]),
             header(&format!("{NAMED}; filename=\"x\"")),
             header(&format!("{NAMED}; filename*=\"x\"")),
             header(&format!("{NAMED}; name=\"x\"")),

@@ -110,16 +110,23 @@ pub(super) fn compile(spec: &SchemeSpec, options: &Options) -> Result<Box<dyn Co
     }
     let label = options.get("label").map(|label| label.as_str().into());
     if options.get("label").is_some_and(|label| sfv::KeyRef::from_str(label).is_err()) {
-        problem(SchemeFlaw::OptionUnusable("label", "is not a label: it has small letters, digits, `_`, `-`, `.` and `*`"));
+        problem(SchemeFlaw::OptionUnusable(
+            "label",
+            "is not a label: it has small letters, digits, `_`, `-`, `.` and `*`",
+        ));
     }
-    let required = options.get("components").map(|list| required(list)).unwrap_or_else(|| Some(Vec::new()));
+    let required = options.get("components").map_or_else(|| Some(Vec::new()), |list| required(list));
     if required.is_none() {
         problem(SchemeFlaw::OptionUnusable("components", "is not a list of component names with commas between them"));
     }
     match (algorithm, required) {
-        (Some(algorithm), Some(required)) if problems.is_empty() => {
-            Ok(Box::new(MessageSignatures { label, algorithm, required, needs_created: spec.timestamp.is_some(), fields }))
-        }
+        (Some(algorithm), Some(required)) if problems.is_empty() => Ok(Box::new(MessageSignatures {
+            label,
+            algorithm,
+            required,
+            needs_created: spec.timestamp.is_some(),
+            fields,
+        })),
         (Some(_) | None, Some(_) | None) => Err(problems),
     }
 }
@@ -196,10 +203,9 @@ impl Coded for MessageSignatures {
         let digest = HeaderValue::try_from(digest).map_err(|_| SignProblem::Body)?;
         headers.insert(DIGEST, digest.clone());
         let usual = ["@method", "@target-uri", "content-digest"].into_iter().filter_map(parse_component);
-        let mut components: Vec<Component> = match self.required.is_empty() {
-            true => usual.collect(),
-            false => self.required.iter().filter_map(|entry| entry.first().cloned()).collect(),
-        };
+        let required = self.required.iter().filter_map(|entry| entry.first().cloned());
+        let mut components: Vec<Component> =
+            if self.required.is_empty() { usual.collect() } else { required.collect() };
         if headers.contains_key(http::header::CONTENT_TYPE) && self.required.is_empty() {
             components.extend(parse_component("content-type"));
         }
@@ -245,8 +251,7 @@ impl MessageSignatures {
         let ListEntry::Item(sfv::Item { bare_item: BareItem::ByteSequence(signature), .. }) = signature else {
             return Err(Failure::at(Reject::HeaderMalformed, &SIGNATURE));
         };
-        let claim =
-            read_claim(list, signature).ok_or_else(|| Failure::at(Reject::HeaderMalformed, &INPUT))?;
+        let claim = read_claim(list, signature).ok_or_else(|| Failure::at(Reject::HeaderMalformed, &INPUT))?;
         let is_meant = match list.params.get("alg") {
             Some(BareItem::String(name)) => name.as_str() == self.algorithm.name(),
             Some(_another_type) => false,
@@ -262,7 +267,8 @@ impl MessageSignatures {
             return Err(Failure::at(Reject::TimestampMalformed, &INPUT));
         }
         // A covered field that `Connection` takes away would not reach the app, though the signature is about it.
-        let is_taken = |component: &Component| component.field().is_some_and(|name| is_named_by_connection(headers, name));
+        let is_taken =
+            |component: &Component| component.field().is_some_and(|name| is_named_by_connection(headers, name));
         if claim.components.iter().any(is_taken) {
             return Err(Failure::at(Reject::HeaderMalformed, &http::header::CONNECTION));
         }

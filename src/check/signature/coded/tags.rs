@@ -99,7 +99,29 @@ pub(super) fn header(names: &OneOrMany, field: &'static str, problems: &mut Vec<
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
+
+    #[test]
+    fn the_first_key_that_fits_counts_and_all_are_tried() {
+        let key = |secret: &[u8]| {
+            let check = Check::Mac(MacState::new(Algorithm::HmacSha256, secret).unwrap());
+            LabeledKey { label: Arc::from("x"), key: Key { check, slot: 0 } }
+        };
+        let keys = [key(b"a"), key(b"b"), key(b"b"), key(b"c")];
+        let tried = std::cell::Cell::new(0);
+        let fitting = |secret: &[u8]| {
+            let expected = MacState::new(Algorithm::HmacSha256, secret).unwrap().tag(|update| update(b"x"));
+            first_that(&keys, |state| {
+                tried.set(tried.get() + 1);
+                state.tag(|update| update(b"x")).is(expected.as_bytes())
+            })
+        };
+        assert_eq!(fitting(b"b"), Some(1));
+        assert_eq!(tried.get(), 4);
+        assert_eq!(fitting(b"d"), None);
+    }
 
     #[test]
     fn reads_one_spelling_of_each_signature() {

@@ -26,7 +26,8 @@ file = true
 "#;
 const CERTIFICATE: &str = include_str!("../../../../../tests/data/sns/test.crt");
 const KEY: &str = include_str!("../../../../../tests/data/sns/test.key");
-const ADDRESS: &str = "https://sns.us-west-2.amazonaws.com/SimpleNotificationService-7506a1e35b36ef5a444dd1a8e7cc3ed8.pem";
+const ADDRESS: &str =
+    "https://sns.us-west-2.amazonaws.com/SimpleNotificationService-7506a1e35b36ef5a444dd1a8e7cc3ed8.pem";
 const TOPIC: &str = "arn:aws:sns:us-west-2:123456789012:MyTopic";
 const MISMATCH: Option<Reject> = Some(Reject::SignatureMismatch);
 
@@ -205,7 +206,9 @@ fn takes_no_address_but_amazons_own() {
 
 #[test]
 fn refuses_another_address_even_with_a_certificate_of_our_own() {
-    for address in ["http://sns.us-west-2.amazonaws.com/SimpleNotificationService-0.pem", "https://evil.example/x.pem", ""] {
+    for address in
+        ["http://sns.us-west-2.amazonaws.com/SimpleNotificationService-0.pem", "https://evil.example/x.pem", ""]
+    {
         assert_eq!(with_file().refusal(&changed("SigningCertURL", json!(address))), MISMATCH, "{address}");
     }
 }
@@ -306,6 +309,12 @@ fn no_message_can_be_split_into_other_members() {
         assert_eq!(text_of(&forged), text_of(&attack));
         assert_eq!(with_file().refusal(&request(&forged)), MISMATCH, "{members}");
     }
+    // No id at all: its lines are the message's.
+    let mut forged = signed(notification());
+    forged["Message"] = json!(format!("{}\nMessageId\n{id}", forged["Message"].as_str().unwrap()));
+    forged.as_object_mut().unwrap().remove("MessageId");
+    assert_eq!(text_of(&forged), text_of(&notification()));
+    assert_eq!(with_file().refusal(&request(&forged)), MISMATCH);
     // A subject where there is none, and none where there is one.
     let mut message = notification();
     message["Message"] = json!("a\nMessageId\n1\nSubject\nb");
@@ -418,7 +427,13 @@ fn refuses_options_that_cannot_be_right() {
         let flaws = flaws(&[("cert_file", certificate)]);
         assert!(matches!(flaws.as_slice(), [SchemeFlaw::OptionUnusable("cert_file", _)]), "{certificate} {flaws:?}");
     }
+    let other = SPEC.replace("options.topics", "options.topic_arn");
+    let problems = Scheme::compile("sns", &toml::from_str(&other).unwrap(), &Options::new()).unwrap_err();
+    assert_eq!(problems[0].flaw, SchemeFlaw::UnknownOption("topic_arn".into()));
     for topics in ["MyTopic", "arn:aws:sns:x:y:z,", ",", "arn:aws:sns:x:y:z arn:aws:sns:x:y:z"] {
-        assert!(matches!(flaws(&[("topics", topics)]).as_slice(), [SchemeFlaw::OptionUnusable("topics", _)]), "{topics}");
+        assert!(
+            matches!(flaws(&[("topics", topics)]).as_slice(), [SchemeFlaw::OptionUnusable("topics", _)]),
+            "{topics}"
+        );
     }
 }

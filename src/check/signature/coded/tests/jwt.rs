@@ -245,7 +245,8 @@ fn a_token_for_another_address_is_not_for_this_one() {
     assert_eq!((verified.label(), verified.id().map(|id| (id.text, id.signed))), (SECRET, Some(("jwt_1", true))));
     assert!(trial.scheme().signs_url() && trial.scheme().signs_id());
 
-    for url in ["https://example.com/webhook", "https://example.com/webhook?x=1&", "http://example.com/webhook?x=1", ""] {
+    for url in ["https://example.com/webhook", "https://example.com/webhook?x=1&", "http://example.com/webhook?x=1", ""]
+    {
         assert_eq!(trial.refusal(&request(&genuine).to(url)), MISMATCH, "{url}");
     }
     for (name, value, refusal) in [
@@ -358,7 +359,8 @@ fn a_public_key_is_no_shared_secret() {
     ] {
         assert_eq!(trial.refusal(&token(issued)), refusal, "{issued}");
     }
-    let (signed, signature) = es256(header, &json!({ "exp": NOW + 60, "request_body_sha256": hex(&Sha256::digest(body)) }).to_string());
+    let (signed, signature) =
+        es256(header, &json!({ "exp": NOW + 60, "request_body_sha256": hex(&Sha256::digest(body)) }).to_string());
     let without_time = request(&format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)));
     assert_eq!(trial.refusal(&without_time), Some(Reject::TimestampMalformed));
     let unsigned = trial.sign("", &Request::post(URL, "", body));
@@ -409,9 +411,7 @@ fn refuses_a_scheme_that_cannot_be_right() {
         let problems = Scheme::compile("x", &spec, &Options::new()).unwrap_err();
         problems.into_iter().map(|problem| (problem.field, problem.flaw)).collect()
     };
-    let without = |line: &str| {
-        QSTASH.lines().filter(|other| !other.starts_with(line)).collect::<Vec<_>>().join("\n")
-    };
+    let without = |line: &str| QSTASH.lines().filter(|other| !other.starts_with(line)).collect::<Vec<_>>().join("\n");
     assert_eq!(flaws(&without("jwt")), [("jwt", SchemeFlaw::Missing)]);
     assert_eq!(flaws(&without("signature")), [("signature.header", SchemeFlaw::Missing)]);
     let with = |line: &str| format!("{line}\n{QSTASH}");

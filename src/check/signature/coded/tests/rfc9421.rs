@@ -68,7 +68,10 @@ fn example(input: &str, signature: &str) -> Request {
     Request::post(URL, "application/json", BODY)
         .with("host", "example.com")
         .with("date", "Tue, 20 Apr 2021 02:07:55 GMT")
-        .with("content-digest", "sha-512=:WZDPaVn/7XgHaAy8pmojAkGWoRx2UFChF41A2svX+TaPm+AbwAgBWnrIiYllu7BNNyealdVLvRwEmTHWXvJwew==:")
+        .with(
+            "content-digest",
+            "sha-512=:WZDPaVn/7XgHaAy8pmojAkGWoRx2UFChF41A2svX+TaPm+AbwAgBWnrIiYllu7BNNyealdVLvRwEmTHWXvJwew==:",
+        )
         .with("content-length", "18")
         .with("signature-input", input)
         .with("signature", signature)
@@ -130,8 +133,14 @@ fn b4() -> Request {
     Request::get("https://example.org/demo?name1=Value1&Name2=value2")
         .with("accept", "application/json")
         .and("accept", "*/*")
-        .with("signature-input", r#"transform=("@method" "@path" "@authority" "accept");created=1618884473;keyid="test-key-ed25519""#)
-        .with("signature", "transform=:ZT1kooQsEHpZ0I1IjCqtQppOmIqlJPeo7DHR3SoMn0s5JZ1eRGS0A+vyYP9t/LXlh5QMFFQ6cpLt2m0pmj3NDA==:")
+        .with(
+            "signature-input",
+            r#"transform=("@method" "@path" "@authority" "accept");created=1618884473;keyid="test-key-ed25519""#,
+        )
+        .with(
+            "signature",
+            "transform=:ZT1kooQsEHpZ0I1IjCqtQppOmIqlJPeo7DHR3SoMn0s5JZ1eRGS0A+vyYP9t/LXlh5QMFFQ6cpLt2m0pmj3NDA==:",
+        )
 }
 
 #[test]
@@ -247,8 +256,16 @@ fn every_derived_component_has_its_value() {
         let request = forge(&plain().to(url), &parameters, &format!("\"{component}\": {value}x\n"));
         assert_eq!(hmac(&[]).refusal(&request), MISMATCH, "{component} {url}");
     }
-    for url in ["https://user@example.com/", "https://example.com/#x", "/foo", "https://", "https://example.com/é", "https:///"] {
-        let request = forge(&plain().to(url), &format!("(\"@target-uri\"){CREATED}"), &format!("\"@target-uri\": {url}\n"));
+    for url in [
+        "https://user@example.com/",
+        "https://example.com/#x",
+        "/foo",
+        "https://",
+        "https://example.com/é",
+        "https:///",
+    ] {
+        let request =
+            forge(&plain().to(url), &format!("(\"@target-uri\"){CREATED}"), &format!("\"@target-uri\": {url}\n"));
         assert_eq!(hmac(&[]).refusal(&request), MISMATCH, "{url}");
     }
 }
@@ -279,7 +296,11 @@ fn a_query_parameter_has_one_value() {
 
 #[test]
 fn a_field_is_all_of_its_lines() {
-    let two = plain().with("x-two", "a  ").and("x-two", "\tb, c").with("x-empty", "").with("x-dict", "a=1, b;x;y=?0, c=(1 \"2\");z, d");
+    let two = plain()
+        .with("x-two", "a  ")
+        .and("x-two", "\tb, c")
+        .with("x-empty", "")
+        .with("x-dict", "a=1, b;x;y=?0, c=(1 \"2\");z, d");
     for (component, value) in [
         ("\"x-two\"", "a, b, c"),
         ("\"x-two\";bs", ":YQ==:, :YiwgYw==:"),
@@ -396,7 +417,9 @@ fn the_parameters_are_checked() {
     ] {
         assert_eq!(hmac(&[]).refusal(&genuine.clone().with("signature-input", &input)), MALFORMED, "{input}");
     }
-    for signature in ["sig1", "sig1=1", "sig1=\"x\"", "sig1=(:eA==:)", "sig1=:eA=:", "sig1=:eB==:", "sig1=:eA==:, sig1=:eA==:", ""] {
+    for signature in
+        ["sig1", "sig1=1", "sig1=\"x\"", "sig1=(:eA==:)", "sig1=:eA=:", "sig1=:eB==:", "sig1=:eA==:, sig1=:eA==:", ""]
+    {
         assert_eq!(hmac(&[]).refusal(&genuine.clone().with("signature", signature)), MALFORMED, "{signature}");
     }
     for signature in ["sig1=::", "sig1=:eA==:", "sig2=:eA==:"] {
@@ -413,7 +436,10 @@ fn the_parameters_are_checked() {
 fn the_route_says_which_signature_counts() {
     let genuine = forge(&plain(), &format!("(\"@method\"){CREATED}"), "\"@method\": POST\n");
     let beside = |label: &str| {
-        genuine.clone().and("signature-input", &format!("{label}=();created=1")).and("signature", &format!("{label}=:eA==:"))
+        genuine
+            .clone()
+            .and("signature-input", &format!("{label}=();created=1"))
+            .and("signature", &format!("{label}=:eA==:"))
     };
     let first = |label: &str| {
         genuine
@@ -438,7 +464,12 @@ fn the_route_says_which_signature_counts() {
 
 #[test]
 fn the_route_says_what_has_to_be_covered() {
-    let all = [("\"@method\"", "POST"), ("\"@target-uri\"", URL), ("\"@path\"", "/foo"), ("\"content-type\"", "application/json")];
+    let all = [
+        ("\"@method\"", "POST"),
+        ("\"@target-uri\"", URL),
+        ("\"@path\"", "/foo"),
+        ("\"content-type\"", "application/json"),
+    ];
     let covering = |names: &[&str]| {
         let chosen: Vec<_> = all.iter().filter(|(name, _)| names.contains(&name.trim_matches('"'))).collect();
         let list = chosen.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(" ");
@@ -470,7 +501,11 @@ fn a_digest_has_to_fit_and_to_be_covered() {
     let sha512 = format!("sha-512=:{}:", STANDARD.encode(Sha512::digest(BODY)));
     let (wrong, unknown) = (format!("sha-256=:{}:", STANDARD.encode(Sha256::digest("x"))), "md5=:eA==:");
     let covered = |digest: &str, component: &str, value: &str| {
-        forge(&plain().with("content-digest", digest), &format!("({component}){CREATED}"), &format!("{component}: {value}\n"))
+        forge(
+            &plain().with("content-digest", digest),
+            &format!("({component}){CREATED}"),
+            &format!("{component}: {value}\n"),
+        )
     };
     let whole = |digest: &str| covered(digest, "\"content-digest\"", digest);
     let coverage = |request: &Request| hmac(&[]).verify(request).map(|verified| verified.coverage());
@@ -499,7 +534,8 @@ fn a_digest_has_to_fit_and_to_be_covered() {
     assert_eq!(coverage(&other), Ok(Coverage::Token));
     assert_eq!(hmac(&[("components", "content-digest")]).refusal(&other), MISMATCH);
 
-    let method = forge(&plain().with("content-digest", &sha256), &format!("(\"@method\"){CREATED}"), "\"@method\": POST\n");
+    let method =
+        forge(&plain().with("content-digest", &sha256), &format!("(\"@method\"){CREATED}"), "\"@method\": POST\n");
     assert_eq!(coverage(&method), Ok(Coverage::Token));
     assert_eq!(coverage(&method.clone().with("content-digest", unknown)), Ok(Coverage::Token));
     assert_eq!(coverage(&method.clone().with("content-digest", &wrong)), Err(Reject::SignatureMismatch));
@@ -519,15 +555,18 @@ fn a_covered_field_reaches_the_app() {
 
 #[test]
 fn ids_are_signed_where_their_place_is_covered() {
-    let spec = SPEC.replace("[options.label]", "id = { header = \"x-id\" }\nevent_type = { json = \"type\" }\n[options.label]");
+    let spec = SPEC
+        .replace("[options.label]", "id = { header = \"x-id\" }\nevent_type = { json = \"type\" }\n[options.label]");
     let mut trial = Trial::with_options(&spec, &[SECRET], &[("alg", "hmac-sha256")]);
     trial.now = SIGNED_AT;
     let body = r#"{"type":"a.b"}"#;
     let digest = format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(body)));
     let request = plain().holding(body).with("x-id", "1").with("content-digest", &digest);
-    for (component, value, id_is_signed, type_is_signed) in
-        [("\"x-id\"", "1", true, false), ("\"content-digest\"", digest.as_str(), false, true), ("\"@method\"", "POST", false, false)]
-    {
+    for (component, value, id_is_signed, type_is_signed) in [
+        ("\"x-id\"", "1", true, false),
+        ("\"content-digest\"", digest.as_str(), false, true),
+        ("\"@method\"", "POST", false, false),
+    ] {
         let signed = forge(&request, &format!("({component}){CREATED}"), &format!("{component}: {value}\n"));
         let verified = trial.verify(&signed).unwrap();
         let id = verified.id().map(|id| (id.text, id.signed));

@@ -121,6 +121,11 @@ fn refuses_another_url_key_or_form() {
     mismatch(&call().holding(format!("{CALL}&X=1")));
     mismatch(&call().holding(CALL.replace("&Digits=1234", "")));
     mismatch(&call().holding(""));
+    // The same bytes, which the app would read as something else.
+    mismatch(&call().without("content-type"));
+    for media in ["application/json", "text/plain", "multipart/form-data; boundary=x"] {
+        mismatch(&call().with("content-type", media));
+    }
     assert_eq!(Trial::new(SPEC, &["12346"]).refusal(&call()), Some(Reject::SignatureMismatch));
     let rotated = Trial::new(SPEC, &["12346", "12345"]);
     assert_eq!(rotated.verify(&call()).unwrap().label(), "12345");

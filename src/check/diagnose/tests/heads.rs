@@ -1,0 +1,205 @@
+//! Signature headers, contents and URLs.
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE};
+
+use super::cases::{BODY, Case, KEY, NOW, PLAIN, SECRET, base64, hex, sha1, sha256, sha512, svix_signature};
+
+const BY_URL: &str = r#"
+content = "{url}{body}"
+signature = { header = "x-signature", encoding = "base64" }
+"#;
+const BASE64: &str = r#"
+content = "{body}"
+signature = { header = "x-signature", encoding = "base64" }
+"#;
+
+/// GitHub's header, made of the tag that it should hold; the near miss has another tag.
+fn github(header: impl Fn(&[u8]) -> String) -> (Case, Case) {
+    let tag = sha256(PLAIN.as_bytes(), BODY);
+    let other = sha256(PLAIN.as_bytes(), b"another body");
+    let case = |tag: &[u8]| Case::github(BODY, BODY).with_headers([("x-hub-signature-256", &header(tag))]);
+    (case(&tag), case(&other))
+}
+
+fn plain_base64(header: impl Fn(&[u8]) -> String) -> (Case, Case) {
+    let case = |body: &[u8]| Case::custom(BASE64, PLAIN.as_bytes(), &header(&sha256(PLAIN.as_bytes(), body)));
+    (case(BODY), case(b"another body"))
+}
+
+fn svix(header: impl Fn(&str) -> String) -> (Case, Case) {
+    let case = |body: &[u8]| {
+        let signature = svix_signature(KEY, "msg_1", &NOW.to_string(), body);
+        Case::svix(KEY).with_headers([("svix-signature", &header(&signature))])
+    };
+    (case(BODY), case(b"another body"))
+}
+
+fn by_url(configured: &str, signed: &str, headers: [(&str, &str); 1]) -> Case {
+    let signature = base64(&sha256(PLAIN.as_bytes(), &[signed.as_bytes(), BODY].concat()));
+    let mut case = Case::custom(BY_URL, PLAIN.as_bytes(), &signature).with_headers(headers);
+    case.url = Some(configured.to_owned());
+    case
+}
+
+/// Configured, signed, a header that tells, what the fix says.
+const URLS: &[(&str, &str, (&str, &str), &str)] = &[
+    ("http://a.example/hook?k=1234567", "https://a.example/hook?k=1234567", ("host", "x"), "https://a.example\""),
+    ("https://a.example/hook", "https://b.example/hook", ("host", "b.example"), "https://b.example\""),
+    (
+        "https://a.example/hook",
+        "http://b.example:8080/hook",
+        ("x-forwarded-host", "b.example:8080"),
+        "http://b.example:8080\"",
+    ),
+    (
+        "https://a.example/hook",
+        "https://b.example/hook",
+        ("forwarded", "for=1;host=b.example, for=2"),
+        "https://b.example\"",
+    ),
+    ("https://a.example/hook", "https://www.a.example/hook", ("host", "x"), "https://www.a.example\""),
+    ("https://www.a.example/hook", "https://a.example/hook", ("host", "x"), "https://a.example\""),
+    ("https://a.example:8443/hook", "https://a.example/hook", ("host", "x"), "https://a.example\""),
+    ("https://a.example/hook", "https://a.example:443/hook", ("host", "x"), "https://a.example:443\""),
+    ("http://a.example/hook", "http://a.example:80/hook", ("host", "x"), "http://a.example:80\""),
+    ("https://a.example/hook", "https://a.example/hook/", ("host", "x"), "exactly"),
+    ("https://a.example/hook/", "https://a.example/hook", ("host", "x"), "exactly"),
+    ("https://a.example/hook", "https://a.example/api/hook", ("x-forwarded-prefix", "/api"), "https://a.example/api\""),
+    ("https://a.example/hook", "https://a.example/v1/hook", ("x-original-uri", "/v1/hook"), "https://a.example/v1\""),
+    ("https://a.example/hook?token=12345678", "https://a.example/hook", ("host", "x"), "exactly"),
+    ("https://a.example/hook?q=a%2Fb%2Fcdef", "https://a.example/hook?q=a/b/cdef", ("host", "x"), "exactly"),
+    ("https://[::1]:8/hook", "https://[::1]/hook", ("host", "x"), "https://[::1]\""),
+];
+
+pub(super) fn cases() -> Vec<(&'static str, Case, Case)> {
+    let mut cases = Vec::new();
+    let mut add = |code: &'static str, (positive, near): (Case, Case)| cases.push((code, positive, near));
+    for (configured, signed, header, _) in URLS {
+        let near = signed.replace("/hook", "/hooks");
+        add("url_differs", (by_url(configured, signed, [*header]), by_url(configured, &near, [*header])));
+    }
+    for (name, quote) in [("header_quoted", "\""), ("header_quoted", "'")] {
+        add(name, github(|tag| format!("{quote}sha256={}{quote}", hex(tag))));
+    }
+    add(
+        "header_url_encoded",
+        plain_base64(|tag| base64(tag).replace('+', "%2B").replace('/', "%2f").replace('=', "%3D")),
+    );
+    add("header_url_encoded", svix(|signature| signature.replace('=', "%3D")));
+    add("header_spaces", svix(|signature| signature.replace(',', ", ")));
+    add("header_spaces", svix(|signature| format!("v1,{},{signature}", base64(&[7; 32]))));
+    let stripe = |header: &dyn Fn(&str) -> String| {
+        (Case::stripe(SECRET.as_bytes(), header), Case::stripe(PLAIN.as_bytes(), header))
+    };
+    add("header_spaces", stripe(&|tag| format!("t={NOW}, v1={tag}")));
+    add("header_version_missing", svix(|signature| signature.replace("v1,", "")));
+    add("header_prefix_missing", github(hex));
+    add("header_prefix_twice", github(|tag| format!("sha256=sha256={}", hex(tag))));
+    add("header_prefix_other", github(|tag| format!("sha1={}", hex(tag))));
+    add("header_prefix_other", plain_base64(|tag| format!("sha256={}", base64(tag))));
+    add("signature_hex_case", github(|tag| format!("sha256={}", hex(tag).to_uppercase())));
+    add("signature_is_hex", plain_base64(hex));
+    add("signature_is_base64", github(|tag| format!("sha256={}", base64(tag))));
+    add("signature_hex_in_base64", plain_base64(|tag| base64(hex(tag).as_bytes())));
+    add("signature_padding_lost", plain_base64(|tag| STANDARD_NO_PAD.encode(tag)));
+    let urlsafe = |body: &[u8]| {
+        // A key whose tag has letters in which the alphabets differ.
+        let key = (0..100)
+            .map(|number| format!("{PLAIN} {number}"))
+            .find(|key| URL_SAFE.encode(sha256(key.as_bytes(), BODY)).contains(['-', '_']));
+        let key = key.unwrap();
+        Case::custom(BASE64, key.as_bytes(), &URL_SAFE.encode(sha256(key.as_bytes(), body))).with_secret(key)
+    };
+    add("signature_is_base64url", (urlsafe(BODY), urlsafe(b"another body")));
+    add("algorithm_differs", github_hash(sha1));
+    add("algorithm_differs", github_hash(sha512));
+    add("algorithm_differs", {
+        let (positive, near) = github(|_| String::from("x"));
+        let header = |body: &[u8]| format!("sha1={}", hex(&sha1(PLAIN.as_bytes(), body)));
+        (
+            positive.with_headers([("x-hub-signature-256", &header(BODY))]),
+            near.with_headers([("x-hub-signature-256", &header(b"x"))]),
+        )
+    });
+    let (id, time) = ("msg_1", NOW.to_string());
+    let mixed = |tag_of: &str| {
+        let signature = svix_signature(KEY, tag_of, &time, BODY);
+        let case = Case::svix(KEY).without("svix-id").without("svix-timestamp");
+        case.with_headers([("webhook-id", id), ("webhook-timestamp", &time), ("svix-signature", &signature)])
+    };
+    add("headers_mixed", (mixed(id), mixed("msg_2")));
+    let both = |tag_of: &str| {
+        // A proxy that renames one of them: the id of the first family is another one.
+        let signature = svix_signature(KEY, tag_of, &time, BODY);
+        Case::svix(KEY).with_headers([("svix-id", "msg_0"), ("webhook-id", id), ("svix-signature", &signature)])
+    };
+    add("headers_mixed", (both(id), both("msg_2")));
+    add("signature_version_differs", stripe(&|tag| format!("t={NOW},v0={tag}")));
+    add("signature_version_differs", svix(|signature| signature.replace("v1,", "v2,")));
+    let only = |versions: &[&str]| {
+        let entries: Vec<_> = versions.iter().map(|version| format!("{version},{}", base64(&[9; 64]))).collect();
+        Case::svix(KEY).with_headers([("svix-signature", &entries.join(" "))])
+    };
+    add("signature_version_only", (only(&["v1a"]), only(&["v1a", "v1"])));
+    add("signature_version_only", (only(&["v1a"]), only(&["v1a"]).with_secret(format!("whpk_{}", base64(&[9; 32])))));
+    add("signature_version_only", (only(&["v9"]), only(&["v1"])));
+    let content = |signed: &[u8]| {
+        let signature = format!("v1,{}", base64(&sha256(KEY, signed)));
+        Case::svix(KEY).with_headers([("svix-signature", &signature)])
+    };
+    let joined = |parts: [&str; 4]| {
+        [parts[0].as_bytes(), parts[1].as_bytes(), parts[2].as_bytes(), parts[3].as_bytes(), BODY].concat()
+    };
+    add("content_differs", (content(BODY), content(&joined(["msg_1", ".", "", ""])[1..])));
+    add("content_differs", (content(&joined(["", "", &time, "."])), content(&joined(["", "", &time, ";"]))));
+    add(
+        "content_differs",
+        (content(&joined([&time, ".", "msg_1", "."])), content(&joined([&time, ".", "msg_2", "."]))),
+    );
+    add("content_differs", (timed(&time, &time), timed("1", &time)));
+    cases
+}
+
+fn github_hash(hash: fn(&[u8], &[u8]) -> Vec<u8>) -> (Case, Case) {
+    let case = |body: &[u8]| {
+        let header = format!("sha256={}", hex(&hash(PLAIN.as_bytes(), body)));
+        Case::github(BODY, BODY).with_headers([("x-hub-signature-256", &header)])
+    };
+    (case(BODY), case(b"another body"))
+}
+
+/// A scheme without a time, and a sender that signs one.
+fn timed(signed: &str, sent: &str) -> Case {
+    let content = [signed.as_bytes(), b".", BODY].concat();
+    let case = Case::custom(BASE64, PLAIN.as_bytes(), &base64(&sha256(PLAIN.as_bytes(), &content)));
+    case.with_headers([("x-app-timestamp", sent)])
+}
+
+#[test]
+fn the_fix_names_what_public_url_should_be() {
+    for (configured, signed, header, fix) in URLS {
+        let found = by_url(configured, signed, [*header]).diagnosed();
+        assert_eq!(found.len(), 1, "{signed}");
+        assert!(found[0].fix.contains(fix), "{signed}: {}", found[0].fix);
+    }
+}
+
+#[test]
+fn a_url_that_is_not_signed_is_not_tried() {
+    let mut case = Case::github(b"x", BODY).with_headers([("x-forwarded-host", "b.example")]);
+    case.url = Some("https://a.example/hook".to_owned());
+    let without = Case::github(b"x", BODY).counted().1;
+    // Contents with the URL are tried, other URLs are not.
+    assert!(case.counted().1 <= without + 6);
+}
+
+#[test]
+fn version_findings_are_exact() {
+    let case = Case::svix(KEY).with_headers([("svix-signature", &format!("v1a,{}", base64(&[9; 64])))]);
+    let found = case.diagnosed();
+    assert_eq!(
+        found[0].finding,
+        "`svix-signature` has signatures of version `v1a` only; `v1a` is checked with a public key (`whpk_`), and none is configured."
+    );
+}

@@ -1,0 +1,113 @@
+//! Secrets: what is configured, and what the sender's key is.
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+
+use super::cases::{BODY, Case, KEY, NOW, OTHER, PLAIN, SECRET, base64, provider, sha256, svix_signature};
+
+const LONG: &str = "q7+d/8vKx0bTn2Zs5Lr9wA==";
+
+pub(super) fn cases() -> Vec<(&'static str, Case, Case)> {
+    let svix = |secret: String| {
+        let near = Case::svix(&STANDARD.decode(&OTHER[6..]).unwrap()).with_secret(&secret);
+        (Case::svix(KEY).with_secret(&secret), near)
+    };
+    let raw = |secret: &str, key: &str| {
+        let near = format!("{key}.");
+        (
+            Case::github_with(secret.as_bytes(), key.as_bytes(), BODY, BODY),
+            Case::github_with(secret.as_bytes(), near.as_bytes(), BODY, BODY),
+        )
+    };
+    let mut cases = Vec::new();
+    let mut add = |code: &'static str, (positive, near): (Case, Case)| cases.push((code, positive, near));
+    for text in [format!("\"{SECRET}\""), format!("'{SECRET}'"), format!("\"{SECRET}\n\"")] {
+        add("secret_quoted", svix(text));
+    }
+    for end in ["\n", "\r\n", "\\n"] {
+        add("secret_newline", svix(format!("{SECRET}{end}")));
+        add("secret_newline", raw(&format!("{PLAIN}{end}"), PLAIN));
+    }
+    for text in [format!(" {SECRET}"), format!("{SECRET} "), format!("\u{feff}{SECRET}")] {
+        add("secret_space", svix(text));
+    }
+    add("secret_has_variable_name", svix(format!("CLERK_WEBHOOK_SECRET={SECRET}")));
+    add("secret_has_variable_name", svix(format!("CLERK_WEBHOOK_SECRET=\"{SECRET}\"")));
+    add("secret_prefix_twice", svix(format!("whsec_{SECRET}")));
+    let bare = |(positive, near): (Case, Case)| {
+        let spec = provider("clerk");
+        (Case { spec: spec.clone(), ..positive }, Case { spec, ..near })
+    };
+    add("secret_prefix_missing", bare(svix(SECRET[6..].to_owned())));
+    let stripe = |key: &[u8]| Case::stripe(key, |tag| format!("t={NOW},v1={tag}"));
+    add("secret_prefix_superfluous", (stripe(&SECRET.as_bytes()[6..]), stripe(&SECRET.as_bytes()[5..])));
+    let kept = |key: &str| {
+        let scheme = r#"
+            content = "{body}"
+            key = { prefixes = ["whsec_"] }
+            signature = { header = "x-signature", encoding = "base64" }"#;
+        Case::custom(scheme, key.as_bytes(), &base64(&sha256(key.as_bytes(), BODY))).with_secret(SECRET)
+    };
+    add("secret_prefix_kept", (kept(SECRET), kept(OTHER)));
+    for key in [SECRET, &SECRET[6..]] {
+        add("secret_used_raw", (Case::svix(key.as_bytes()), Case::svix(&key.as_bytes()[1..])));
+    }
+    let decoded = STANDARD.decode(LONG).unwrap();
+    let github = |secret: &str, key: &[u8]| Case::github_with(secret.as_bytes(), key, BODY, BODY);
+    add("secret_used_base64", (github(LONG, &decoded), github(LONG, &decoded[1..])));
+    let known = |key: &[u8]| github(SECRET, key).with_catalog();
+    add("secret_used_base64", (known(KEY), known(&KEY[1..])));
+    add(
+        "secret_used_hex",
+        (github("00ff10A0deadbeef", b"\x00\xff\x10\xa0\xde\xad\xbe\xef"), github("00ff10A0deadbeef", b"\x00\xff\x10")),
+    );
+    let key = [0xfb, 0xff, 0xbe, 0x10, 0x32, 0x54, 0x76, 0x98, 0xfb, 0xff, 0xbe, 0x10, 0x32, 0x54, 0x76, 0x98, 0xab];
+    let urlsafe = format!("whsec_{}", URL_SAFE.encode(key));
+    add("secret_base64url", (Case::svix(&key).with_secret(&urlsafe), Case::svix(&key[1..]).with_secret(&urlsafe)));
+    add("secret_url_encoded", raw("q7%2Bd%2F8vKx0bTn2Zs5Lr9wA%3D%3D", LONG));
+    add("secret_plus_lost", raw("q7 d/8vKx0bTn2Zs5Lr9wA==", LONG));
+    add("secret_padding", raw(LONG.trim_end_matches('='), LONG));
+    add("secret_padding", raw(LONG, LONG.trim_end_matches('=')));
+    add("secret_newline_missing", raw(PLAIN, &format!("{PLAIN}\n")));
+    add("secret_newline_missing", raw(PLAIN, &format!("{PLAIN}\r\n")));
+    add("secret_is_list", raw(&format!("{OTHER},{LONG}"), LONG));
+    let mut elsewhere = svix(OTHER.to_owned());
+    for case in [&mut elsewhere.0, &mut elsewhere.1] {
+        case.others = vec![("routes.a: current".into(), b"?".into()), ("routes.b: next".into(), SECRET.into())];
+    }
+    elsewhere.1.headers([("svix-id", "msg_2")]);
+    add("secret_of_another_route", elsewhere);
+    add("other_provider", (stray("msg_1").with_catalog(), stray("msg_2").with_catalog()));
+    add("other_provider", (stray("msg_1").with_catalog(), stray("msg_1")));
+    cases
+}
+
+/// A delivery of Standard Webhooks at a route for GitHub.
+fn stray(id: &str) -> Case {
+    let mut case = Case::github(BODY, BODY).with_secret(SECRET).without("x-hub-signature-256");
+    case.key = KEY.to_vec();
+    let time = NOW.to_string();
+    let signature = svix_signature(KEY, "msg_1", &time, BODY);
+    case.headers([("webhook-id", id), ("webhook-timestamp", &time), ("webhook-signature", &signature)]);
+    case
+}
+
+#[test]
+fn another_routes_secret_is_named_by_its_label() {
+    let mut case = Case::svix(KEY).with_secret(OTHER);
+    case.others = vec![("routes.billing: next".into(), SECRET.into())];
+    let found = case.diagnosed();
+    assert_eq!(found.len(), 1);
+    assert!(found[0].finding.contains("`routes.billing: next`"), "{}", found[0].finding);
+}
+
+#[test]
+fn another_provider_is_named() {
+    let found = stray("msg_1").with_catalog().diagnosed();
+    assert!(found[0].finding.contains("not of `github`"), "{}", found[0].finding);
+    assert!(
+        found[0].finding.contains("standard-webhooks") || found[0].finding.contains("more"),
+        "{}",
+        found[0].finding
+    );
+}

@@ -1,0 +1,129 @@
+//! JSON in the spelling of each library, compared with what the library itself writes.
+
+use std::fmt::Write;
+
+use super::super::json::{js_number, parse, with_strings};
+use super::cases::Case;
+
+/// What the libraries make of the same values; each signs it, and another spelling arrives.
+const SPELLINGS: &[(&str, &str)] = &[
+    ("JSON.stringify", r#"{"2":1,"b":"é\u001f</\"\\\b\f\n\r\t\ud800 ","a":[1,0.1,1e+21,-0.5]}"#),
+    ("JSON.stringify, 2", "{\n  \"2\": 1,\n  \"b\": [],\n  \"a\": {}\n}"),
+    ("json.dumps", r#"{"b": "\u00e9\u007f</ \ud83d\ude00", "a": [1, 1.0]}"#),
+    ("json.dumps ensure_ascii=False", r#"{"b": "é😀", "a": [1, 1.0]}"#),
+    ("json.dumps separators", r#"{"b":"\u00e9","a":[1,1.0]}"#),
+    ("json.dumps sort_keys", r#"{"a": [1, 1.0], "b": "\u00e9"}"#),
+    ("Go", "{\"b\":\"é\\u003c\\u003e\\u0026\\u2028\",\"a\":[1,1.5]}"),
+    ("Go Encoder", "{\"b\":\"é\\u003c\\u003e\\u0026\",\"a\":[1,1.5]}\n"),
+    ("PHP", r#"{"b":"\u00e9<\/b>","a":[1,1.5]}"#),
+    ("PHP unescaped unicode", r#"{"b":"é<\/b>","a":[1,1.5]}"#),
+    ("PHP unescaped slashes", r#"{"b":"\u00e9</b>","a":[1,1.5]}"#),
+    ("PHP pretty", "{\n    \"b\": \"\\u00e9<\\/b>\",\n    \"a\": [\n        1,\n        1.5\n    ]\n}"),
+    (".NET", r#"{"b":"\u00E9\u003Cb\u003E\u0027\u002B\u0022","a":[1,1.5]}"#),
+    ("Gson", r#"{"b":"é\u003cb\u003e\u003d\u0027","a":[1,1.5]}"#),
+    ("Ruby", r#"{"b":"é</b>","a":[1,1.5]}"#),
+];
+
+#[test]
+fn finds_the_spelling_of_each_library_behind_another_one() {
+    for (library, signed) in SPELLINGS {
+        for (other, received) in arrivals(signed) {
+            let codes = Case::github(signed.as_bytes(), received.as_bytes()).codes();
+            let known = ["body_reserialised", "body_unicode_escapes", "body_slash_escapes", "body_keys_sorted"];
+            assert!(
+                codes.first().is_some_and(|code| known.contains(code)),
+                "{library}, arrives {other} as {received}: {codes:?}"
+            );
+        }
+    }
+}
+
+/// The same JSON with spaces, and with all escapes undone, in an odd layout that no style has.
+fn arrivals(signed: &str) -> Vec<(&'static str, String)> {
+    let mut arrivals = Vec::new();
+    let spaced = respaced(signed);
+    arrivals.push(("spaced", spaced.clone()));
+    let plain = with_strings(spaced.as_bytes(), |letters, out| {
+        for letter in letters {
+            match letter {
+                super::super::json::Letter::Char(letter) if *letter < ' ' || matches!(letter, '"' | '\\') => {
+                    write!(out, "\\u{:04x}", u32::from(*letter)).unwrap();
+                }
+                super::super::json::Letter::Char(letter) => out.push(*letter),
+                super::super::json::Letter::Lone(unit) => write!(out, "\\u{unit:04x}").unwrap(),
+            }
+        }
+    });
+    arrivals.extend(plain.map(|plain| ("without escapes", plain)));
+    arrivals
+}
+
+/// A space before each comma outside of strings: nobody writes that.
+fn respaced(text: &str) -> String {
+    let mut in_string = false;
+    let mut escaped = false;
+    let mut out = String::new();
+    for letter in text.chars() {
+        if letter == '"' && !escaped {
+            in_string = !in_string;
+        }
+        escaped = letter == '\\' && !escaped;
+        if letter == ',' && !in_string {
+            out.push(' ');
+        }
+        out.push(letter);
+    }
+    if out == text { format!("{text} ") } else { out }
+}
+
+#[test]
+fn numbers_are_written_as_javascript_does() {
+    for (text, expected) in [
+        ("1.0", "1"),
+        ("-0", "0"),
+        ("-0.0", "0"),
+        ("1e3", "1000"),
+        ("1E-7", "1e-7"),
+        ("0.000001", "0.000001"),
+        ("0.0000001", "1e-7"),
+        ("1e20", "100000000000000000000"),
+        ("1e21", "1e+21"),
+        ("123456789012345678901", "123456789012345680000"),
+        ("9007199254740993", "9007199254740992"),
+        ("1.7976931348623157e308", "1.7976931348623157e+308"),
+        ("5e-324", "5e-324"),
+        ("-12.50", "-12.5"),
+        ("0.1", "0.1"),
+        ("1.5e-10", "1.5e-10"),
+    ] {
+        assert_eq!(js_number(text).as_deref(), Some(expected), "{text}");
+    }
+    assert_eq!(js_number("1e999"), None);
+}
+
+#[test]
+fn what_is_no_json_has_no_tree() {
+    for text in [
+        "",
+        "{",
+        "{}}",
+        "[1,]",
+        "{\"a\"}",
+        "{\"a\":1,}",
+        "{a:1}",
+        "'a'",
+        "tru",
+        "[1 2]",
+        "\"a",
+        "\u{feff}{}",
+        "nan",
+        "-",
+    ] {
+        assert!(parse(text.as_bytes()).is_none(), "{text}");
+    }
+    assert!(parse("[".repeat(97).as_bytes()).is_none());
+    let deep = |depth: usize| format!("{}{}", "[".repeat(depth), "]".repeat(depth));
+    assert!(parse(deep(97).as_bytes()).is_some());
+    assert!(parse(deep(98).as_bytes()).is_none());
+    assert!(parse(b"[\"\xff\"]").is_none());
+}

@@ -120,7 +120,8 @@ mod tests {
 
     /// What a genuine message of this type comes to that names this address.
     async fn ask(documents: &Documents, kind: &str, url: &str) -> Result<Option<Reply>, Reject> {
-        let plan = config::compile(CONFIG, Path::new("test.toml"), &Files).unwrap_or_else(|report| panic!("{report}")).plan;
+        let plan =
+            config::compile(CONFIG, Path::new("test.toml"), &Files).unwrap_or_else(|report| panic!("{report}")).plan;
         let route = &plan.routes[0];
         let signed_members = [
             ("Message", "m"),
@@ -181,7 +182,9 @@ mod tests {
         let (address, count) = server(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi".to_vec()).await;
         let documents = Documents::new(Https::of_tests(address));
         assert_eq!(ask(&documents, "UnsubscribeConfirmation", ADDRESS).await, Ok(None));
-        for url in ["https://evil.example/?Action=ConfirmSubscription", "https://sns.eu-west-1.amazonaws.com/?Action=Publish"] {
+        for url in
+            ["https://evil.example/?Action=ConfirmSubscription", "https://sns.eu-west-1.amazonaws.com/?Action=Publish"]
+        {
             assert_eq!(ask(&documents, "SubscriptionConfirmation", url).await, Ok(None), "{url}");
         }
         assert_eq!(count.load(Ordering::SeqCst), 0);

@@ -89,7 +89,8 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
     let written = match args.format {
         Format::Json => explain::write_json(&explanation, out),
         Format::Text => {
-            let colour = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+            let colour =
+                io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
             explain::write_text(&explanation, colour, out)
         }
     };

@@ -138,9 +138,8 @@ impl Args {
     fn options(&self, spec: &SchemeSpec) -> Result<Options, Trouble> {
         let mut options = Options::new();
         for text in &self.options {
-            let (name, value) = text
-                .split_once('=')
-                .ok_or_else(|| Trouble::usage(format!("--option {text}: write NAME=VALUE")))?;
+            let (name, value) =
+                text.split_once('=').ok_or_else(|| Trouble::usage(format!("--option {text}: write NAME=VALUE")))?;
             let value = match spec.options.get(name) {
                 Some(option) if option.file => std::fs::read_to_string(value)
                     .map_err(|error| Trouble::usage(format!("--option {name}: {value} cannot be read: {error}")))?,
@@ -162,7 +161,10 @@ impl Args {
             Trouble::Usage(format!("{place}: {problem}\n  hint: {}{looks}", problem.hint()))
         })?;
         if let Some([hex, base64]) = signer.public_half() {
-            let _ = writeln!(io::stderr(), "note: signed with a private key; its public half is {hex} (hex), {base64} (base64)");
+            let _ = writeln!(
+                io::stderr(),
+                "note: signed with a private key; its public half is {hex} (hex), {base64} (base64)"
+            );
         }
         Ok(signer)
     }
@@ -176,8 +178,9 @@ impl Args {
             return Ok((name.clone(), without_newline(text)));
         }
         if let Some(file) = &self.secret_file {
-            let text = std::fs::read(file)
-                .map_err(|error| Trouble::usage(format!("--secret-file: {} cannot be read: {error}", file.display())))?;
+            let text = std::fs::read(file).map_err(|error| {
+                Trouble::usage(format!("--secret-file: {} cannot be read: {error}", file.display()))
+            })?;
             return Ok((file.display().to_string(), without_newline(Zeroizing::new(text))));
         }
         if spec.algorithm.is_public_key() {
@@ -239,7 +242,9 @@ impl Sender {
     pub(super) fn unsigned(&self, problem: SignProblem) -> Trouble {
         match problem {
             SignProblem::PublicKey => Trouble::Failed(only_the_sender(&self.name, &self.spec)),
-            SignProblem::Url => Trouble::usage(format!("{problem}\n  hint: use --url https://…, as in server.public_url")),
+            SignProblem::Url => {
+                Trouble::usage(format!("{problem}\n  hint: use --url https://…, as in server.public_url"))
+            }
             SignProblem::Id | SignProblem::Body => Trouble::usage(problem),
         }
     }

@@ -46,7 +46,7 @@ pub(crate) struct Args {
     /// Where to: an http:// or https:// address.
     #[arg(long, value_name = "URL")]
     to: Option<String>,
-    /// The address that is signed, where the URL is signed and the sender knows another one: server.public_url and the path.
+    /// The address that is signed, where the URL is signed and the sender knows another one: `server.public_url` and the path.
     #[arg(long)]
     url: Option<String>,
     /// Another body than the sample, byte for byte; `-` is standard input.
@@ -77,7 +77,9 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
 /// Whether every delivery was taken.
 fn deliver(args: &Args, catalog: &Catalog, out: &mut dyn Write) -> Result<bool, Trouble> {
     let event = chosen_event(args, out)?;
-    let Some(to) = &args.to else { return Err(Trouble::usage("where to? use --to http://127.0.0.1:8080/api/webhooks/…")) };
+    let Some(to) = &args.to else {
+        return Err(Trouble::usage("where to? use --to http://127.0.0.1:8080/api/webhooks/…"));
+    };
     let target: Uri = to.parse().map_err(|_| Trouble::usage(format!("--to {to} is not an address")))?;
     if !matches!(target.scheme_str(), Some("http" | "https")) {
         return Err(Trouble::usage(format!("--to {to}: write the whole address, http://… or https://…")));
@@ -100,16 +102,14 @@ fn chosen_event(args: &Args, out: &mut dyn Write) -> Result<Option<&'static str>
         }
         return Err(Trouble::usage("which event? use --event TYPE"));
     };
-    match events.iter().find(|(event, _)| event == wanted) {
-        Some((_, body)) => Ok(Some(body)),
-        None => {
-            let hint = match config::nearest(wanted, events.iter().map(|(event, _)| *event)) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "without --event they are listed".to_owned(),
-            };
-            Err(Trouble::usage(format!("{provider} has no sample event `{wanted}`\n  hint: {hint}")))
-        }
+    if let Some((_, body)) = events.iter().find(|(event, _)| event == wanted) {
+        return Ok(Some(body));
     }
+    let hint = match config::nearest(wanted, events.iter().map(|(event, _)| *event)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None => "without --event they are listed".to_owned(),
+    };
+    Err(Trouble::usage(format!("{provider} has no sample event `{wanted}`\n  hint: {hint}")))
 }
 
 /// A delivery that is not signed yet.
@@ -254,7 +254,11 @@ async fn send_all(
             if number == 1 && attempt == 1 {
                 head(sender, draft, &composed, &request, out)?;
                 for missing in sender.missing_headers(&composed.headers) {
-                    writeln!(out, "  note: {} also sends {missing}: give it with --header '{missing}: …'", sender.name)?;
+                    writeln!(
+                        out,
+                        "  note: {} also sends {missing}: give it with --header '{missing}: …'",
+                        sender.name
+                    )?;
                 }
                 if let Some(note) = note {
                     writeln!(out, "  note: {note}")?;
@@ -300,7 +304,13 @@ fn head(
     out: &mut dyn Write,
 ) -> io::Result<()> {
     let uri = request.uri();
-    writeln!(out, "POST {}://{}{}", uri.scheme_str().unwrap_or_default(), uri.authority().map_or("", |at| at.as_str()), uri.path())?;
+    writeln!(
+        out,
+        "POST {}://{}{}",
+        uri.scheme_str().unwrap_or_default(),
+        uri.authority().map_or("", |at| at.as_str()),
+        uri.path()
+    )?;
     let id = match &sender.spec.id {
         Some(id) if id.header.is_some() => format!(", id {}", draft.id),
         Some(_) | None => String::new(),
@@ -387,7 +397,9 @@ mod tests {
                 continue;
             }
             match composed(&catalog, name, None) {
-                Ok(sent) => wrong.extend(judged(&catalog, name, &sent).err().map(|reject| format!("{name}: {reject:?}"))),
+                Ok(sent) => {
+                    wrong.extend(judged(&catalog, name, &sent).err().map(|reject| format!("{name}: {reject:?}")));
+                }
                 Err(trouble) => wrong.push(format!("{name}: {trouble:?}")),
             }
         }

@@ -64,11 +64,16 @@ fn print(args: &Args, catalog: &Catalog, out: &mut dyn Write) -> Result<(), Trou
     };
     let signed = sign_as(&sender.scheme, &sender.signer, &delivery).map_err(|problem| sender.unsigned(problem))?;
     if let Some(member) = sender.time_in_body() {
-        let _ = writeln!(io::stderr(), "note: {} signs the time inside of the body, at {member}: it must be the present one", sender.name);
+        let _ = writeln!(
+            io::stderr(),
+            "note: {} signs the time inside of the body, at {member}: it must be the present one",
+            sender.name
+        );
     }
     let headers = together(&base, &signed);
     for missing in sender.missing_headers(&headers) {
-        let _ = writeln!(io::stderr(), "note: {} also sends {missing}: give it with --header '{missing}: …'", sender.name);
+        let _ =
+            writeln!(io::stderr(), "note: {} also sends {missing}: give it with --header '{missing}: …'", sender.name);
     }
     let text = match args.format {
         Format::Text => as_text(&headers, &signed)?,
@@ -89,7 +94,10 @@ pub(super) fn together(base: &HeaderMap, signed: &Signed) -> HeaderMap {
 }
 
 fn lines(headers: &HeaderMap) -> Vec<(&str, String)> {
-    headers.iter().map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into_owned())).collect()
+    headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
+        .collect()
 }
 
 fn as_text(headers: &HeaderMap, signed: &Signed) -> Result<String, Trouble> {
@@ -97,7 +105,7 @@ fn as_text(headers: &HeaderMap, signed: &Signed) -> Result<String, Trouble> {
         let what = "this provider's signature is not in the headers alone";
         return Err(Trouble::usage(format!("{what}\n  hint: use --format json or --format curl")));
     }
-    Ok(lines(headers).iter().map(|(name, value)| format!("{name}: {value}\n")).collect())
+    Ok(lines(headers).iter().map(|(name, value)| format!("{name}: {value}")).collect::<Vec<_>>().join("\n"))
 }
 
 fn as_json(args: &Args, provider: &str, headers: &HeaderMap, signed: &Signed) -> String {
@@ -138,7 +146,11 @@ fn as_curl(args: &Args, headers: &HeaderMap, signed: &Signed) -> Result<String, 
 /// One word of a POSIX shell (IEEE 1003.1, "Shell Command Language" 2.2.2): nothing is special between single quotes.
 fn quoted(text: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:@%+,".contains(&byte);
-    if !text.is_empty() && text.bytes().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    if !text.is_empty() && text.bytes().all(plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
+    }
 }
 
 #[cfg(test)]

@@ -75,11 +75,8 @@ pub(super) fn judge(
 fn elsewhere(policy: &ClientPolicy, allowed: &IpSet, peer: IpAddr, headers: &HeaderMap) -> Option<Hypothesis> {
     let configured = &policy.rules.header;
     if let Some((address, hops)) = behind(configured, allowed, peer, headers) {
-        let untrusted: Vec<String> = hops
-            .iter()
-            .filter(|hop| !client::peer_is_trusted(&policy.rules, **hop))
-            .map(ToString::to_string)
-            .collect();
+        let untrusted: Vec<String> =
+            hops.iter().filter(|hop| !client::peer_is_trusted(&policy.rules, **hop)).map(ToString::to_string).collect();
         let list = untrusted.join(", ");
         return Some(Hypothesis {
             code: "proxy_not_trusted",
@@ -95,13 +92,10 @@ fn elsewhere(policy: &ClientPolicy, allowed: &IpSet, peer: IpAddr, headers: &Hea
     let lists = [ClientHeader::XForwardedFor, ClientHeader::Forwarded];
     let singles = SINGLE.iter().map(|name| ClientHeader::Single((*name).into()));
     let mut others = singles.chain(lists).filter(|other| other.name() != configured.name());
-    let (other, address, hops) =
-        others.find_map(|other| behind(&other, allowed, peer, headers).map(|(address, hops)| (other, address, hops)))?;
-    let also: Vec<String> = hops
-        .iter()
-        .filter(|hop| !client::peer_is_trusted(&policy.rules, **hop))
-        .map(ToString::to_string)
-        .collect();
+    let (other, address, hops) = others
+        .find_map(|other| behind(&other, allowed, peer, headers).map(|(address, hops)| (other, address, hops)))?;
+    let also: Vec<String> =
+        hops.iter().filter(|hop| !client::peer_is_trusted(&policy.rules, **hop)).map(ToString::to_string).collect();
     let trust = if also.is_empty() {
         String::new()
     } else {
@@ -168,7 +162,8 @@ mod tests {
 
     #[test]
     fn names_the_peer_that_is_not_trusted() {
-        let (code, text) = found(&policy(&[], ClientHeader::XForwardedFor), &[("x-forwarded-for", "54.216.8.72")]).unwrap();
+        let (code, text) =
+            found(&policy(&[], ClientHeader::XForwardedFor), &[("x-forwarded-for", "54.216.8.72")]).unwrap();
         assert_eq!(code, "proxy_not_trusted");
         assert!(text.contains("54.216.8.72") && text.contains("add it to client_ip.trusted_proxies"), "{text}");
         assert!(text.contains("If 10.0.3.7 is your own proxy"), "{text}");
@@ -198,7 +193,11 @@ mod tests {
         let policy = policy(&["10.0.3.7"], ClientHeader::XForwardedFor);
         assert_eq!(found(&policy, &[]), None);
         assert_eq!(found(&policy, &[("x-forwarded-for", "54.216.9.72"), ("x-real-ip", "54.216.9.72")]), None);
-        assert_eq!(found(&policy, &[("x-forwarded-for", "54.216.8.72, unknown")]), None, "nothing beyond an unknown hop");
+        assert_eq!(
+            found(&policy, &[("x-forwarded-for", "54.216.8.72, unknown")]),
+            None,
+            "nothing beyond an unknown hop"
+        );
         let twice = [("x-real-ip", "54.216.8.72"), ("x-real-ip", "54.216.8.72")];
         assert_eq!(found(&policy, &twice), None, "refused by the rule itself");
     }

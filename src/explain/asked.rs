@@ -166,7 +166,10 @@ mod tests {
     #[test]
     fn a_secret_in_the_place_of_a_name_is_not_repeated() {
         let problem = variables(&["STRIPE_WEBHOK_SECRET"]).unwrap_err();
-        assert!(problem.contains("STRIPE_WEBHOK_SECRET is not set: did you mean `STRIPE_WEBHOOK_SECRET`?"), "{problem}");
+        assert!(
+            problem.contains("STRIPE_WEBHOK_SECRET is not set: did you mean `STRIPE_WEBHOOK_SECRET`?"),
+            "{problem}"
+        );
         for secret in ["whsec_abcdefgi", "0123456789ABCDEF", "sk_live_1"] {
             let problem = variables(&[secret]).unwrap_err();
             assert!(!problem.contains(secret), "{problem}");

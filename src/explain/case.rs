@@ -183,9 +183,7 @@ impl Case {
         let route = self.route();
         let (name, spec, options) = match (&asked.provider, route) {
             (Some(name), _) => (name.as_str(), self.spec(name)?, None),
-            (None, Some(route)) => {
-                (&*route.provider, route.ingredients.spec.clone(), Some(&route.ingredients.options))
-            }
+            (None, Some(route)) => (&*route.provider, route.ingredients.spec.clone(), Some(&route.ingredients.options)),
             (None, None) => return Ok(None),
         };
         let provider = self.catalog.get(name);

@@ -82,7 +82,7 @@ fn path(case: &Case) -> Option<Fact> {
                 format!("Compare it with {}: app.base_path, capitals and every slash count.", paths.join(", ")),
             ))
         }
-        (TargetVerdict::Route(_) | TargetVerdict::Refused(_), _) | (TargetVerdict::Unmatched, _) => None,
+        (TargetVerdict::Route(_) | TargetVerdict::Refused(_) | TargetVerdict::Unmatched, _) => None,
     }
 }
 
@@ -93,7 +93,9 @@ fn length(notes: &[Note]) -> Option<Fact> {
         let finding = match note {
             Note::Truncated { declared, found } => short(*declared, *found),
             Note::LengthDiffers { declared, found } if found < declared => short(*declared, *found),
-            Note::ChunkedUnfinished { found } => format!("The last chunk is missing: the body ends after {found} bytes."),
+            Note::ChunkedUnfinished { found } => {
+                format!("The last chunk is missing: the body ends after {found} bytes.")
+            }
             _other => return None,
         };
         Some(Fact::new("body_cut_off", finding, fix))
@@ -123,11 +125,11 @@ pub(super) fn other_sender(case: &Case, judge: &Judge, headers: &HeaderMap) -> O
     let own = case.own_schemes.iter().filter(|(name, spec)| **name != judge.name && signs_with(spec, headers));
     names.extend(own.map(|(name, _)| name.as_str()));
     let (first, _) = names.split_first()?;
-    let more = names.len().saturating_sub(NAMED);
-    let mut shown = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-    if more > 0 {
-        shown.push_str(&format!(" or {more} others"));
-    }
+    let shown = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
+    let shown = match names.len().saturating_sub(NAMED) {
+        0 => shown,
+        more => format!("{shown} or {more} others"),
+    };
     Some(Fact::new(
         "other_provider",
         format!("The signature headers that are there are those of {shown}, not of {}.", judge.name),

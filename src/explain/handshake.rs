@@ -61,7 +61,8 @@ impl<'c> Walk<'c> {
             None => String::new(),
         };
         let status = reply.status.as_u16();
-        let finding = format!("This is a handshake, and not a delivery: hookward answers it itself with {status}{first}.");
+        let finding =
+            format!("This is a handshake, and not a delivery: hookward answers it itself with {status}{first}.");
         self.facts.push(Fact::new("handshake", finding, "Nothing: the app does not get it."));
         Stop::Handshake
     }

@@ -70,9 +70,15 @@ impl Walk<'_> {
         let finding = if is_right {
             format!("The signature is right for {then}, when the request says that it was signed.")
         } else {
-            format!("Not only the time is wrong: for {then}, when the request says that it was signed, the signature is not right either.")
+            format!(
+                "Not only the time is wrong: for {then}, when the request says that it was signed, the signature is not right either."
+            )
         };
-        self.facts.push(Fact::new("claimed_time", finding, format!("Replay it with --now {claimed} to judge it as of then.")));
+        self.facts.push(Fact::new(
+            "claimed_time",
+            finding,
+            format!("Replay it with --now {claimed} to judge it as of then."),
+        ));
     }
 
     /// What matched, how many recomputations it took at least, and whether all were made.

@@ -11,8 +11,8 @@ struct Document<'e> {
     accepted: bool,
     code: Option<&'static str>,
     steps: Vec<StepDocument<'e>>,
-    hypotheses: Vec<Finding<'e>>,
-    facts: Vec<Finding<'e>>,
+    hypotheses: Vec<Found<'e>>,
+    facts: Vec<Found<'e>>,
     notes: &'e [String],
     provider: Option<&'e str>,
     route: Option<&'e str>,
@@ -32,7 +32,7 @@ struct StepDocument<'e> {
 }
 
 #[derive(Serialize)]
-struct Finding<'e> {
+struct Found<'e> {
     code: &'static str,
     finding: &'e str,
     fix: &'e str,
@@ -56,12 +56,12 @@ pub(crate) fn write(explanation: &Explanation, out: &mut dyn Write) -> io::Resul
         hypotheses: explanation
             .hypotheses
             .iter()
-            .map(|found| Finding { code: found.code, finding: &found.finding, fix: &found.fix })
+            .map(|found| Found { code: found.code, finding: &found.finding, fix: &found.fix })
             .collect(),
         facts: explanation
             .facts
             .iter()
-            .map(|fact| Finding { code: fact.code, finding: &fact.finding, fix: &fact.fix })
+            .map(|fact| Found { code: fact.code, finding: &fact.finding, fix: &fact.fix })
             .collect(),
         notes: &explanation.notes,
         provider: explanation.provider.as_deref(),

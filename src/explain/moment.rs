@@ -31,10 +31,9 @@ pub(crate) fn parse(text: &str) -> Result<u64, &'static str> {
 /// What to write instead.
 pub(crate) fn parse_span(text: &str) -> Result<u64, &'static str> {
     let (digits, unit) = match text.as_bytes() {
-        [digits @ .., b's'] => (digits, 1),
         [digits @ .., b'm'] => (digits, 60),
         [digits @ .., b'h'] => (digits, 3600),
-        digits => (digits, 1),
+        [digits @ .., b's'] | digits => (digits, 1),
     };
     // `parse` alone would take a leading `+`.
     let number = str::from_utf8(digits).ok().filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));

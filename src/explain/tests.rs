@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::path::Path;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::*;
 use crate::capture::{self, Captured};
@@ -64,9 +64,13 @@ fn genuine(provider: &str, secret: &str, path: &str, more: &str) -> String {
         body: BODY.as_bytes(),
     };
     let signed = sign(&scheme, Some(&key), &delivery).unwrap();
-    let headers: String =
-        signed.headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap())).collect();
+    let headers = lines(&signed.headers);
     format!("POST {path} HTTP/1.1\r\nHost: app.example\r\n{headers}{more}Content-Length: {}\r\n\r\n{BODY}", BODY.len())
+}
+
+fn lines(headers: &[(HeaderName, HeaderValue)]) -> String {
+    let line = |(name, value): &(HeaderName, HeaderValue)| format!("{name}: {}\r\n", value.to_str().unwrap());
+    headers.iter().map(line).collect::<Vec<_>>().concat()
 }
 
 fn clerk(more: &str) -> String {
@@ -149,8 +153,11 @@ fn facts(explanation: &Explanation) -> Vec<&'static str> {
 
 #[test]
 fn a_genuine_request_passes_every_step_that_can_be_judged() {
-    for (provider, variable, secret) in [("clerk", "CLERK", CLERK), ("stripe", "STRIPE", STRIPE), ("github", "GITHUB", GITHUB)] {
-        let explanation = Ask::of(&genuine(provider, secret, "/hook", "")).provider(provider).secret(variable).explained();
+    for (provider, variable, secret) in
+        [("clerk", "CLERK", CLERK), ("stripe", "STRIPE", STRIPE), ("github", "GITHUB", GITHUB)]
+    {
+        let explanation =
+            Ask::of(&genuine(provider, secret, "/hook", "")).provider(provider).secret(variable).explained();
         assert_eq!(explanation.outcome, Outcome::Accepted, "{provider}: {explanation:?}");
         assert_eq!(explanation.secret.as_deref(), Some(variable));
         assert!(explanation.hypotheses.is_empty() && explanation.facts.is_empty(), "{explanation:?}");
@@ -271,7 +278,8 @@ insecure_unsigned_body = true
 
 #[test]
 fn a_handshake_is_answered_where_the_route_says_so() {
-    let body = r#"{"token":"x","challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P","type":"url_verification"}"#;
+    let body =
+        r#"{"token":"x","challenge":"3eZbrw1aBm2rZgRNFdxV2595E9CY3gmdALWMmHkvFXO7tYXAYM8P","type":"url_verification"}"#;
     let catalog = Catalog::load().unwrap();
     let scheme = Scheme::compile("slack", catalog.scheme("slack").unwrap(), &BTreeMap::new()).unwrap();
     let (key, _) = scheme.key(GITHUB.as_bytes()).unwrap();
@@ -285,11 +293,12 @@ fn a_handshake_is_answered_where_the_route_says_so() {
         body: body.as_bytes(),
     };
     let signed = sign(&scheme, Some(&key), &delivery).unwrap();
-    let headers: String =
-        signed.headers.iter().map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap())).collect();
+    let headers = lines(&signed.headers);
     let request = format!("POST /slack HTTP/1.1\r\nHost: a\r\n{headers}\r\n{body}");
     let config = |more: &str| {
-        format!("{CONFIG}\n[routes.slack]\npath = \"/slack\"\nprovider = \"slack\"\nsecrets = [{{ env = \"GITHUB\" }}]\n{more}")
+        format!(
+            "{CONFIG}\n[routes.slack]\npath = \"/slack\"\nprovider = \"slack\"\nsecrets = [{{ env = \"GITHUB\" }}]\n{more}"
+        )
     };
     let explanation = Ask::of(&request).config(&config("handshake = true")).explained();
     assert_eq!((explanation.outcome, explanation.outcome.is_accepted()), (Outcome::Handshake, true));
@@ -401,6 +410,25 @@ secrets = [{ insecure_value = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD" }]
     let fact = explanation.facts.first().unwrap();
     assert_eq!(fact.code, "nothing_matched");
     assert!(fact.finding.contains("not current"), "{fact:?}");
+}
+
+#[test]
+fn a_configured_secret_that_was_replaced_is_still_looked_at() {
+    let mut environment = env();
+    environment.0.insert("OTHER", "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".into());
+    let question = Question {
+        request: Ask::of(&clerk("")).request,
+        loaded: Some(config::compile(CONFIG, Path::new("t.toml"), &env()).unwrap()),
+        own_schemes: BTreeMap::new(),
+        asked: Asked { secret_env: vec!["OTHER".into()], ..Asked::default() },
+        peer: None,
+        now: THEN,
+    };
+    let case = Case::of(question, &environment).unwrap();
+    let explanation = explain(&case, &mut || true).unwrap();
+    assert_eq!(explanation.outcome, Outcome::Refused(Reject::SignatureMismatch));
+    let found = explanation.hypotheses.first().unwrap();
+    assert!(found.finding.contains("routes.clerk: current"), "{found:?}");
 }
 
 #[test]

@@ -35,7 +35,10 @@ pub(crate) enum Usage {
     )]
     NoProvider,
     /// No such provider.
-    #[error("there is no provider `{name}`{}\n  hint: `hookward providers` lists them; describe others in [schemes.NAME] and give --config", did_you_mean(near))]
+    #[error(
+        "there is no provider `{name}`{}\n  hint: `hookward providers` lists them; describe others in [schemes.NAME] and give --config",
+        did_you_mean(near)
+    )]
     UnknownProvider { name: String, near: Vec<String> },
     /// No such route.
     #[error("the configuration has no route `{name}`{}", did_you_mean(near))]
@@ -63,7 +66,9 @@ pub(crate) enum Usage {
     #[error("{}", options(.0))]
     Options(Vec<(String, String)>),
     /// The URL is signed and not known.
-    #[error("`{0}` signs the URL, and the request does not say to which one it was sent\n  hint: give --url with the address as the sender has it")]
+    #[error(
+        "`{0}` signs the URL, and the request does not say to which one it was sent\n  hint: give --url with the address as the sender has it"
+    )]
     NoUrl(String),
     /// Not a URL.
     #[error("--url is neither an http(s) URL nor a path")]

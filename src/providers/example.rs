@@ -6,8 +6,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use super::{Catalog, samples};
 use crate::check::signature::scheme::{Algorithm, Engine, KeyEncoding, SchemeSpec};
 use crate::check::signature::{
-    Delivery, Failure, Head, LabeledKey, Options, Scheme, SignProblem, Signed, Signer, Verified, Window, present, sign_as,
-    verify,
+    Delivery, Failure, Head, LabeledKey, Options, Scheme, SignProblem, Signed, Signer, Verified, Window, present,
+    sign_as, verify, write_time,
 };
 
 /// The time of every example, unix seconds.
@@ -26,7 +26,7 @@ fn base64(bytes: &[u8]) -> String {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat()
 }
 
 /// A secret that a scheme takes, as a receiver configures it.
@@ -42,7 +42,11 @@ pub(crate) fn secret(spec: &SchemeSpec) -> String {
         KeyEncoding::Hex => hex(&bytes),
         KeyEncoding::Spki => P256.to_owned(),
     };
-    let text = if spec.engine == Engine::Jwt || spec.algorithm == Algorithm::Token { text.replace([' ', ','], "_") } else { text };
+    let text = if spec.engine == Engine::Jwt || spec.algorithm == Algorithm::Token {
+        text.replace([' ', ','], "_")
+    } else {
+        text
+    };
     format!("{}{text}", spec.key.prefixes.first().map_or("", String::as_str))
 }
 
@@ -71,9 +75,13 @@ pub(crate) fn is_signable(spec: &SchemeSpec) -> bool {
 pub(crate) fn body(catalog: &Catalog, name: &str) -> Vec<u8> {
     let sample = &catalog.get(name).unwrap().sample;
     let sample = samples::of(name).first().map_or(sample.as_str(), |(_, body)| body);
-    if name == "linear" {
-        let mut value: serde_json::Value = serde_json::from_str(sample).unwrap();
-        value["webhookTimestamp"] = (NOW * 1000).into();
+    let time = catalog.scheme(name).and_then(|spec| spec.timestamp.as_ref());
+    if let Some((time, path)) = time.and_then(|time| Some((time, time.json.as_deref()?)))
+        && let Ok(mut value) = serde_json::from_str::<serde_json::Value>(sample)
+    {
+        let text = write_time(NOW, time.unit);
+        let member = value.pointer_mut(&format!("/{}", path.replace('.', "/"))).unwrap();
+        *member = if member.is_number() { text.parse::<u64>().unwrap().into() } else { text.into() };
         return value.to_string().into_bytes();
     }
     sample.as_bytes().to_vec()
@@ -95,14 +103,20 @@ pub(crate) fn signed(
         headers.insert(name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap());
     }
     let signer = Signer::new(scheme, spec, signing_secret(spec).as_bytes()).unwrap();
-    let delivery =
-        Delivery { id: "msg_example", timestamp: NOW, method: &Method::POST, url: Some(URL), headers: &headers, body: &body };
-    let signed = sign_as(scheme, &signer, &delivery)?;
-    for (name, value) in &signed.headers {
+    let delivery = Delivery {
+        id: "msg_example",
+        timestamp: NOW,
+        method: &Method::POST,
+        url: Some(URL),
+        headers: &headers,
+        body: &body,
+    };
+    let made = sign_as(scheme, &signer, &delivery)?;
+    for (name, value) in &made.headers {
         headers.insert(name.clone(), value.clone());
     }
-    let body = signed.body.clone().unwrap_or(body);
-    Ok((headers, body, signed))
+    let body = made.body.clone().unwrap_or(body);
+    Ok((headers, body, made))
 }
 
 /// What the gate does with a delivery.

@@ -82,7 +82,8 @@ fn route(catalog: &Catalog, name: &str, provider: &Provider, spec: &SchemeSpec) 
             provider.secret_env.first().cloned().unwrap_or_else(usual)
         ));
     }
-    let (required, optional): (Vec<_>, Vec<_>) = spec.options.iter().partition(|(name, option)| option.required || is_asked_for(spec, name));
+    let (required, optional): (Vec<_>, Vec<_>) =
+        spec.options.iter().partition(|(name, option)| option.required || is_asked_for(spec, name));
     if !required.is_empty() {
         let values: Vec<String> = required.iter().map(|(option, _)| format!("{option} = \"…\"")).collect();
         lines.push(format!("options = {{ {} }}", values.join(", ")));
@@ -224,7 +225,7 @@ mod tests {
             let route = &loaded.plan.routes[0];
             assert_eq!(route.provider.strip_prefix("my-"), Some(name));
             assert_eq!(route.ingredients.spec, *spec, "{name}");
-            let expected = if spec.insecure_unsigned_body { 1 } else { 0 };
+            let expected = usize::from(spec.insecure_unsigned_body);
             let warnings: Vec<String> = loaded
                 .notices
                 .iter()

@@ -33,7 +33,8 @@ impl Catalog {
             let text = |name: &str| if name == "alg" { "hmac-sha256" } else { "x" }.to_owned();
             names.map(|name| (name.clone(), text(name))).collect()
         };
-        let scheme = [given(false), given(true)].iter().find_map(|options| Scheme::compile(name, spec, options).ok())?;
+        let scheme =
+            [given(false), given(true)].iter().find_map(|options| Scheme::compile(name, spec, options).ok())?;
         Some(Signs {
             body: scheme.coverage(),
             url: scheme.signs_url(),

@@ -47,8 +47,7 @@ impl Desk {
 
     fn fed(&self, arguments: &[&str], input: &[u8]) -> Run {
         let mut command = self.command(arguments);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input).unwrap();
         Run::of(&child.wait_with_output().unwrap())
     }
@@ -98,7 +97,9 @@ fn clerk_stripe_and_github_are_accepted() {
     let github = hmac_hex(GITHUB, BODY.as_bytes());
     desk.put(
         "github.http",
-        format!("{head}x-hub-signature-256: sha256={github}\r\nx-github-event: push\r\nx-github-delivery: d1\r\n\r\n{BODY}"),
+        format!(
+            "{head}x-hub-signature-256: sha256={github}\r\nx-github-event: push\r\nx-github-delivery: d1\r\n\r\n{BODY}"
+        ),
     );
     for (provider, variable) in [("clerk", "CLERK"), ("stripe", "STRIPE"), ("github", "GITHUB")] {
         let file = format!("{provider}.http");
@@ -175,7 +176,17 @@ fn a_rewritten_body_is_named() {
     let desk = Desk::new();
     let pretty = serde_json::to_string_pretty(&serde_json::from_str::<Value>(BODY).unwrap()).unwrap();
     desk.put("request.http", clerk("/hook", THEN, &pretty));
-    let run = desk.run(&["--provider", "clerk", "--secret-env", "CLERK", "--now", "1614265340", "--format", "json", "request.http"]);
+    let run = desk.run(&[
+        "--provider",
+        "clerk",
+        "--secret-env",
+        "CLERK",
+        "--now",
+        "1614265340",
+        "--format",
+        "json",
+        "request.http",
+    ]);
     let document = run.json();
     assert_eq!(document["hypotheses"][0]["code"], "body_reserialised", "{}", run.out);
     assert!(document["hypotheses"][0]["fix"].is_string());
@@ -199,12 +210,14 @@ fn the_request_may_come_by_standard_input_in_parts_or_as_a_har() {
     let with = |more: &[&str]| [by.as_slice(), more].concat().iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
     let run = |more: &[&str]| desk.run(&with(more).iter().map(String::as_str).collect::<Vec<_>>());
 
-    let fed = desk.fed(&with(&["-"]).iter().map(String::as_str).collect::<Vec<_>>(), clerk("/hook", THEN, BODY).as_bytes());
+    let fed =
+        desk.fed(&with(&["-"]).iter().map(String::as_str).collect::<Vec<_>>(), clerk("/hook", THEN, BODY).as_bytes());
     assert_eq!(fed.code, 0, "{}{}", fed.out, fed.err);
 
     desk.put("body.json", BODY);
     let signature = svix_signature(SECRET, "msg_1", &THEN.to_string(), BODY.as_bytes());
-    let headers = ["svix-id: msg_1".to_owned(), format!("svix-timestamp: {THEN}"), format!("svix-signature: {signature}")];
+    let headers =
+        ["svix-id: msg_1".to_owned(), format!("svix-timestamp: {THEN}"), format!("svix-signature: {signature}")];
     let [id, time, signed] = &headers;
     let parts = run(&["--header", id, "--header", time, "--header", signed, "--body", "body.json"]);
     assert_eq!(parts.code, 0, "{}{}", parts.out, parts.err);
@@ -245,7 +258,10 @@ fn a_question_that_cannot_be_answered_exits_with_2_and_prints_no_document() {
         (vec!["request.http"], "--provider NAME"),
         (vec!["--provider", "clark", "request.http"], "did you mean `clerk`"),
         (vec!["--provider", "clerk", "--route", "clerk", "request.http"], "cannot be used with"),
-        (vec!["--provider", "clerk", "--secret-env", "CLERC", "request.http"], "CLERC is not set: did you mean `CLERK`?"),
+        (
+            vec!["--provider", "clerk", "--secret-env", "CLERC", "request.http"],
+            "CLERC is not set: did you mean `CLERK`?",
+        ),
         (vec!["--provider", "clerk", "--secret-env", "API_KEY", "request.http"], "not a webhook secret"),
         (vec!["--provider", "clerk", "--secret-file", "none", "request.http"], "--secret-file 1: cannot be read"),
         (vec!["--config", "broken.toml", "request.http"], "routes.clerk.path: is missing"),
@@ -273,7 +289,10 @@ fn a_scheme_of_ones_own_is_a_provider_too() {
     let own = "[schemes.plain]\nalgorithm = \"hmac-sha256\"\nsignature = { header = \"x-mine\", encoding = \"hex\" }\ncontent = \"{body}\"\n";
     desk.put("hookward.toml", config(anywhere(), own));
     // Its routes are of no use here: their secrets are not set.
-    desk.put("broken.toml", format!("[routes.x]\npath = \"/x\"\nprovider = \"clerk\"\nsecrets = [{{ env = \"NONE\" }}]\n{own}"));
+    desk.put(
+        "broken.toml",
+        format!("[routes.x]\npath = \"/x\"\nprovider = \"clerk\"\nsecrets = [{{ env = \"NONE\" }}]\n{own}"),
+    );
     let signature = hmac_hex(GITHUB, BODY.as_bytes());
     desk.put("request.http", format!("POST /x HTTP/1.1\r\nhost: a\r\nx-mine: {signature}\r\n\r\n{BODY}"));
     for file in ["hookward.toml", "broken.toml"] {

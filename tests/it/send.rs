@@ -125,7 +125,8 @@ async fn tries_again_with_a_new_signature_and_the_same_id() {
             let head = String::from_utf8_lossy(&bytes[..read]).into_owned();
             let id = head.lines().find(|line| line.starts_with("svix-id: ")).unwrap_or_default().to_owned();
             kept.lock().unwrap().push(id);
-            let status = if counted.fetch_add(1, Ordering::SeqCst) == 0 { "503 Service Unavailable" } else { "204 No Content" };
+            let status =
+                if counted.fetch_add(1, Ordering::SeqCst) == 0 { "503 Service Unavailable" } else { "204 No Content" };
             let answer = format!("HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: 0\r\n\r\n");
             stream.write_all(answer.as_bytes()).await.unwrap();
         }

@@ -38,8 +38,10 @@ async fn the_printed_lines_are_a_delivery_that_is_forwarded() {
     let app = App::start().await;
     let gate = Gate::start(app.addr, "").await;
     let lines = stdout(&sign(&["--provider", "clerk", "--id", "msg_signed"], BODY)).replace('\n', "\r\n");
-    let request =
-        format!("POST {PATH} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{lines}content-length: {}\r\n\r\n{BODY}", BODY.len());
+    let request = format!(
+        "POST {PATH} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n{lines}content-length: {}\r\n\r\n{BODY}",
+        BODY.len()
+    );
     let answer = gate.exchange(&request).await;
     assert_eq!(answer.status, 200, "{answer:?}");
     assert!(app.only().headers["verified-event"].to_str().unwrap().contains("msg_signed"));

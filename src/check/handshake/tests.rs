@@ -16,15 +16,14 @@ struct Route {
 impl Route {
     fn new(provider: &str, options: &[(&str, &str)], secrets: &[&str]) -> Self {
         let catalog = Catalog::load().unwrap();
-        let options: Options =
-            options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let options: Options = options.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let scheme = Scheme::compile(provider, catalog.scheme(provider).unwrap(), &options).unwrap();
-        let handshakes: Vec<_> = catalog.handshakes(provider).iter().map(|spec| Handshake::compile(spec, &options).unwrap()).collect();
+        let handshakes: Vec<_> =
+            catalog.handshakes(provider).iter().map(|spec| Handshake::compile(spec, &options).unwrap()).collect();
         assert!(!handshakes.is_empty(), "{provider}");
-        let keys = secrets.iter().map(|secret| LabeledKey {
-            label: (*secret).into(),
-            key: scheme.key(secret.as_bytes()).unwrap().0,
-        });
+        let keys = secrets
+            .iter()
+            .map(|secret| LabeledKey { label: (*secret).into(), key: scheme.key(secret.as_bytes()).unwrap().0 });
         Self { handshakes, keys: keys.collect(), scheme }
     }
 
@@ -150,9 +149,8 @@ fn what_could_be_markup_or_is_long_repeated_or_missing_is_no_challenge() {
 #[test]
 fn the_agreed_word_has_to_be_right() {
     let meta = Route::new("whatsapp", &[("verify_token", "my_verify_token")], &["0123456789abcdef0123456789abcdef"]);
-    let ask = |mode, word, challenge| {
-        meta.get(&format!("hub.mode={mode}&hub.verify_token={word}&hub.challenge={challenge}"))
-    };
+    let ask =
+        |mode, word, challenge| meta.get(&format!("hub.mode={mode}&hub.verify_token={word}&hub.challenge={challenge}"));
     assert_eq!(ask("subscribe", "my_verify_token", "1158201444"), text("1158201444"));
     for word in ["", "my_verify_toke", "my_verify_tokenn", "MY_VERIFY_TOKEN", "x"] {
         assert_eq!(ask("subscribe", word, "1158201444"), Some(Err(Reject::SignatureMismatch)), "{word}");
@@ -239,7 +237,9 @@ fn a_form_is_one_only_without_a_try_to_sign_and_as_a_whole() {
     let empty = Some(Ok(Reply { status: StatusCode::OK, body: None, confirm: None }));
     assert_eq!(read("ssl_check=1&token=xyz"), empty);
     assert_eq!(read("token=xyz&ssl_check=1"), empty);
-    for body in ["", "ssl_check", "ssl_check=0", "ssl_check=1&ssl_check=1", "xssl_check=1", "ssl_check=1;a=b", "payload=1"] {
+    for body in
+        ["", "ssl_check", "ssl_check=0", "ssl_check=1&ssl_check=1", "xssl_check=1", "ssl_check=1;a=b", "payload=1"]
+    {
         assert_eq!(read(body), None, "{body}");
     }
     let dropbox = Route::new("dropbox", &[], &["a-secret-of-some-length"]);
@@ -255,7 +255,9 @@ fn an_address_is_called_only_if_it_is_the_providers_own() {
         Beginning::parse("https://sns.*.amazonaws.com.cn/?Action=ConfirmSubscription").unwrap(),
     ];
     let fits = |url: &str| begins.iter().any(|begin| begin.fits(url));
-    assert!(fits("https://sns.us-west-2.amazonaws.com/?Action=ConfirmSubscription&TopicArn=arn:aws:sns:us-west-2:1:T&Token=2"));
+    assert!(fits(
+        "https://sns.us-west-2.amazonaws.com/?Action=ConfirmSubscription&TopicArn=arn:aws:sns:us-west-2:1:T&Token=2"
+    ));
     assert!(fits("https://sns.cn-north-1.amazonaws.com.cn/?Action=ConfirmSubscription&Token=2"));
     for url in [
         "",

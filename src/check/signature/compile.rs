@@ -36,9 +36,12 @@ impl Scheme {
         let options = spec.options.keys().map(|option| (option.clone(), "x".to_owned())).collect();
         match spec.engine {
             EngineName::Template => compiler.scheme(name, &options).err().unwrap_or_default(),
+            // Which values its options take is for the route to hear.
             _coded => {
                 compiler.keys();
-                compiler.problems
+                let of_engine = coded::compile(spec.engine, spec, &Options::new()).and_then(Result::err);
+                let own = of_engine.into_iter().flatten().filter(|problem| problem.field != "options");
+                compiler.problems.into_iter().chain(own).collect()
             }
         }
     }

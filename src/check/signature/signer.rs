@@ -149,16 +149,16 @@ content = "{id}.{timestamp}.{body}"
         let (key, public) = pair();
         let whole = [[7; 32], key.verifying_key().to_bytes()].concat();
         for text in [BASE64.encode([7; 32]), BASE64.encode(whole), hex(&[7; 32])] {
-            let signer = Signer::new(&scheme, &spec, format!("whsk_{text}").as_bytes()).unwrap();
-            assert_eq!(signer.public_half().unwrap()[1], public["whpk_".len()..]);
+            let sender = Signer::new(&scheme, &spec, format!("whsk_{text}").as_bytes()).unwrap();
+            assert_eq!(sender.public_half().unwrap()[1], public["whpk_".len()..]);
             let headers = HeaderMap::new();
             let method = Method::POST;
             let delivery =
                 Delivery { id: "a", timestamp: 1000, method: &method, url: None, headers: &headers, body: b"{}" };
-            let signed: HeaderMap = sign_as(&scheme, &signer, &delivery).unwrap().headers.into_iter().collect();
-            assert!(signed["x-signature"].to_str().unwrap().starts_with("v1a,"));
+            let headers: HeaderMap = sign_as(&scheme, &sender, &delivery).unwrap().headers.into_iter().collect();
+            assert!(headers["x-signature"].to_str().unwrap().starts_with("v1a,"));
             let window = Window { now: 1000, tolerance: 10 };
-            let presented = present(&scheme, Head { method: &method, url: None, headers: &signed }, window).unwrap();
+            let presented = present(&scheme, Head { method: &method, url: None, headers: &headers }, window).unwrap();
             let keys = [LabeledKey { label: "x".into(), key: scheme.key(public.as_bytes()).unwrap().0 }];
             assert!(verify(&scheme, &keys, &presented, &["{}".into()], window).is_ok());
             assert!(verify(&scheme, &keys, &presented, &["{ }".into()], window).is_err());

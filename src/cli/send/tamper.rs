@@ -53,7 +53,8 @@ fn time(sender: &Sender, sent: &mut Composed) -> Result<(), Trouble> {
     let Some(spec) = &sender.spec.timestamp else {
         return Err(Trouble::usage(format!("--tamper time: {} signs no time", sender.name)));
     };
-    let (right, wrong) = (write_time(sent.signed_at, spec.unit), write_time(sent.signed_at.saturating_add(1), spec.unit));
+    let (right, wrong) =
+        (write_time(sent.signed_at, spec.unit), write_time(sent.signed_at.saturating_add(1), spec.unit));
     let mut changed = false;
     if let Some(path) = &spec.json {
         let text = std::str::from_utf8(&sent.body).ok();
@@ -62,8 +63,8 @@ fn time(sender: &Sender, sent: &mut Composed) -> Result<(), Trouble> {
             changed = true;
         }
     } else {
-        let named = spec.header.as_ref().map(OneOrMany::all).unwrap_or_default();
-        let names = named.iter().chain(signature_headers(sender)).map(String::as_str);
+        let stamps = spec.header.as_ref().map(OneOrMany::all).unwrap_or_default();
+        let names = stamps.iter().chain(signature_headers(sender)).map(String::as_str);
         for name in names.chain(sender.scheme.headers().map(HeaderName::as_str)) {
             let Some(value) = sent.headers.get_mut(name).filter(|_| !changed) else { continue };
             let spoiled = String::from_utf8_lossy(value.as_bytes()).replacen(&right, &wrong, 1);
@@ -78,7 +79,11 @@ fn time(sender: &Sender, sent: &mut Composed) -> Result<(), Trouble> {
         changed = spoiled != text;
         sent.body = spoiled.into_bytes();
     }
-    if changed { Ok(()) } else { Err(Trouble::usage("--tamper time: the time cannot be told from the rest of the signature")) }
+    if changed {
+        Ok(())
+    } else {
+        Err(Trouble::usage("--tamper time: the time cannot be told from the rest of the signature"))
+    }
 }
 
 fn signature(sender: &Sender, sent: &mut Composed, plain: &[u8]) -> Result<(), Trouble> {
@@ -130,11 +135,11 @@ fn spoil(bytes: &mut [u8], wanted: impl Fn(&[u8]) -> bool) -> bool {
 fn other(byte: u8) -> u8 {
     match byte {
         b'1' => b'2',
-        b'0'..=b'9' => b'1',
+        b'0' | b'2'..=b'9' => b'1',
         b'a' => b'b',
-        b'a'..=b'z' => b'a',
+        b'b'..=b'z' => b'a',
         b'A' => b'B',
-        b'A'..=b'Z' => b'A',
+        b'B'..=b'Z' => b'A',
         byte => byte,
     }
 }

@@ -96,11 +96,11 @@ impl Case {
         case
     }
 
-    /// A scheme of the test's own, whose one header is `x-signature`.
+    /// A scheme of the test's own, whose one header is `x-test-signature`.
     pub(super) fn custom(scheme: &str, key: &[u8], signature: &str) -> Self {
         let spec = toml::from_str(scheme).unwrap();
         let mut case = Self::new("custom", spec, PLAIN.as_bytes(), key, BODY);
-        case.headers([("x-signature", signature)]);
+        case.headers([("x-test-signature", signature)]);
         case.signatures.push(signature.to_owned());
         case
     }

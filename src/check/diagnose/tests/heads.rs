@@ -7,11 +7,11 @@ use super::cases::{BODY, Case, KEY, NOW, PLAIN, SECRET, base64, hex, sha1, sha25
 
 const BY_URL: &str = r#"
 content = "{url}{body}"
-signature = { header = "x-signature", encoding = "base64" }
+signature = { header = "x-test-signature", encoding = "base64" }
 "#;
 const BASE64: &str = r#"
 content = "{body}"
-signature = { header = "x-signature", encoding = "base64" }
+signature = { header = "x-test-signature", encoding = "base64" }
 "#;
 
 /// GitHub's header, made of the tag that it should hold; the near miss has another tag.

@@ -45,7 +45,7 @@ pub(super) fn cases() -> Vec<(&'static str, Case, Case)> {
         let scheme = r#"
             content = "{body}"
             key = { prefixes = ["whsec_"] }
-            signature = { header = "x-signature", encoding = "base64" }"#;
+            signature = { header = "x-test-signature", encoding = "base64" }"#;
         Case::custom(scheme, key.as_bytes(), &base64(&sha256(key.as_bytes(), BODY))).with_secret(SECRET)
     };
     add("secret_prefix_kept", (kept(SECRET), kept(OTHER)));

@@ -5,12 +5,12 @@ use super::cases::{BODY, Case, KEY, NOW, PLAIN, base64, hex, sha256};
 const HOUR: u64 = 3600;
 const DATED: &str = r#"
 content = "{timestamp}.{body}"
-signature = { header = "x-signature", encoding = "hex" }
+signature = { header = "x-test-signature", encoding = "hex" }
 timestamp = { header = "x-time", unit = "rfc3339" }
 "#;
 const MILLISECONDS: &str = r#"
 content = "{timestamp}.{body}"
-signature = { header = "x-signature", encoding = "base64" }
+signature = { header = "x-test-signature", encoding = "base64" }
 timestamp = { header = "x-time", unit = "ms" }
 "#;
 

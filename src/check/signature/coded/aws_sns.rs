@@ -295,12 +295,18 @@ fn is_a_likeness(name: &str) -> bool {
 }
 
 /// Whether an address can only lead to a certificate of Amazon SNS.
+///
+/// A region is told by its form: `sns.s3-us-west-2.amazonaws.com` is a bucket that somebody has named `sns`.
 fn is_amazons(url: &str) -> bool {
     let host_and_path = url.strip_prefix("https://sns.").and_then(|rest| rest.split_once('/'));
     let Some((host, path)) = host_and_path else { return false };
     let region = host.strip_suffix(".amazonaws.com").or_else(|| host.strip_suffix(".amazonaws.com.cn"));
+    let is_word = |word: &str| word.len() > 1 && word.bytes().all(|byte| byte.is_ascii_lowercase());
+    let is_number = |word: &str| (1..=2).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_digit());
     let is_region = |region: &str| {
-        (3..=30).contains(&region.len()) && region.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        let words: Vec<_> = region.split('-').collect();
+        let Some((number, words)) = words.split_last() else { return false };
+        region.len() <= 30 && words.len() > 1 && words.iter().all(|word| is_word(word)) && is_number(number)
     };
     let serial = path.strip_prefix("SimpleNotificationService-").and_then(|rest| rest.strip_suffix(".pem"));
     let is_serial = |serial: &str| {

@@ -3,8 +3,8 @@
 //! The URL is the text that was entered at Mandrill, query and credentials included, and is taken as it is. Then come name and
 //! value of each field, sorted by name, nothing in between. There is one field, `mandrill_events`, a JSON array. Nothing
 //! separates it from the URL: whoever has seen a genuine request can move the cut, but the field must be there under its
-//! name, and quotes in the text of an event are escaped, so no other cut leaves an array with an event in it. Must never take a field twice: the sender's PHP keeps only one. A batch
-//! has many events, so there is neither id nor type.
+//! name, and quotes in the text of an event are escaped, so no other cut leaves an array with an event in it. Must never
+//! take a field twice: the sender's PHP keeps only one. A batch has many events, so there is neither id nor type.
 //! Source: Mandrill "How to Authenticate Webhook Requests"; django-anymail `webhooks/mandrill.py`.
 
 use base64::Engine;

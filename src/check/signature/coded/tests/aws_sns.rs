@@ -143,6 +143,9 @@ fn takes_no_address_but_amazons_own() {
         ADDRESS,
         "https://sns.us-gov-west-1.amazonaws.com/SimpleNotificationService-0.pem",
         "https://sns.cn-north-1.amazonaws.com.cn/SimpleNotificationService-0a.pem",
+        "https://sns.ap-southeast-2.amazonaws.com/SimpleNotificationService-0a.pem",
+        "https://sns.us-iso-east-1.amazonaws.com/SimpleNotificationService-0a.pem",
+        "https://sns.eusc-de-east-1.amazonaws.com/SimpleNotificationService-0a.pem",
     ] {
         assert!(is_amazons(address), "{address}");
     }
@@ -171,6 +174,17 @@ fn takes_no_address_but_amazons_own() {
         "https://sns.us-éast-1.amazonaws.com",
         "https://sns.us-east-1.amazonaws。com",
         "https://sns.us-east-1.аmazonaws.com",
+        // Buckets that are named `sns`, and machines.
+        "https://sns.s3.amazonaws.com",
+        "https://sns.s3-us-west-2.amazonaws.com",
+        "https://sns.s3-accelerate.amazonaws.com",
+        "https://sns.s3-external-1.amazonaws.com",
+        "https://sns.s3-website-us-east-1.amazonaws.com",
+        "https://sns.compute-1.amazonaws.com",
+        "https://sns.us-east-111.amazonaws.com",
+        "https://sns.us--1.amazonaws.com",
+        "https://sns.-us-east-1.amazonaws.com",
+        "https://sns.us-east-1-.amazonaws.com",
         "https://sns.a.amazonaws.com",
         "https://sns.us-east-1-us-east-1-us-east-1-x.amazonaws.com",
         "https://sns..amazonaws.com",

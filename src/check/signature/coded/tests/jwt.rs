@@ -371,8 +371,9 @@ fn a_public_key_is_no_shared_secret() {
 fn a_route_may_say_how_old_a_token_is_taken() {
     let (pair, pem) = pair();
     let mut trial = Trial::new(&format!("{PLAID}timestamp = {{ tolerance = 300 }}"), &[&pem]);
-    trial.tolerance = 60;
-    for (age, refusal) in [(60, None), (61, Some(Reject::TimestampTooOld))] {
+    let old = Some(Reject::TimestampTooOld);
+    for (tolerance, age, refusal) in [(60, 60, None), (60, 61, old), (600, 600, None), (600, 601, old)] {
+        trial.tolerance = tolerance;
         let claims = json!({ "iat": NOW - age, "request_body_sha256": hex(&Sha256::digest(BODY)) }).to_string();
         let signed = format!("{}.{}", URL_SAFE_NO_PAD.encode(r#"{"alg":"ES256"}"#), URL_SAFE_NO_PAD.encode(claims));
         let signature = pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap();

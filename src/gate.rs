@@ -5,7 +5,6 @@
 //! path by any way but [`Admitted::delivery`].
 
 use std::convert::Infallible;
-use std::error::Error as _;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
@@ -31,14 +30,15 @@ use crate::http2;
 use crate::in_flight::InFlight;
 use crate::inbound::{Ending, Inbound};
 use crate::onward::{forward_interim, onward, upstream_request};
-use crate::outbound::{BodyError, Outbound};
+use crate::outbound::Outbound;
 use crate::plan::{Plan, Route, Unmatched};
-use crate::receive::{Bounds, Stopped, receive};
+use crate::receive::{Bounds, receive};
+use crate::refusal::{self, Refusal, broken_body, failed};
 use crate::reject::Reject;
 use crate::telemetry::access::{AccessLog, Outcome, Record};
 use crate::verified_event::{self, VERIFIED_EVENT};
 use crate::websocket;
-use crate::wire::{BodyFault, Head, Line, Protocol};
+use crate::wire::{Head, Line, Protocol};
 
 /// Everything a request meets on its way.
 #[derive(Debug)]
@@ -61,19 +61,6 @@ pub(crate) struct Caller {
     pub(crate) peer: Peer,
     pub(crate) line: Arc<Line>,
     pub(crate) protocol: Protocol,
-}
-
-/// A reject, with what only its place knows.
-#[derive(Debug)]
-struct Refusal {
-    reject: Reject,
-    allow: Option<HeaderValue>,
-}
-
-impl From<Reject> for Refusal {
-    fn from(reject: Reject) -> Self {
-        Self { reject, allow: None }
-    }
 }
 
 /// What a request that was not refused comes to.
@@ -145,12 +132,7 @@ impl Gate {
     ) -> Result<Answered, Refusal> {
         // 1. Canonical target and framing: on every path, because a route is only as exact as the paths around it.
         framing(plan, caller.protocol, head, &mut request, record)?;
-        if !request.headers().contains_key(HOST)
-            && let Ok(host) = HeaderValue::try_from(plan.upstream.authority.as_str())
-        {
-            // HTTP/1.0 may leave it out, HTTP/1.1 to the app may not (RFC 9112 §3.2).
-            request.headers_mut().insert(HOST, host);
-        }
+        name_host(plan, request.headers_mut());
         let verdict = target(plan, caller.protocol, &request, record)?;
 
         // 2. The route, or none.
@@ -194,17 +176,9 @@ impl Gate {
         }
 
         // 5. Client address against the allowlist. Never instead of the signature.
-        if let Some(allowed) = &route.allow_ips {
-            match client {
-                Client::Known(address) if allowed.contains(address) => {}
-                Client::Known(_) => return Err(Reject::IpNotAllowed.into()),
-                Client::Unknown(fault) => {
-                    record.detail = Some(fault.code().into());
-                    return Err(Reject::ClientUnknown.into());
-                }
-            }
-        }
+        allowed(route, &client, record)?;
 
+        // Answered here, since nothing in it proves anything: the app never hears of it.
         if let Some(reply) = unsigned {
             return Ok(Answered::Handshake(reply?));
         }
@@ -218,6 +192,7 @@ impl Gate {
         let mut presented = match signature::present(&route.scheme, head, window) {
             Ok(presented) => presented,
             Err(failure) => {
+                // One kind of handshake is a form that nobody signs: known by its body, and never forwarded either.
                 let reply = handshake::form(route, request, charge, bounds, record).await;
                 return reply.map_or_else(|| Err(failed(failure, record)), |reply| Ok(Answered::Handshake(reply?)));
             }
@@ -228,13 +203,9 @@ impl Gate {
 
         // 7. The body, bounded in bytes and time.
         let (mut parts, body) = request.into_parts();
-        let frames =
-            receive(body, &mut charge, record.started, &bounds, &mut record.bytes_in).await.map_err(|stopped| {
-                match stopped {
-                    Stopped::Rejected(reject) => reject.into(),
-                    Stopped::Broken(error) => Refusal::from(broken_body(&error, &caller.line, record)),
-                }
-            })?;
+        let frames = receive(body, &mut charge, record.started, &bounds, &mut record.bytes_in)
+            .await
+            .map_err(|stopped| refusal::stopped(stopped, &caller.line, record))?;
 
         // 8. The MAC over the raw bytes, then the timestamp again: a slow body must not outlive its window.
         let wanted =
@@ -260,6 +231,7 @@ impl Gate {
 
         let verified = &*record.verified.insert(verified);
 
+        // Genuine, and only meant to be answered.
         let asked = handshake::signed(route, verified, &parts, &frames, &self.documents, &mut record.detail).await?;
         if let Some(reply) = asked {
             return Ok(Answered::Handshake(reply));
@@ -302,12 +274,8 @@ impl Gate {
         }
         // In HTTP/1 the socket sees to that.
         let stall = (caller.protocol == Protocol::Http2).then_some(plan.limits.body_timeout);
-        if parts.version == Version::HTTP_10
-            && !parts.headers.contains_key(HOST)
-            && let Ok(host) = HeaderValue::try_from(plan.upstream.authority.as_str())
-        {
-            // HTTP/1.0 may leave it out; HTTP/1.1, which the app gets, may not.
-            parts.headers.insert(HOST, host);
+        if parts.version == Version::HTTP_10 {
+            name_host(plan, &mut parts.headers);
         }
         // RFC 9110 §15.2: no interim answer to an HTTP/1.0 client.
         let interim = caller.protocol == Protocol::Http1 && parts.version == Version::HTTP_11;
@@ -373,6 +341,15 @@ fn framing(
     }
 }
 
+/// HTTP/1.0 may leave `Host` out, HTTP/1.1 to the app may not (RFC 9112 §3.2).
+fn name_host(plan: &Plan, headers: &mut HeaderMap) {
+    if !headers.contains_key(HOST)
+        && let Ok(host) = HeaderValue::try_from(plan.upstream.authority.as_str())
+    {
+        headers.insert(HOST, host);
+    }
+}
+
 /// Steps 1 and 2: the route's index, or `None` where nothing is protected.
 fn target(
     plan: &Plan,
@@ -402,31 +379,23 @@ fn public_url(plan: &Plan, route: &Route, request: &Request<Incoming>) -> Option
     plan.public_url.as_ref().filter(|_| route.scheme.signs_url()).map(|public| public.of(target.as_str()))
 }
 
+/// Step 5, the allowlist.
+fn allowed(route: &Route, client: &Client, record: &mut Record) -> Result<(), Reject> {
+    match (&route.allow_ips, client) {
+        (None, _) => Ok(()),
+        (Some(allowed), Client::Known(address)) if allowed.contains(*address) => Ok(()),
+        (Some(_), Client::Known(_)) => Err(Reject::IpNotAllowed),
+        (Some(_), Client::Unknown(fault)) => {
+            record.detail = Some(fault.code().into());
+            Err(Reject::ClientUnknown)
+        }
+    }
+}
+
 /// Step 5: who calls, after trust rules.
 fn address(plan: &Plan, caller: &Caller, headers: &HeaderMap) -> Client {
     let lines = headers.get_all(&plan.client.header).iter().map(HeaderValue::as_bytes);
     client::client(&plan.client.rules, caller.peer.address, lines)
-}
-
-fn failed(failure: signature::Failure, record: &mut Record) -> Refusal {
-    record.header = failure.header;
-    record.skew_seconds = failure.skew;
-    failure.reject.into()
-}
-
-/// The client's body ended before its end; the socket may know why.
-fn broken_body(error: &hyper::Error, line: &Line, record: &mut Record) -> Reject {
-    let stalled = error.source().and_then(|source| source.downcast_ref::<BodyError>());
-    let fault = line.body_fault().or(matches!(stalled, Some(BodyError::Stalled)).then_some(BodyFault::Stalled));
-    record.detail = Some(match fault {
-        Some(BodyFault::Framing(fault)) => fault.why().into(),
-        Some(BodyFault::Stalled) | None => error.to_string().into(),
-    });
-    match fault {
-        Some(BodyFault::Framing(_)) => Reject::Framing,
-        Some(BodyFault::Stalled) => Reject::BodyTimeout,
-        None => Reject::BodyIncomplete,
-    }
 }
 
 /// Until here a request that is dropped is one whose client has left.

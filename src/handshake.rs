@@ -132,7 +132,7 @@ mod tests {
             ("TopicArn", "arn:aws:sns:eu-west-1:1:T"),
             ("Type", kind),
         ];
-        let content: String = signed_members.iter().map(|(name, value)| format!("{name}\n{value}\n")).collect();
+        let content: String = signed_members.iter().flat_map(|(name, value)| [*name, "\n", *value, "\n"]).collect();
         let (_, key) = Document::from_pem(KEY).unwrap();
         let key = RsaKeyPair::from_pkcs8(key.as_bytes()).unwrap();
         let mut signature = vec![0; key.public().modulus_len()];

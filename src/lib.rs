@@ -17,7 +17,7 @@
 //! | 1 | `check` (pure: no async, I/O, clock), `providers` (the catalogue, data) |
 //! | 2 | `plan` (the compiled configuration) |
 //! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket`, `https`, `capture` |
-//! | 4 | `documents`, `hint`, `onward`, `http2`, `receive`, `websocket`, `forward`, `inbound`, `answer`, `handshake` |
+//! | 4 | `documents`, `hint`, `onward`, `http2`, `receive`, `websocket`, `forward`, `inbound`, `answer`, `handshake`, `refusal` |
 //! | 5 | `gate`, `explain` (the gate's checks on a captured request) |
 //! | 6 | `admin`, `server` |
 //! | 7 | `cli` |
@@ -49,6 +49,7 @@ mod outbound;
 pub mod plan;
 pub mod providers;
 mod receive;
+mod refusal;
 pub mod reject;
 pub mod secret;
 pub mod server;

@@ -24,7 +24,7 @@ const LEVELS: &[&[&str]] = &[
         "https",
         "capture",
     ],
-    &["documents", "hint", "onward", "http2", "receive", "websocket", "forward", "inbound", "answer", "handshake"],
+    &["documents", "hint", "onward", "http2", "receive", "websocket", "forward", "inbound", "answer", "handshake", "refusal"],
     &["gate", "explain"],
     &["admin", "server"],
     &["cli"],
@@ -41,6 +41,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("onward", "inbound"),
     ("handshake", "documents"),
     ("handshake", "receive"),
+    ("refusal", "receive"),
     ("documents", "https"),
     ("server", "admin"),
 ];

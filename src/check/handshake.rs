@@ -19,7 +19,7 @@ use self::spec::{AnswerSpec, Check, Condition, Confirm, Expected, MacEncoding, P
 pub use self::spec::{HandshakeSpec, TrustOnFirstUse};
 use super::signature::form::{self, Field};
 use super::signature::json::{self, Path, Scalar};
-use super::signature::{LabeledKey, Options, Verified, Wanted};
+use super::signature::{LabeledKey, Options, Verified, Wanted, hex};
 use crate::reject::Reject;
 use crate::secret::Secret;
 
@@ -407,7 +407,7 @@ fn first_of<'t, 'n>(text: &'t str, names: [&'n str; 2]) -> Option<(&'t str, &'n 
 
 fn written(encoding: MacEncoding, mac: &[u8]) -> String {
     match encoding {
-        MacEncoding::Hex => mac.iter().map(|byte| format!("{byte:02x}")).collect(),
+        MacEncoding::Hex => hex(mac),
         MacEncoding::Base64 => STANDARD.encode(mac),
     }
 }

@@ -11,6 +11,9 @@ use crate::check::signature::scheme::Engine;
 use crate::check::signature::{Options, Scheme, SchemeSpec};
 use crate::plan::PublicUrl;
 
+/// What an HTTP message signature has to cover unless the route says otherwise: without the body's digest, the method and the
+/// path, one signed request would open the way for any other.
+const COVERED: &str = "@method,@target-uri|@request-target|@path,content-digest";
 /// A certificate or key that is longer than this is none, bytes.
 const LONGEST: usize = 64 << 10;
 
@@ -23,7 +26,10 @@ impl Context<'_, '_> {
         name: &str,
         spec: &SchemeSpec,
     ) -> Option<(Scheme, Options)> {
-        let options = self.options(table, spec)?;
+        let mut options = self.options(table, spec)?;
+        if spec.engine == Engine::Rfc9421 {
+            options.entry("components".to_owned()).or_insert_with(|| COVERED.to_owned());
+        }
         let scheme = match Scheme::compile(name, spec, &options) {
             Ok(scheme) => scheme,
             Err(problems) => {

@@ -190,9 +190,12 @@ static SCHEME_JWT: Shape = shape(&[
     optional("url_hash", Kind::Table(&SCHEME_CLAIM), "The claim that holds the URL's SHA-256."),
     optional("url_claim", Kind::Text, "The claim that holds the URL itself."),
     optional("max_age", Kind::Integer { min: 1, max: HOUR }, "Seconds after `iat`, for tokens without `exp`."),
+    key("required", Kind::Texts, "[]", "Further claims that must be there."),
+    key("leeway", Kind::Integer { min: 0, max: 300 }, "0", "Seconds by which the sender's clock may differ from ours."),
 ]);
 
 static SCHEME_CLAIM: Shape = shape(&[
     required("claim", Kind::Text, "Its name."),
     required("encoding", Kind::Choice(&["hex", "base64", "base64url"]), "How the hash is written."),
+    key("absent_if_empty", Kind::Bool, "false", "Whether the sender leaves it out where there is nothing to hash."),
 ]);

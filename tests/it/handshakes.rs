@@ -65,6 +65,17 @@ fn assert_answered(answer: &Answer, case: &Value) {
     assert_eq!(media_type.is_some(), !answer.body.is_empty(), "{answer:?}");
 }
 
+/// The head of the answer, which is all that there is of it.
+async fn head(gate: &Gate, sent: &Sent) -> String {
+    let mut stream = gate.connect().await;
+    stream.write_all(&sent.bytes()).await.unwrap();
+    let mut bytes = Vec::new();
+    while find(&bytes, b"\r\n\r\n").is_none() {
+        bytes.push(stream.read_u8().await.unwrap());
+    }
+    String::from_utf8(bytes).unwrap()
+}
+
 /// As Slack and Zoom sign.
 fn v0(prefix: &str, secret: &str, sent: Sent) -> Sent {
     let timestamp = now().to_string();
@@ -117,18 +128,18 @@ async fn a_handshake_that_nobody_signs_is_answered_without_the_app() {
     ] {
         let (app, case) = (App::start().await, vector(name));
         let gate = route(&app, provider, secret(&case), &format!("handshake = true\n{options}")).await;
-        assert_answered(&gate.exchange(sent(&case).bytes()).await, &case);
+        if case["request"]["method"] == "HEAD" {
+            let answer = head(&gate, &sent(&case)).await;
+            assert!(answer.starts_with("HTTP/1.1 200 ") && !answer.contains("x-app"), "{provider}: {answer}");
+        } else {
+            assert_answered(&gate.exchange(sent(&case).bytes()).await, &case);
+        }
         app.assert_unreached(provider).await;
 
         // Who has not asked for it gets what every such request gets.
         let gate = route(&app, provider, secret(&case), options).await;
         if case["request"]["method"] == "HEAD" {
-            // An answer without its body.
-            let mut stream = gate.connect().await;
-            stream.write_all(&sent(&case).bytes()).await.unwrap();
-            let mut status = [0; 12];
-            stream.read_exact(&mut status).await.unwrap();
-            assert_eq!(&status, b"HTTP/1.1 405", "{provider}");
+            assert!(head(&gate, &sent(&case)).await.starts_with("HTTP/1.1 405 "), "{provider}");
         } else {
             let (status, code) =
                 if provider == "slack" { (400, "header_missing") } else { (405, "method_not_allowed") };

@@ -1,9 +1,10 @@
 //! Why does this signature not match? Hypotheses, each tested by recomputing with it.
 //!
 //! Order: the time first, for a right signature ends the search; then what people get wrong most often. Must never say what
-//! it has not recomputed (the one exception is [`head`]'s `signature_version_only`, which says what the header holds, and
+//! it has not recomputed (the one exception is `signature_version_only` of `head.rs`, which says what the header holds, and
 //! nothing about who signed), nor print a secret, a signature or a query. Nothing that matches here is believed: a match
-//! stays in [`bench`], and what leaves is text. Bounded in time by the caller and in work by [`bench::MOST_MACS`].
+//! stays in `bench.rs`, and what leaves is text. Bounded in time by the caller and in work by `bench.rs`: 768 MACs at most,
+//! and about 120 for a plain forgery at a route with one secret.
 
 mod bench;
 mod body;

@@ -6,6 +6,8 @@ use super::*;
 use crate::check::signature::{Head, Scheme, Window, present, verify};
 use crate::providers::Catalog;
 
+const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded; charset=UTF-8");
+
 /// A route of one provider.
 struct Route {
     handshakes: Vec<Handshake>,
@@ -42,10 +44,12 @@ fn map(headers: &[(&'static str, &str)]) -> HeaderMap {
     headers.iter().map(|(name, text)| (HeaderName::from_static(name), value(text))).collect()
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "compared with what is answered")]
 fn text(text: &str) -> Option<Result<Reply, Reject>> {
     Some(Ok(Reply { status: StatusCode::OK, body: Some((Content::Text, text.into())), confirm: None }))
 }
 
+#[allow(clippy::unnecessary_wraps, reason = "compared with what is answered")]
 fn json(text: &str) -> Option<Result<Reply, Reject>> {
     Some(Ok(Reply { status: StatusCode::OK, body: Some((Content::Json, text.into())), confirm: None }))
 }
@@ -217,7 +221,6 @@ fn a_signed_challenge_is_answered_with_the_secret_that_signed_it() {
 #[test]
 fn a_form_is_one_only_without_a_try_to_sign_and_as_a_whole() {
     let slack = Route::new("slack", &[], &["0123456789abcdef0123456789abcdef"]);
-    const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded; charset=UTF-8");
     let maybe = |method: &Method, headers: &[(&'static str, &str)]| {
         let headers = map(headers);
         let asked = Asked { method, query: None, headers: &headers };

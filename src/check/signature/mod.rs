@@ -34,6 +34,7 @@ use http::{HeaderMap, HeaderName, Method};
 
 pub use self::coded::Wanted;
 pub(super) use self::coded::form;
+pub(super) use self::sign::hex;
 pub use self::flaw::{SchemeFlaw, SchemeProblem};
 pub use self::foreign::ForeignHeaders;
 pub use self::key::{Key, KeyProblem, KeyWarning, LabeledKey};

@@ -39,6 +39,7 @@ fn by_url(configured: &str, signed: &str, headers: [(&str, &str); 1]) -> Case {
     let signature = base64(&sha256(PLAIN.as_bytes(), &[signed.as_bytes(), BODY].concat()));
     let mut case = Case::custom(BY_URL, PLAIN.as_bytes(), &signature).with_headers(headers);
     case.url = Some(configured.to_owned());
+    case.signatures.extend(signed.split_once('?').map(|(_, query)| query.to_owned()));
     case
 }
 

@@ -114,7 +114,10 @@ fn no_body_makes_it_cost_more_than_the_limit() {
 #[test]
 fn no_number_of_secrets_makes_it_cost_more_than_the_limit() {
     let mut case = Case::github(b"forged", b"{}");
-    case.secrets = (0..200).map(|index| (format!("secret {index}"), format!("{SECRET}{index}").into_bytes())).collect();
+    let many =
+        |count: usize| (0..count).map(|index| (format!("secret {index}"), format!("{SECRET}{index}").into_bytes()));
+    case.secrets = many(20).collect();
+    case.others = many(2_000).collect();
     let (found, asked) = case.counted();
     assert_eq!(found, []);
     assert!(asked <= MOST_MACS, "{asked} recomputations");

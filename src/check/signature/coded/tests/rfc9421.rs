@@ -666,6 +666,11 @@ fn refuses_options_and_keys_that_cannot_be_right() {
         ("ed25519", P256),
         ("ecdsa-p256-sha256", ED25519),
         ("ecdsa-p384-sha384", P256),
+        // A point of secp256k1, as long as one of P-256.
+        (
+            "ecdsa-p256-sha256",
+            "MFYwEAYHKoZIzj0CAQYFK4EEAAoDQgAEPP0BaGsbpva0cpMhblvjtT9Ie2G0X8CLJOH4nNKkwbzFwzTSmjTJ/ndt3Wy32UNdpfxqgvSavfoWO1tCPgiVnw==",
+        ),
         ("rsa-pss-sha512", P256),
         ("rsa-v1_5-sha256", ED25519),
         ("hmac-sha256", ED25519),

@@ -8,6 +8,7 @@
 use http::header::{CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE};
 use std::net::IpAddr;
 
+use crate::check::header_name::{folded, is_odd};
 use crate::check::target::Framework;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -149,30 +150,6 @@ pub(crate) fn remove_reserved(headers: &mut HeaderMap, framework: Framework, web
             headers.insert(TE, TRAILERS);
         }
     }
-}
-
-/// Whether a name holds more than letters, digits and single hyphens.
-fn is_odd(name: &str) -> bool {
-    let mut last = 0;
-    let mut odd = false;
-    for byte in name.bytes() {
-        odd |= !byte.is_ascii_alphanumeric() && (byte != b'-' || last == b'-');
-        last = byte;
-    }
-    odd
-}
-
-/// A name as the laxest server reads it: CGI and WSGI take `_` for `-`, PHP a dot as well.
-fn folded(name: &str) -> String {
-    let mut plain = String::with_capacity(name.len());
-    for letter in name.chars() {
-        if letter.is_ascii_alphanumeric() {
-            plain.push(letter);
-        } else if !plain.ends_with('-') {
-            plain.push('-');
-        }
-    }
-    plain
 }
 
 /// The first byte rules out nearly every header of nearly every request.

@@ -7,6 +7,7 @@ pub mod client;
 pub mod diagnose;
 pub mod framing;
 pub mod handshake;
+pub(crate) mod header_name;
 pub mod ip;
 pub mod signature;
 pub mod target;

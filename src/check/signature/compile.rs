@@ -113,7 +113,11 @@ impl Compiler<'_> {
             name: name.into(),
             engine,
             headers: once,
-            tolerance: self.spec.timestamp.as_ref().map(|time| if time.insecure_any_age { u64::MAX } else { time.tolerance }),
+            tolerance: self
+                .spec
+                .timestamp
+                .as_ref()
+                .map(|time| if time.insecure_any_age { u64::MAX } else { time.tolerance }),
             keys: KeyForms::new(self.spec, options),
         })
     }
@@ -387,7 +391,7 @@ impl Compiler<'_> {
                 return None;
             }
         };
-        Some(Time { source, unit: time.unit })
+        Some(Time { source, unit: time.unit, any_age: time.insecure_any_age })
     }
 
     fn source(&mut self, name: &'static str, field: Option<&FieldSpec>) -> Option<Source> {
@@ -425,7 +429,14 @@ impl Compiler<'_> {
         if key.prefixes.is_empty() && key.keep_prefix {
             self.problem("key.keep_prefix", SchemeFlaw::NoPrefixes);
         }
+        let signs = |algorithm: Algorithm| !matches!(algorithm, Algorithm::Token | Algorithm::Sha256);
         let alternatives = &self.spec.alternative_keys;
+        if alternatives.iter().any(|key| !(signs(key.algorithm) && signs(self.spec.algorithm))) {
+            self.problem("alternative_keys.algorithm", SchemeFlaw::NotThisAlgorithm);
+        }
+        if matches!(self.spec.engine, EngineName::Mailgun | EngineName::Rfc9421) && self.spec.timestamp.is_none() {
+            self.problem("timestamp", SchemeFlaw::TimeMissing);
+        }
         let privates = alternatives.iter().filter_map(|key| key.private_prefix.as_ref());
         if alternatives.iter().map(|key| &key.prefix).chain(privates).any(String::is_empty) {
             self.problem("alternative_keys.prefix", SchemeFlaw::EmptyPrefix);

@@ -9,7 +9,7 @@
 //! - a timestamp next to anything but an id, for inside the window it has one length (digits) or one shape (a date);
 //! - an id before a date, for an id there has no `:`;
 //! - a method before a URL, for the URL begins with the configured origin;
-//! - a URL next to a body that is JSON, for the URL there has no brackets or braces ([`Template::takes`]);
+//! - a URL next to a body that is JSON, with or without a visible literal between them, for the URL there has no brackets or braces ([`Template::takes`]);
 //! - the secret next to anything, for it does not vary.
 //!
 //! Source: Standard Webhooks, "Signature scheme" (neither id nor timestamp may include a `.`).
@@ -64,6 +64,15 @@ impl Template {
             }
             if *left == Piece::Id || *right == Piece::Id {
                 template.borders_of_id.extend([*first, *last]);
+            }
+            // A URL may hold any visible byte, so only a space or a line break ends it.
+            if bytes.iter().all(u8::is_ascii_graphic) {
+                match (left, right) {
+                    (Piece::Url, Piece::Body) => template.url_before_body = true,
+                    (Piece::Body, Piece::Url) => template.body_before_url = true,
+                    (Piece::Url, Piece::Id) | (Piece::Id, Piece::Url) => return Err(SchemeFlaw::WeakDelimiter),
+                    (_, _) => {}
+                }
             }
         }
         Ok(template)
@@ -214,7 +223,10 @@ mod tests {
         assert!(trello.takes(url, Some(b'x'), Some(b'}')));
         assert!(!trello.takes(url, Some(b'{'), Some(b'h')));
         assert!(!trello.takes("https://a/hook?]", Some(b'{'), Some(b'}')));
-        assert!(parse("{url}|{body}").unwrap().takes("https://a/{", Some(b'x'), Some(b'x')));
+        // A visible literal in between shows nothing that a URL could not hold; a line break does.
+        assert!(!parse("{url}|{body}").unwrap().takes("https://a/hook", Some(b'x'), Some(b'x')));
+        assert!(parse("{url}\n{body}").unwrap().takes("https://a/{", Some(b'x'), Some(b'x')));
+        assert_eq!(parse("{url}|{id}|{body}").unwrap_err(), SchemeFlaw::WeakDelimiter);
     }
 
     #[test]

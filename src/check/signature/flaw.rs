@@ -53,6 +53,9 @@ pub enum SchemeFlaw {
     /// Not there.
     #[error("is missing")]
     Missing,
+    /// No timestamp where the sender always has one.
+    #[error("is missing: an old delivery could be sent again for ever")]
+    TimeMissing,
     /// A key of another algorithm.
     #[error("does not go with this algorithm")]
     NotThisAlgorithm,
@@ -128,6 +131,7 @@ impl SchemeFlaw {
             Self::VersionTwice(_) => "give each kind of entry its own name",
             Self::ExactlyOne(..) | Self::ExactlyOneOfThree(..) => "keep one of them",
             Self::Missing => "say in which header the signature is",
+            Self::TimeMissing => "add timestamp = { unit = \"s\", tolerance = 300 }",
             Self::NotThisAlgorithm => {
                 "use \"spki\" for ECDSA and RSA keys, and signature.encoding = \"text\" or \"base64\" for tokens"
             }

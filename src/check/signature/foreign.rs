@@ -1,13 +1,14 @@
 //! Signature headers that do not belong to the verified family: removed before anything is forwarded.
 //!
 //! An app that trusts `webhook-id` must not get one that nobody checked next to a genuine `svix-id`. Some servers read `_`
-//! as `-` (CGI, WSGI), so every spelling of every signature header counts, save the verified family's own. Must never
+//! or a dot as `-` (CGI, WSGI, PHP), so every spelling of every signature header counts, save the verified family's own. Must never
 //! name an unsigned header that belongs to no signature, such as an event type.
 
 use http::{HeaderMap, HeaderName};
 
 use super::scheme::{OneOrMany, SchemeSpec};
-use super::{Engine, Scheme};
+use super::{Engine, Scheme, coded};
+use crate::check::header_name::{folded, is_odd};
 
 /// Headers that some scheme signs with, but that mean many things: an app's own, or the request's.
 const SHARED: &[&str] = &["authorization", "date", "signature", "signature-input", "content-digest"];
@@ -15,11 +16,11 @@ const SHARED: &[&str] = &["authorization", "date", "signature", "signature-input
 /// The headers to remove once one family of one scheme is verified. Made at load, one per [`super::Verified::family`].
 #[derive(Debug)]
 pub struct ForeignHeaders {
-    /// Signature, timestamp and id headers of all schemes and families, `_` written as `-`.
+    /// Signature, timestamp and id headers of all schemes and families, folded and sorted.
     names: Vec<Box<str>>,
     /// The verified family's own, exactly as they are.
     own: Vec<HeaderName>,
-    /// Bit n: one of `names` has n bytes. Rules out most headers of most requests.
+    /// Bit n: one of `names` has n bytes. Rules out most plain headers of most requests.
     lengths: u128,
 }
 
@@ -39,14 +40,17 @@ impl Scheme {
             let id = spec.id.as_ref().and_then(|id| id.header.as_ref());
             let also = signature.into_iter().flat_map(|signature| &signature.also);
             let named = signature.map(|signature| &signature.header).into_iter().chain(time).chain(id);
-            named.flat_map(OneOrMany::all).chain(also).cloned()
+            let in_code = coded::named_headers(spec.engine).iter().map(|name| (*name).to_owned());
+            named.flat_map(OneOrMany::all).chain(also).cloned().chain(in_code).collect::<Vec<_>>()
         });
         for name in mine.chain(others) {
-            let name = name.to_ascii_lowercase().replace('_', "-").into_boxed_str();
-            if !names.contains(&name) && !SHARED.contains(&&*name) {
+            let name = folded(&name.to_ascii_lowercase()).into_boxed_str();
+            if !SHARED.contains(&&*name) {
                 names.push(name);
             }
         }
+        names.sort_unstable();
+        names.dedup();
         let lengths = names.iter().fold(0, |lengths, name| lengths | length_bit(name));
         let mut own: Vec<HeaderName> = match &self.engine {
             Engine::Template(scheme) => {
@@ -87,18 +91,14 @@ impl ForeignHeaders {
     /// Whether a header is one of them.
     pub fn contains(&self, name: &HeaderName) -> bool {
         let text = name.as_str();
-        self.lengths & length_bit(text) != 0
-            && self.names.iter().any(|foreign| is_same(foreign, text))
-            && !self.own.contains(name)
+        let known = |text: &str| self.names.binary_search_by(|known| (**known).cmp(text)).is_ok();
+        let meant =
+            if is_odd(text) { known(&folded(text)) } else { self.lengths & length_bit(text) != 0 && known(text) };
+        meant && !self.own.contains(name)
     }
 }
 
 /// Lengths beyond the last bit share it.
 fn length_bit(name: &str) -> u128 {
     1 << name.len().min(127)
-}
-
-fn is_same(foreign: &str, name: &str) -> bool {
-    let plain = |byte: u8| if byte == b'_' { b'-' } else { byte };
-    foreign.len() == name.len() && foreign.bytes().zip(name.bytes()).all(|(left, right)| left == plain(right))
 }

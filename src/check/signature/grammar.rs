@@ -15,7 +15,7 @@ use super::scheme::{Algorithm, SignatureEncoding};
 /// Most entries of a list. Senders have a handful; each costs a comparison with every secret.
 pub(super) const MAX_ENTRIES: usize = 64;
 /// Most public-key entries of a list: each costs a pass over the body and a curve operation.
-const MAX_PUBLIC_KEY_ENTRIES: usize = 8;
+const MAX_PUBLIC_KEY_ENTRIES: usize = 4;
 /// Longest decoded signature (RSA with 4,096 bits), rounded up to what a base64 decoder asks for.
 const MAX_DECODED: usize = 516;
 

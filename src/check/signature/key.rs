@@ -21,6 +21,9 @@ use super::{Options, Scheme, coded};
 /// Shorter keys than this, in bytes, are worth a warning (RFC 2104 §3 wants the hash's length; vendors give 24 and more).
 const SHORT: usize = 16;
 
+/// Longest token, in bytes.
+const LONGEST_CREDENTIAL: usize = 512;
+
 /// A key, ready to check signatures. Not printed.
 pub struct Key {
     pub(super) check: Check,
@@ -94,6 +97,9 @@ pub enum KeyProblem {
     /// A public key of another kind.
     #[error("this public key is of another kind than the scheme's signatures")]
     OtherPublicKey,
+    /// Not what a header can hold.
+    #[error("the secret is longer than 512 bytes, or not plain ASCII")]
+    NotPlain,
     /// Not UTF-8.
     #[error("the secret is not UTF-8")]
     NotText,
@@ -136,8 +142,10 @@ impl KeyProblem {
             Self::PublicKeyLength(_) => "copy the public key again, whole",
             Self::NotSpki => "copy the provider's public key, whole: `-----BEGIN PUBLIC KEY-----` or base64",
             Self::OtherPublicKey => "copy the key that the provider documents for webhook signatures",
-            Self::Unusable | Self::NotText => "copy the secret again, whole",
-            Self::WeakPublicKey | Self::ShortModulus(_) => "copy the public key again; if it is right, the sender's key is unsafe",
+            Self::Unusable | Self::NotText | Self::NotPlain => "copy the secret again, whole",
+            Self::WeakPublicKey | Self::ShortModulus(_) => {
+                "copy the public key again; if it is right, the sender's key is unsafe"
+            }
         }
     }
 }
@@ -206,12 +214,7 @@ impl KeyForms {
         let boxed = |texts: &[String]| texts.iter().map(|text| text.as_str().into()).collect::<Vec<Box<str>>>();
         let alternatives = spec.alternative_keys.iter().zip(1..);
         Self {
-            main: KeyForm {
-                prefixes: boxed(&spec.key.prefixes),
-                keep_prefix: spec.key.keep_prefix,
-                encoding,
-                kind,
-            },
+            main: KeyForm { prefixes: boxed(&spec.key.prefixes), keep_prefix: spec.key.keep_prefix, encoding, kind },
             prefix_required: spec.key.prefix_required,
             unprefixed: spec.key.unprefixed.map(|encoding| KeyForm {
                 prefixes: Vec::new(),
@@ -293,6 +296,8 @@ impl KeyForm {
                 }
                 Check::Mac(MacState::new(algorithm, &bytes).ok_or(KeyProblem::Unusable)?)
             }
+            // A header could not hold it, so every delivery would be refused.
+            KeyKind::Text if !can_be_shown(&bytes) => return Err(KeyProblem::NotPlain),
             KeyKind::Text => Check::Text(bytes.clone()),
             KeyKind::Ed25519 if self.encoding == KeyEncoding::Spki => {
                 Check::Ed25519(Box::new(public_key(&ed25519_from_spki(&bytes)?)?))
@@ -302,6 +307,11 @@ impl KeyForm {
         };
         Ok((Key { check, slot }, oddity.or_else(|| (bytes.len() < SHORT).then_some(KeyWarning::Short))))
     }
+}
+
+/// Whether a credential fits into a header's value.
+fn can_be_shown(bytes: &[u8]) -> bool {
+    bytes.len() <= LONGEST_CREDENTIAL && bytes.iter().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 fn decode(encoding: KeyEncoding, text: &[u8]) -> Result<(Zeroizing<Vec<u8>>, Option<KeyWarning>), KeyProblem> {

@@ -34,11 +34,11 @@ use http::{HeaderMap, HeaderName, Method};
 
 pub use self::coded::Wanted;
 pub(super) use self::coded::form;
-pub(super) use self::sign::hex;
 pub use self::flaw::{SchemeFlaw, SchemeProblem};
 pub use self::foreign::ForeignHeaders;
 pub use self::key::{Key, KeyProblem, KeyWarning, LabeledKey};
 pub use self::scheme::SchemeSpec;
+pub(super) use self::sign::hex;
 pub use self::sign::{Delivery, SignProblem, Signed, sign, sign_as};
 pub use self::signer::Signer;
 pub use self::stamp::write as write_time;

@@ -37,6 +37,15 @@ impl Stamp {
         self.text.get(..self.len).unwrap_or_default()
     }
 
+    /// Whether it is of this age: unix time has ten digits from 2001 to 2286.
+    pub(super) fn is_whole(&self, unit: TimeUnit) -> bool {
+        match unit {
+            TimeUnit::S => self.len == 10,
+            TimeUnit::Ms => self.len == 13,
+            TimeUnit::Rfc3339 => true,
+        }
+    }
+
     /// Unix time.
     pub(super) fn seconds(&self) -> u64 {
         self.seconds

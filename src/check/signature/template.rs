@@ -46,6 +46,8 @@ pub(super) struct TemplateScheme {
 pub(super) struct Time {
     pub(super) source: TimeSource,
     pub(super) unit: TimeUnit,
+    /// No window keeps a time from being cut short, so its length is fixed.
+    pub(super) any_age: bool,
 }
 
 /// What the head of one request claims, complete and well-formed, but not yet believed.
@@ -361,5 +363,8 @@ fn read_stamp(
         (TimeSource::Header, None) => return Err(Failure::of(Reject::HeaderMissing)),
         (TimeSource::Json(_), _) => return Ok(None),
     };
-    Stamp::parse(text, time.unit).map(Some).ok_or_else(|| Failure::at(Reject::TimestampMalformed, name))
+    Stamp::parse(text, time.unit)
+        .filter(|stamp| !time.any_age || stamp.is_whole(time.unit))
+        .map(Some)
+        .ok_or_else(|| Failure::at(Reject::TimestampMalformed, name))
 }

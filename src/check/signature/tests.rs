@@ -816,3 +816,71 @@ fn nothing_prints_a_signature() {
     let presented = present(&scheme("svix"), &svix_headers("msg_1", &NOW.to_string(), &signature), NOW, 300).unwrap();
     assert!(!format!("{presented:?}").contains(&signature[3..20]));
 }
+
+#[test]
+fn a_time_of_any_age_cannot_be_cut_short() {
+    let scheme = custom(
+        "content = '{timestamp}{body}'\nsignature = { header = 'x-sig', encoding = 'hex' }\n\
+         timestamp = { header = 'x-time', insecure_any_age = true }",
+    )
+    .unwrap();
+    let keys = keys(&scheme, &[("current", "a secret of some length")]);
+    let mac = hex(&hmac(b"a secret of some length", b"1754300000[1]"));
+    let judge_as = |time: &str, body: &[u8]| {
+        let headers = headers(&[("x-sig", &mac), ("x-time", time)]);
+        let tolerance = scheme.default_tolerance().unwrap();
+        let presented = present(&scheme, &headers, NOW, tolerance)?;
+        verify(&scheme, &keys, &presented, &chunks(body), NOW, tolerance)
+    };
+    assert_eq!(judge_as("1754300000", b"[1]").unwrap().timestamp(), Some(1_754_300_000));
+    assert_eq!(judge_as("175430000", b"0[1]").unwrap_err().reject, Reject::TimestampMalformed);
+    assert_eq!(judge_as("17", b"54300000[1]").unwrap_err().reject, Reject::TimestampMalformed);
+}
+
+#[test]
+fn a_secret_that_is_shown_is_never_an_alternative_to_one_that_signs() {
+    for algorithm in ["token", "sha256"] {
+        let toml = format!(
+            "content = '{{body}}'\nsignature = {{ header = 'x-sig', encoding = 'base64', format = 'versioned', version = 'v1' }}\n\
+             alternative_keys = [{{ prefix = 'x_', encoding = 'utf8', algorithm = '{algorithm}', version = 'v2' }}]"
+        );
+        let fields: Vec<&str> = custom(&toml).unwrap_err().iter().map(|problem| problem.field).collect();
+        assert!(fields.contains(&"alternative_keys.algorithm"), "{fields:?}");
+    }
+}
+
+#[test]
+fn a_bare_hash_is_neither_lengthened_nor_taken_from_another_version() {
+    let v1 =
+        custom("algorithm = 'sha256'\ncontent = '{secret}{body}'\nsignature = { header = 'x-sig', encoding = 'hex' }")
+            .unwrap();
+    let keys = keys(&v1, &[("current", "yyyyyyyy-yyyy")]);
+    let hash = |text: &[u8]| hex(mac::digest(|update| update(text)).as_bytes());
+    let run = |content: &[u8], body: &[u8]| {
+        judge(&v1, &keys, &headers(&[("x-sig", &hash(&[b"yyyyyyyy-yyyy", content].concat()))]), body).is_ok()
+    };
+    assert!(run(b"[{}]", b"[{}]"));
+    // The same hash belongs to version 2 of the same secret, whose content begins with the method and the URL.
+    assert!(!run(b"POSThttps://a/b[{}]", b"POSThttps://a/b[{}]"));
+    assert!(!run(b"[{}]\x80\0\0[]", b"[{}]\x80\0\0[]"));
+}
+
+#[test]
+fn a_token_that_no_header_can_hold_is_refused_at_load() {
+    let gitlab = scheme("gitlab");
+    assert_eq!(gitlab.key("sécret-of-some-length".as_bytes()).unwrap_err(), KeyProblem::NotPlain);
+    assert_eq!(gitlab.key("x".repeat(513).as_bytes()).unwrap_err(), KeyProblem::NotPlain);
+    assert!(gitlab.key("x".repeat(512).as_bytes()).is_ok());
+}
+
+#[test]
+fn headers_that_only_code_names_are_foreign_too() {
+    let catalog = Catalog::load().unwrap();
+    let foreign = scheme("clerk").foreign_headers(0, &[], catalog.schemes());
+    for name in ["x-amz-sns-topic-arn", "x-contentful-signed-headers", "svix.id", "svix~id", "svix--id", "webhook.id"] {
+        assert!(foreign.contains(&HeaderName::from_static(name)), "{name}");
+    }
+    for name in ["svix-id", "authorization", "date", "x-github-event"] {
+        assert!(!foreign.contains(&HeaderName::from_static(name)), "{name}");
+    }
+}

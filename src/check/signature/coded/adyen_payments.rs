@@ -115,7 +115,7 @@ struct Item<'d> {
 
 /// All items. `None`: none, too many, or one that is not as Adyen writes it.
 fn items(document: &Json) -> Option<Vec<Item<'_>>> {
-    let items = document.get(ITEMS)?.elements()?;
+    let items = document.get(ITEMS).filter(|_| document.is_plain_about(&[ITEMS]))?.elements()?;
     if items.is_empty() || items.len() > MAX_ITEMS {
         return None;
     }
@@ -124,11 +124,23 @@ fn items(document: &Json) -> Option<Vec<Item<'_>>> {
 
 impl<'d> Item<'d> {
     fn of(element: &'d Json) -> Option<Self> {
-        let item = element.get(ITEM)?;
+        let item = element.get(ITEM).filter(|_| element.is_plain_about(&[ITEM]))?;
         let signature = item.get(DATA)?.get(SIGNATURE)?.text()?;
         Some(Self { signed: Signable::of(item)?, signature: tags::base64(signature.as_bytes())? })
     }
 }
+
+/// The members of an item that are signed, or lead to what is.
+const FIELDS: [&str; 8] = [
+    "pspReference",
+    "originalReference",
+    "merchantAccountCode",
+    "merchantReference",
+    "amount",
+    "eventCode",
+    "success",
+    DATA,
+];
 
 /// The fields of an item that are signed.
 struct Signable<'d> {
@@ -145,8 +157,12 @@ struct Signable<'d> {
 impl<'d> Signable<'d> {
     /// `None`: a field of another type, or one that would be read as two.
     fn of(item: &'d Json) -> Option<Self> {
+        if !item.is_plain_about(&FIELDS) {
+            return None;
+        }
         let (value, currency) = match item.get("amount") {
             None | Some(Json::Null) => (String::new(), ""),
+            Some(amount) if !amount.is_plain_about(&["value", "currency"]) => return None,
             Some(amount) => {
                 let Json::Integer(value) = amount.get("value")? else { return None };
                 (value.to_string(), field(amount, "currency")?)

@@ -33,6 +33,8 @@ const REPEATED: [(HeaderName, &str); 2] = [
 ];
 
 /// Longest signature, decoded: RSA with 8,192 bits.
+/// Most members of a message, of which a dozen are known.
+const MAX_MEMBERS: usize = 64;
 const MAX_SIGNATURE: usize = 1024;
 
 /// Every member that means something to an app.
@@ -140,7 +142,7 @@ pub(super) fn compile(spec: &SchemeSpec, options: &Options) -> Result<Box<dyn Co
 
 impl Coded for Sns {
     fn headers(&self) -> Vec<HeaderName> {
-        vec![TYPE_HEADER]
+        REPEATED.iter().map(|(name, _)| name.clone()).chain([TYPE_HEADER]).collect()
     }
 
     fn coverage(&self) -> Coverage {
@@ -239,8 +241,10 @@ impl Sns {
             }
         }
         let names = Kind::parse(kind)?;
-        let is_foreign = |name: &str| names.foreign().contains(&name) || is_a_likeness(name);
-        if members.iter().any(|(name, _)| is_foreign(name)) {
+        if members.len() > MAX_MEMBERS
+            || !json.is_plain_about(KNOWN)
+            || members.iter().any(|(name, _)| names.foreign().contains(&&**name))
+        {
             return None;
         }
         let topic = text("TopicArn")?;
@@ -286,12 +290,6 @@ fn signed(kind: Kind, json: &Json) -> Option<String> {
         }
     }
     Some(signed)
-}
-
-/// Whether a name is a known one but for the case of its letters, which readers that ignore case take for it.
-fn is_a_likeness(name: &str) -> bool {
-    let fold = |name: &str| name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect::<String>();
-    !KNOWN.contains(&name) && KNOWN.iter().any(|known| fold(known) == fold(name))
 }
 
 /// Whether an address can only lead to a certificate of Amazon SNS.

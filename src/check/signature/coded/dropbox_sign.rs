@@ -59,6 +59,9 @@ impl Coded for DropboxSign {
         let mismatch = || Failure::of(Reject::SignatureMismatch);
         let document = document(&Media::of(&held.headers)?, body).ok_or_else(mismatch)?;
         let event = document.get("event").ok_or_else(mismatch)?;
+        if !(document.is_plain_about(&["event"]) && event.is_plain_about(&["event_hash", "event_time", "event_type"])) {
+            return Err(mismatch());
+        }
         let text = |name: &str| event.get(name).and_then(Json::text).ok_or_else(mismatch);
         let hash: [u8; 32] = tags::hex(text("event_hash")?.as_bytes()).ok_or_else(mismatch)?;
         let (time, kind) = (text("event_time")?, text("event_type")?);

@@ -113,6 +113,10 @@ impl Claims {
             Media::Json => {
                 let document = strict_json::read(body)?;
                 let block = document.get("signature")?;
+                let parts = ["timestamp", "token", "signature", "parent-signature"];
+                if !(document.is_plain_about(&["signature"]) && block.is_plain_about(&parts)) {
+                    return None;
+                }
                 let text = |name: &str| block.get(name).and_then(Json::text).map(str::to_owned);
                 let timestamp = match block.get("timestamp")? {
                     Json::Integer(seconds) => seconds.to_string(),

@@ -95,6 +95,29 @@ pub enum Wanted {
     Document(Box<str>),
 }
 
+/// Headers that an engine reads without the scheme naming them: no other sender's requests may bring them.
+pub(super) fn named_headers(engine: Engine) -> &'static [&'static str] {
+    match engine {
+        // With raw delivery there is no signature, and the body is another.
+        Engine::AwsSns => &[
+            "x-amz-sns-message-type",
+            "x-amz-sns-message-id",
+            "x-amz-sns-topic-arn",
+            "x-amz-sns-subscription-arn",
+            "x-amz-sns-rawdelivery",
+        ],
+        Engine::Contentful => &["x-contentful-signed-headers"],
+        Engine::Template
+        | Engine::Twilio
+        | Engine::Mandrill
+        | Engine::AdyenPayments
+        | Engine::Mailgun
+        | Engine::DropboxSign
+        | Engine::Jwt
+        | Engine::Rfc9421 => &[],
+    }
+}
+
 /// The engine that a scheme names. `None`: the template.
 pub(super) fn compile(
     engine: Engine,
@@ -136,9 +159,8 @@ fn first_key(keys: &[LabeledKey], content: &[u8], signature: &[u8]) -> Option<us
     keys.iter().enumerate().fold(None, |first, (index, labeled)| {
         let made_it = match &labeled.key.check {
             Check::Mac(state) => state.tag(|update| update(content)).is(signature).into(),
-            Check::Ed25519(public) => {
-                Signature::from_slice(signature).is_ok_and(|signature| public.verify_strict(content, &signature).is_ok())
-            }
+            Check::Ed25519(public) => Signature::from_slice(signature)
+                .is_ok_and(|signature| public.verify_strict(content, &signature).is_ok()),
             Check::Public(public) => public.verifies(content, signature),
             // A text signs nothing.
             Check::Text(_) => false,

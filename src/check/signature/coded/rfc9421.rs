@@ -36,7 +36,7 @@ const KNOWN_DIGESTS: [&str; 2] = [SHA_256, SHA_512];
 /// Longest value of each header, in bytes.
 const MAX_HEADER: usize = 8 * 1024;
 /// Most components of a signature.
-const MAX_COMPONENTS: usize = 64;
+const MAX_COMPONENTS: usize = 24;
 
 #[derive(Debug)]
 struct MessageSignatures {

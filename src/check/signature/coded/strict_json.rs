@@ -14,6 +14,9 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 /// Most values of one document. Each takes some 40 bytes.
 const MAX_VALUES: usize = 100_000;
 
+/// Longest name, in bytes, that may be taken for a known one.
+const LONGEST_LIKENESS: usize = 128;
+
 /// A document, or a part of one.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Json {
@@ -43,6 +46,16 @@ impl Json {
         match self {
             Self::Object(members) => members.iter().find(|(known, _)| **known == *name).map(|(_, value)| value),
             Self::Null | Self::Bool(_) | Self::Integer(_) | Self::Fraction(_) | Self::Text(_) | Self::Array(_) => None,
+        }
+    }
+
+    /// Whether no member of an object has a name that a reader who ignores case takes for one of these.
+    ///
+    /// Go's and .NET's readers do, and let the later member win: unsigned ones would pass for the signed ones.
+    pub(super) fn is_plain_about(&self, names: &[&str]) -> bool {
+        match self {
+            Self::Object(members) => members.iter().all(|(name, _)| !is_likeness(name, names)),
+            Self::Null | Self::Bool(_) | Self::Integer(_) | Self::Fraction(_) | Self::Text(_) | Self::Array(_) => true,
         }
     }
 
@@ -135,6 +148,20 @@ impl Serialize for Json {
     }
 }
 
+/// Whether a name is one of these but for the case of its letters, and not one of them itself.
+fn is_likeness(name: &str, known: &[&str]) -> bool {
+    // Case folding changes a length by a factor of three at most, and the known names are short.
+    if name.len() > LONGEST_LIKENESS || known.contains(&name) {
+        return false;
+    }
+    if name.is_ascii() {
+        return known.iter().any(|known| known.eq_ignore_ascii_case(name));
+    }
+    // The Kelvin sign and the long s have ASCII letters for their other case.
+    let plain = name.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase).collect::<String>();
+    known.iter().any(|known| known.eq_ignore_ascii_case(&plain))
+}
+
 /// Reads one value, counted against what is left.
 #[derive(Clone, Copy)]
 struct Reader<'c> {
@@ -224,6 +251,17 @@ mod tests {
             assert_eq!(read(body.as_bytes()), None, "{body}");
         }
         assert!(read(br#"{"a":{"a":{"a":1}},"A":1,"a ":1}"#).is_some());
+    }
+
+    #[test]
+    fn knows_the_names_that_a_lax_reader_takes_for_another() {
+        let about = |body: &str| read(body.as_bytes()).unwrap().is_plain_about(&["success", "Token"]);
+        assert!(about(r#"{"success":1,"Token":2,"other":3,"successes":4}"#));
+        for likeness in ["Success", "SUCCESS", "\u{17f}uccess", "token", "To\u{212a}en"] {
+            assert!(!about(&format!(r#"{{"success":1,"{likeness}":2}}"#)), "{likeness}");
+        }
+        assert!(about(&format!(r#"{{"{}":1}}"#, "s".repeat(100_000))));
+        assert!(about("[]"));
     }
 
     #[test]

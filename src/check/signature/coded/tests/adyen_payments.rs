@@ -245,3 +245,17 @@ fn what_is_not_json_is_refused_however_large_or_deep() {
     let bytes = [REPORT.as_bytes().strip_suffix(b"}").unwrap(), b",\"x\":\"\xff\"}"].concat();
     assert_eq!(trial().refusal(&request(REPORT).holding(bytes)), Some(Reject::SignatureMismatch));
 }
+
+#[test]
+fn what_a_reader_who_ignores_case_would_take_for_signed_is_refused() {
+    let forged = r#","NotificationItems":[{"NotificationRequestItem":{"pspReference":"FORGED"}}]}"#;
+    assert_eq!(refusal(&format!("{}{forged}", REPORT.strip_suffix('}').unwrap())), Some(Reject::SignatureMismatch));
+    for (from, to) in [
+        (r#""success":"true""#, r#""success":"true","Success":"false""#),
+        (r#""value":1000"#, r#""value":1000,"Value":1"#),
+        (r#""eventCode""#, r#""EventCode":"X","eventCode""#),
+        (r#""originalReference":"originalReference","#, r#""originalReference":"originalReference","AMOUNT":1,"#),
+    ] {
+        assert_eq!(refusal(&REPORT.replacen(from, to, 1)), Some(Reject::SignatureMismatch), "{to}");
+    }
+}

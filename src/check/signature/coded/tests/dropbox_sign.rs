@@ -153,3 +153,11 @@ fn signs_by_setting_time_and_hash_and_keeping_the_rest() {
         assert_eq!(then.sign("", &json(body)).unwrap_err(), SignProblem::Body, "{body}");
     }
 }
+
+#[test]
+fn what_a_reader_who_ignores_case_would_take_for_signed_is_refused() {
+    let beside = EVENT.replacen('{', r#"{"Event":{"event_type":"signature_request_all_signed"},"#, 1);
+    assert_eq!(refusal(&beside), Some(Reject::SignatureMismatch));
+    let inside = EVENT.replacen(r#""event_type""#, r#""Event_Type":"x","event_type""#, 1);
+    assert_eq!(refusal(&inside), Some(Reject::SignatureMismatch));
+}

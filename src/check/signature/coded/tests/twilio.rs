@@ -286,11 +286,26 @@ fn spellings_that_parsers_read_in_several_ways_are_refused() {
 }
 
 #[test]
+fn a_form_cannot_be_moved_into_the_url_to_name_the_hash_of_another_body() {
+    let forged = r#"{"forged":1}"#;
+    let hash = hex(digest(|update| update(forged.as_bytes())).as_bytes());
+    let url = "https://a.example/sms?x=1";
+    let text = format!("AccountSid=AC1&Body=hi&zip=%26bodySHA256%3D{hash}");
+    let genuine = trial().sign("", &Request::post(url, FORM, text.as_str())).unwrap();
+    assert_eq!(trial().refusal(&genuine), None);
+    let mut moved =
+        Request::post(&format!("{url}AccountSidAC1Bodyhizip&bodySHA256={hash}"), "application/json", forged);
+    moved.headers.insert("x-twilio-signature", genuine.headers.get("x-twilio-signature").unwrap().clone());
+    mismatch(&moved);
+}
+
+#[test]
 fn says_what_the_form_says_of_the_message() {
     let verified = trial().verify(&sms()).unwrap();
     assert_eq!(verified.id().map(|id| (id.text, id.signed)), Some(("SM1", true)));
     assert_eq!(verified.event_type().map(|kind| (kind.text, kind.signed)), Some(("onMessageAdded", true)));
-    assert_eq!(verified.coverage(), Coverage::Body);
+    // Names and values stand side by side without a border.
+    assert_eq!(verified.coverage(), Coverage::Partial);
     assert_eq!(verified.timestamp(), None);
     let scheme = trial();
     assert!(!scheme.scheme().signs_id() && scheme.scheme().signs_url());

@@ -1,7 +1,8 @@
 //! Public documents that verification asks for: the certificates of AWS SNS.
 //!
-//! A refused delivery can make us ask, so asking is bounded: an answer is kept for a day, a failure for half a minute, and
-//! at most ten documents a minute are asked for at all. Must never fetch an address that the scheme has not pinned to the
+//! A refused delivery can make us ask, so asking is bounded: an answer is kept for a month (its address names one certificate,
+//! and the dates in it are looked at each time), a failure for half a minute, and at most ten documents a minute are asked
+//! for at all. Must never fetch an address that the scheme has not pinned to the
 //! provider's own host.
 
 use std::collections::HashMap;
@@ -19,12 +20,12 @@ use crate::https::{Bounds, ExchangeError, Https};
 
 /// A certificate is about 2 KiB, its chain not much more.
 const BOUNDS: Bounds = Bounds { time: Duration::from_secs(5), bytes: 32 * 1024 };
-const KEEP: Duration = Duration::from_secs(24 * 3600);
+const KEEP: Duration = Duration::from_hours(30 * 24);
 const KEEP_FAILURE: Duration = Duration::from_secs(30);
 /// The provider has one certificate a region at a time. Failures leave soon, so they do not fill this for long.
 const MOST: usize = 64;
 const MOST_A_MINUTE: usize = 10;
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// Why there is no document.
 #[derive(Debug, thiserror::Error)]
@@ -109,7 +110,7 @@ impl Documents {
 }
 
 impl Kept {
-    /// A document that is there stays for a day, counted from when it came.
+    /// A document that is there stays, counted from when it came.
     fn prolong(&mut self, url: &str) {
         if let Some(entry) = self.by_url.get_mut(url).filter(|entry| !entry.there) {
             entry.there = true;

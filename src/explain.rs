@@ -12,7 +12,10 @@ mod handshake;
 mod inquiry;
 mod json;
 mod judge;
+mod lifetime;
 mod moment;
+mod sender;
+mod sns;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -95,10 +98,7 @@ impl Outcome {
 }
 
 /// Judges a case as the gate would. Hypotheses are tested as long as `may_go_on` says so.
-///
-/// # Errors
-/// [`Usage::NoUsableSecret`]: no secret can be a key, and no hypothesis says how it would be one.
-pub(crate) fn explain(case: &Case, may_go_on: &mut dyn FnMut() -> bool) -> Result<Explanation, Usage> {
+pub(crate) fn explain(case: &Case, may_go_on: &mut dyn FnMut() -> bool) -> Explanation {
     let mut walk = Walk::new(case);
     let outcome = match walk.run() {
         Ok(()) => Outcome::Accepted,
@@ -110,20 +110,11 @@ pub(crate) fn explain(case: &Case, may_go_on: &mut dyn FnMut() -> bool) -> Resul
             Outcome::Refused(reject)
         }
     };
-    if let Some(judge) = &case.judge
-        && !judge.can_verify()
-        && walk.hypotheses.is_empty()
-    {
-        return Err(Usage::NoUsableSecret {
-            problems: judge.problems.clone(),
-            provider: judge.name.clone(),
-            looks: judge.looks.clone(),
-        });
-    }
+    walk.blame_the_secret();
     let Walk { steps, hypotheses, facts, notes, timestamp, verified, .. } = walk;
     let read = case.request.notes.iter().map(Note::to_string);
     let member = |member: Option<crate::check::signature::Member<'_>>| member.map(|member| member.text.to_owned());
-    Ok(Explanation {
+    Explanation {
         outcome,
         steps: steps.into_vec(),
         hypotheses,
@@ -137,7 +128,7 @@ pub(crate) fn explain(case: &Case, may_go_on: &mut dyn FnMut() -> bool) -> Resul
         event_type: verified.as_ref().and_then(|verified| member(verified.event_type())),
         secret: verified.as_ref().map(|verified| verified.label().to_owned()),
         title: title(case),
-    })
+    }
 }
 
 fn title(case: &Case) -> String {

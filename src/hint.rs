@@ -10,7 +10,7 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, Method};
 
-use crate::check::diagnose::{NamedSecret, Suspect, diagnose};
+use crate::check::diagnose::{NamedSecret, OtherRoute, Suspect, diagnose};
 use crate::check::signature::{Failure, Head, SchemeSpec, Window};
 use crate::clock;
 use crate::plan::{Plan, Route};
@@ -103,18 +103,24 @@ impl Question {
             })
             .collect();
         let others: Vec<NamedSecret<'_>> = names.iter().map(|(name, text)| NamedSecret { name, text }).collect();
-        let secrets: Vec<NamedSecret<'_>> = route
-            .ingredients
-            .secrets
+        let secrets = named(route);
+        let elsewhere: Vec<(&Route, Vec<NamedSecret<'_>>)> = self
+            .plan
+            .routes
             .iter()
-            .map(|(label, secret)| NamedSecret { name: label, text: secret.expose() })
+            .filter(|other| other.name != route.name)
+            .map(|other| (other, named(other)))
             .collect();
+        let routes: Vec<OtherRoute<'_>> =
+            elsewhere.iter().map(|(other, secrets)| other_route(other, secrets)).collect();
         let suspect = Suspect {
             name: &route.provider,
+            route: Some(&route.name),
             spec: &route.ingredients.spec,
             options: &route.ingredients.options,
             secrets: &secrets,
             others: &others,
+            routes: &routes,
             catalog: &schemes,
             head: Head { method: &self.method, url: self.url.as_deref(), headers: &self.headers },
             body: &self.body.concat(),
@@ -122,6 +128,24 @@ impl Question {
         };
         let found = diagnose(&suspect, &mut || clock::monotonic() < deadline);
         found.first().map(|hypothesis| format!("{}: {}", hypothesis.code, hypothesis.finding).into())
+    }
+}
+
+/// A route's secrets by their labels.
+pub(crate) fn named(route: &Route) -> Vec<NamedSecret<'_>> {
+    let secrets = route.ingredients.secrets.iter();
+    secrets.map(|(label, secret)| NamedSecret { name: label, text: secret.expose() }).collect()
+}
+
+/// A route that a delivery might belong to, with its secrets.
+pub(crate) fn other_route<'r>(route: &'r Route, secrets: &'r [NamedSecret<'r>]) -> OtherRoute<'r> {
+    OtherRoute {
+        name: &route.name,
+        path: &route.path,
+        provider: &route.provider,
+        spec: &route.ingredients.spec,
+        options: &route.ingredients.options,
+        secrets,
     }
 }
 

@@ -13,7 +13,7 @@
 //!
 //! | level | modules |
 //! |---|---|
-//! | 0 | `reject`, `clock`, `secret` |
+//! | 0 | `reject`, `civil`, `clock`, `secret` |
 //! | 1 | `check` (pure: no async, I/O, clock), `providers` (the catalogue, data) |
 //! | 2 | `plan` (the compiled configuration) |
 //! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket`, `https`, `capture` |
@@ -29,6 +29,7 @@ mod app_socket;
 mod budget;
 pub mod capture;
 pub mod check;
+pub mod civil;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::run::{fail, runtime};
+use crate::civil::Civil;
 use crate::clock;
 use crate::server::Server;
 use crate::telemetry::AccessLog;
@@ -96,7 +97,7 @@ fn try_it(out: &mut dyn Write, address: SocketAddr, cases: &[Case]) -> io::Resul
     writeln!(
         out,
         "\nStill running. Paste these (signed at {}; good for five minutes):\n",
-        clock::Civil::of(clock::unix_now_millis())
+        Civil::of(clock::unix_now_millis())
     )?;
     for case in cases.iter().filter(|case| case.paste) {
         writeln!(out, "  # {}\n  {}\n", case.what, case.request.as_curl(address))?;

@@ -132,8 +132,8 @@ fn answer(args: &Args) -> Result<Explanation, String> {
     };
     let start = clock::monotonic();
     let mut may_go_on = || clock::monotonic().saturating_duration_since(start) < BUDGET;
-    let explanation = Case::of(question, &System).and_then(|case| explain::explain(&case, &mut may_go_on));
-    let mut explanation = explanation.map_err(|usage| usage.to_string())?;
+    let case = Case::of(question, &System).map_err(|usage| usage.to_string())?;
+    let mut explanation = explain::explain(&case, &mut may_go_on);
     explanation.notes.extend(notes);
     Ok(explanation)
 }

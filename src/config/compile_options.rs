@@ -72,14 +72,11 @@ impl Context<'_, '_> {
             } else {
                 Some(text.to_owned())
             };
-            match value {
-                Some(value) => {
-                    options.insert(name.to_owned(), value);
-                }
-                None => {
-                    self.findings.error(spot, format!("{text} is no text file of this kind"), "name the right file");
-                    whole = false;
-                }
+            if let Some(value) = value {
+                options.insert(name.to_owned(), value);
+            } else {
+                self.findings.error(spot, format!("{text} is no text file of this kind"), "name the right file");
+                whole = false;
             }
         }
         whole.then_some(options)

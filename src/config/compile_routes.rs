@@ -72,7 +72,7 @@ pub(super) fn routes(
         let allow_ips = context.allow_ips(table);
         let events = context.events(table, chosen.as_ref());
         let max_body = context.max_body(table, limits);
-        let Keys { keys, sources, texts } = {
+        let Keys { usable: keys, sources, texts } = {
             let scheme = chosen.as_ref().map(|chosen| &*chosen.scheme);
             compile_secrets::secrets(context, table, scheme, chosen.as_ref().and_then(|chosen| chosen.provider))
         };
@@ -152,15 +152,12 @@ impl<'c> Context<'c, '_> {
         if table.given("provider") && table.given("scheme") {
             return None;
         }
-        let (name, spec, provider) = match table.text("provider") {
-            Some((name, spot)) => {
-                let provider = self.provider(name, spot, custom)?;
-                (name, self.catalog.scheme(name)?.clone(), Some(provider))
-            }
-            None => {
-                let (name, spot) = table.text("scheme")?;
-                (name, self.own_scheme(name, spot, custom)?, None)
-            }
+        let (name, spec, provider) = if let Some((name, spot)) = table.text("provider") {
+            let provider = self.provider(name, spot, custom)?;
+            (name, self.catalog.scheme(name)?.clone(), Some(provider))
+        } else {
+            let (name, spot) = table.text("scheme")?;
+            (name, self.own_scheme(name, spot, custom)?, None)
         };
         let (scheme, options) = self.compiled(raw, table, name, &spec)?;
         Some(Chosen { name: name.to_owned(), scheme: Arc::new(scheme), spec, options, provider })

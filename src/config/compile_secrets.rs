@@ -23,7 +23,7 @@ const LONGEST: usize = 64 << 10;
 /// The keys of a route, and where each came from.
 #[derive(Default)]
 pub(super) struct Keys {
-    pub(super) keys: Vec<LabeledKey>,
+    pub(super) usable: Vec<LabeledKey>,
     pub(super) sources: Vec<SecretSource>,
     pub(super) texts: Vec<(Arc<str>, Secret)>,
 }
@@ -238,7 +238,7 @@ impl Context<'_, '_> {
     }
 
     fn keys(&mut self, scheme: &Scheme, provider: Option<&Provider>, found: Vec<Found>) -> Keys {
-        let Keys { mut keys, mut sources, mut texts } = Keys::default();
+        let Keys { usable: mut keys, mut sources, mut texts } = Keys::default();
         let mut seen: Vec<(String, Zeroizing<Vec<u8>>)> = Vec::new();
         for Found { label, origin, spot, bytes } in found {
             if let Some((twin, _)) = seen.iter().find(|(_, other)| **other == *bytes) {
@@ -274,7 +274,7 @@ impl Context<'_, '_> {
                 }
             }
         }
-        Keys { keys, sources, texts }
+        Keys { usable: keys, sources, texts }
     }
 }
 

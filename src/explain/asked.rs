@@ -34,9 +34,9 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// The secrets that are named, in the order of their kinds. Empty: none is.
-    pub(super) fn secrets(&self, environment: &dyn Environment, notes: &mut Vec<String>) -> Result<Vec<Named>, Usage> {
-        let mut secrets = Vec::new();
+    /// The secrets that are named, in the order of their kinds.
+    pub(super) fn secrets(&self, environment: &dyn Environment, notes: &mut Vec<String>) -> Result<Given, Usage> {
+        let mut given = Given::default();
         for name in &self.secret_env {
             let bytes = environment.variable(name).ok_or_else(|| {
                 let names = environment.variable_names();
@@ -45,7 +45,7 @@ impl Asked {
                 let near = if shown.is_some() { nearest(name, names) } else { Vec::new() };
                 Usage::Variable { shown, near }
             })?;
-            secrets.push(named(name, bytes, notes).ok_or_else(|| Usage::EmptySecret(name.clone()))?);
+            given.push(name, bytes, notes);
         }
         for (number, path) in (1_usize..).zip(&self.secret_file) {
             let label = path.file_name().unwrap_or_default().to_string_lossy();
@@ -55,9 +55,9 @@ impl Asked {
             if bytes.len() > LONGEST {
                 return Err(Usage::NotText { name });
             }
-            secrets.push(named(&label, bytes, notes).ok_or_else(|| Usage::EmptySecret(label.into_owned()))?);
+            given.push(&label, bytes, notes);
         }
-        Ok(secrets)
+        Ok(given)
     }
 
     /// The route's options with those that are given on top, files read.
@@ -80,6 +80,28 @@ impl Asked {
             options.insert(name.clone(), value);
         }
         Ok(options)
+    }
+}
+
+/// The secrets that were named on the command line.
+#[derive(Debug, Default)]
+pub(super) struct Given {
+    pub(super) secrets: Vec<Named>,
+    /// What was named and holds nothing.
+    pub(super) empty: Vec<String>,
+}
+
+impl Given {
+    /// Whether nothing was named.
+    pub(super) fn is_nothing(&self) -> bool {
+        self.secrets.is_empty() && self.empty.is_empty()
+    }
+
+    fn push(&mut self, name: &str, bytes: Vec<u8>, notes: &mut Vec<String>) {
+        match named(name, bytes, notes) {
+            Some(secret) => self.secrets.push(secret),
+            None => self.empty.push(name.to_owned()),
+        }
     }
 }
 
@@ -106,7 +128,10 @@ fn named(name: &str, bytes: Vec<u8>, notes: &mut Vec<String>) -> Option<Named> {
         if bytes.last() == Some(&b'\r') {
             bytes.pop();
         }
-        notes.push(format!("{name}: the newline at the end of the secret was dropped, as `run` does"));
+        // A key in PEM always ends in one.
+        if !bytes.starts_with(b"-----BEGIN") {
+            notes.push(format!("{name}: the newline at the end of the secret was dropped, as `run` does"));
+        }
     }
     Secret::try_from(bytes.to_vec()).ok().map(|secret| Named { name: name.to_owned(), secret })
 }
@@ -134,6 +159,7 @@ mod tests {
             match name {
                 "STRIPE_WEBHOOK_SECRET" => Some(b"whsec_abc".to_vec()),
                 "WITH_NEWLINE" => Some(b"whsec_abc\r\n".to_vec()),
+                "PEM" => Some(b"-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n".to_vec()),
                 "EMPTY" => Some(b"\n".to_vec()),
                 _ => None,
             }
@@ -151,8 +177,9 @@ mod tests {
     fn variables(names: &[&str]) -> Result<(Vec<Named>, Vec<String>), String> {
         let asked = Asked { secret_env: names.iter().map(|name| (*name).to_owned()).collect(), ..Asked::default() };
         let mut notes = Vec::new();
-        let secrets = asked.secrets(&Fake, &mut notes).map_err(|usage| usage.to_string())?;
-        Ok((secrets, notes))
+        let given = asked.secrets(&Fake, &mut notes).map_err(|usage| usage.to_string())?;
+        assert_eq!(given.empty.len().saturating_add(given.secrets.len()), names.len());
+        Ok((given.secrets, notes))
     }
 
     #[test]
@@ -160,7 +187,13 @@ mod tests {
         let (secrets, notes) = variables(&["WITH_NEWLINE", "STRIPE_WEBHOOK_SECRET"]).unwrap();
         assert!(secrets.iter().all(|secret| secret.secret.expose() == b"whsec_abc"));
         assert_eq!(notes.len(), 1);
-        assert!(variables(&["EMPTY"]).unwrap_err().starts_with("EMPTY: the secret is empty"));
+        assert!(variables(&["EMPTY"]).unwrap().0.is_empty());
+    }
+
+    #[test]
+    fn a_key_in_pem_ends_in_a_newline_that_nobody_has_to_hear_of() {
+        let (secrets, notes) = variables(&["PEM"]).unwrap();
+        assert_eq!((secrets.len(), notes.len()), (1, 0), "{notes:?}");
     }
 
     #[test]

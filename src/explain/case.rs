@@ -8,11 +8,11 @@ use std::net::IpAddr;
 
 use http::header::HOST;
 
-use super::asked::{Asked, implied};
+use super::asked::{Asked, Given, implied};
 use super::judge::{Judge, Named};
 use super::usage::{Usage, nearest};
 use crate::capture::{Captured, Note, Shape};
-use crate::check::signature::SchemeSpec;
+use crate::check::signature::{KeyProblem, SchemeSpec};
 use crate::check::target::Verdict as TargetVerdict;
 use crate::config::{Environment, Loaded};
 use crate::plan::{Plan, Route};
@@ -188,12 +188,15 @@ impl Case {
         };
         let provider = self.catalog.get(name);
         let options = asked.options(options, &spec, environment)?;
-        let (secrets, others) = self.secrets(asked, name, environment, notes)?;
+        let given = asked.secrets(environment, notes)?;
+        let empty = given.empty.clone();
+        let (secrets, others) = self.secrets(given, name, environment, notes);
         let mut judge = Judge::new(name, spec, options, secrets, others)?;
+        judge.problems.extend(empty.into_iter().map(|name| (name, KeyProblem::Empty)));
         judge.looks = provider.map(|provider| provider.secret.clone()).unwrap_or_default();
         let usual = route.map(|route| route.tolerance).or(judge.scheme.default_tolerance());
         judge.tolerance = asked.tolerance.or(usual).unwrap_or_default();
-        if judge.secrets.is_empty() && !judge.scheme.needs_no_secret() {
+        if judge.secrets.is_empty() && judge.problems.is_empty() && !judge.scheme.needs_no_secret() {
             let variable = provider.and_then(|provider| provider.secret_env.first().cloned());
             return Err(Usage::NoSecret { provider: name.to_owned(), variable, looks: judge.looks });
         }
@@ -216,12 +219,11 @@ impl Case {
     /// that before the provider's customary variable.
     fn secrets(
         &self,
-        asked: &Asked,
+        given: Given,
         name: &str,
         environment: &dyn Environment,
         notes: &mut Vec<String>,
-    ) -> Result<(Vec<Named>, Vec<Named>), Usage> {
-        let given = asked.secrets(environment, notes)?;
+    ) -> (Vec<Named>, Vec<Named>) {
         let (mut own, mut others) = (Vec::new(), Vec::new());
         for route in self.plan().into_iter().flat_map(|plan| &plan.routes) {
             let judged_by = match self.route() {
@@ -231,7 +233,7 @@ impl Case {
             for (label, secret) in &route.ingredients.secrets {
                 let full = format!("routes.{}: {label}", route.name);
                 let secret = secret.clone();
-                if judged_by && given.is_empty() {
+                if judged_by && given.is_nothing() {
                     let name = if self.route().is_some() { label.to_string() } else { full };
                     own.push(Named { name, secret });
                 } else {
@@ -239,14 +241,14 @@ impl Case {
                 }
             }
         }
-        if !given.is_empty() {
-            return Ok((given, others));
+        if !given.is_nothing() {
+            return (given.secrets, others);
         }
         if own.is_empty() {
             let names = self.catalog.get(name).map(|provider| provider.secret_env.as_slice()).unwrap_or_default();
             own = implied(names, environment, notes);
         }
-        Ok((own, others))
+        (own, others)
     }
 
     /// The URL as the sender wrote it: as asked, else as the gate knows it, else as the request says.

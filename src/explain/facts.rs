@@ -2,13 +2,12 @@
 //!
 //! Must never guess: each fact is something that is there, or is not. Must never hold the value of a header or a secret.
 
-use http::HeaderMap;
-
 use super::case::{Case, Chosen};
-use super::judge::Judge;
+use super::judge::{Judge, Named};
 use super::usage::nearest;
 use crate::capture::Note;
-use crate::check::signature::SchemeSpec;
+use crate::check::signature::scheme::{Algorithm, Engine};
+use crate::check::signature::{Coverage, KeyProblem};
 use crate::check::target::Verdict as TargetVerdict;
 use crate::plan::Unmatched;
 
@@ -29,10 +28,20 @@ impl Fact {
     }
 }
 
-/// Headers of so many senders that they tell nothing.
-const COMMON: &[&str] = &["authorization", "date", "signature", "signature-input", "content-digest", "x-signature"];
-/// Providers that are named at most.
-const NAMED: usize = 4;
+/// The route has an allowlist, and nothing to judge by it.
+pub(crate) const ADDRESS_NOT_JUDGED: &str = "address_not_judged";
+/// No secret of the provider's, but another credential.
+pub(super) const SECRET_OTHER_CREDENTIAL: &str = "secret_other_credential";
+/// No secret of the provider's.
+pub(super) const SECRET_UNUSABLE: &str = "secret_unusable";
+/// A body that is shorter than it says.
+pub(super) const BODY_CUT_OFF: &str = "body_cut_off";
+/// The headers of another sender.
+pub(super) const OTHER_PROVIDER: &str = "other_provider";
+/// All that was tried did not help.
+pub(super) const NOTHING_MATCHED: &str = "nothing_matched";
+/// Headers with underscores.
+pub(super) const HEADERS_RENAMED: &str = "headers_renamed";
 
 /// Everything that is known before any check.
 pub(super) fn known(case: &Case) -> Vec<Fact> {
@@ -47,14 +56,41 @@ pub(super) fn known(case: &Case) -> Vec<Fact> {
 
 fn secrets(judge: &Judge) -> Vec<Fact> {
     let problems = judge.problems.iter().map(|(name, problem)| {
+        let is_placeholder = judge.text(name).is_some_and(is_placeholder);
+        let more = if is_placeholder { ": it is a placeholder that nothing has replaced" } else { "" };
         let looks = if judge.looks.is_empty() { String::new() } else { format!(" {}: {}", judge.name, judge.looks) };
-        Fact::new("secret_unusable", format!("{name}: {problem}."), format!("{}{looks}", sentence(problem.hint())))
+        let code = match problem {
+            KeyProblem::OtherCredential(_) => SECRET_OTHER_CREDENTIAL,
+            _other => SECRET_UNUSABLE,
+        };
+        Fact::new(code, format!("{name}: {problem}{more}."), format!("{}{looks}", sentence(problem.hint())))
+    });
+    let placeholders = judge.secrets.iter().filter(|secret| {
+        is_placeholder(secret.secret.expose()) && !judge.problems.iter().any(|(name, _)| *name == secret.name)
+    });
+    let placeholders = placeholders.map(|Named { name, .. }| {
+        let fix = "Set it to the secret itself: whatever should have replaced the placeholder did not run.";
+        Fact::new("secret_odd", format!("{name}: the secret looks like a placeholder, such as `${{NAME}}`."), fix)
     });
     let warnings = judge.warnings.iter().map(|(name, warning)| {
         let fix = "Copy it again from the provider's dashboard, whole.";
         Fact::new("secret_odd", format!("{name}: {warning}."), fix)
     });
-    problems.chain(warnings).collect()
+    problems.chain(placeholders).chain(warnings).collect()
+}
+
+/// Whether a text is one that a template would have replaced.
+fn is_placeholder(text: &[u8]) -> bool {
+    let text = text.trim_ascii();
+    let is_name = |name: &[u8]| {
+        !name.is_empty()
+            && name.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.' | b' '))
+    };
+    let between = |start: &[u8], end: &[u8]| text.strip_prefix(start)?.strip_suffix(end);
+    let braces = between(b"${", b"}").or_else(|| between(b"{{", b"}}")).or_else(|| between(b"<", b">"));
+    let dollar =
+        || text.strip_prefix(b"$").filter(|name| name.iter().all(|byte| byte.is_ascii_uppercase() || *byte == b'_'));
+    braces.or_else(dollar).or_else(|| between(b"%", b"%")).is_some_and(is_name)
 }
 
 /// Where the request would really go.
@@ -98,7 +134,7 @@ fn length(notes: &[Note]) -> Option<Fact> {
             }
             _other => return None,
         };
-        Some(Fact::new("body_cut_off", finding, fix))
+        Some(Fact::new(BODY_CUT_OFF, finding, fix))
     })
 }
 
@@ -113,61 +149,93 @@ fn short(declared: usize, found: usize) -> String {
     format!("Content-length says {declared} bytes, and the body has {found}.")
 }
 
-/// Whose request it seems to be when the judge's own signature header is not there.
-pub(super) fn other_sender(case: &Case, judge: &Judge, headers: &HeaderMap) -> Option<Fact> {
-    let mut names: Vec<&str> = Vec::new();
-    for (name, _) in case.catalog.iter().filter(|(name, _)| *name != judge.name) {
-        let spec = case.catalog.scheme(name)?;
-        if signs_with(spec, headers) && !has_same_headers(spec, &judge.spec) {
-            names.push(name);
-        }
+/// A body that can hardly be what the sender signed.
+pub(super) fn odd_body(case: &Case, judge: &Judge) -> Option<Fact> {
+    let request = &case.request;
+    let body = request.body.as_slice();
+    let is_json = || matches!(body.trim_ascii_start().first(), Some(b'{' | b'['));
+    if judge.scheme.coverage() == Coverage::Token {
+        return None;
     }
-    let own = case.own_schemes.iter().filter(|(name, spec)| **name != judge.name && signs_with(spec, headers));
-    names.extend(own.map(|(name, _)| name.as_str()));
-    let (first, _) = names.split_first()?;
-    let shown = names.iter().take(NAMED).copied().collect::<Vec<_>>().join(", ");
-    let shown = match names.len().saturating_sub(NAMED) {
-        0 => shown,
-        more => format!("{shown} or {more} others"),
-    };
-    Some(Fact::new(
-        "other_provider",
-        format!("The signature headers that are there are those of {shown}, not of {}.", judge.name),
-        format!("Judge it by the provider that sends it, such as --provider {first}."),
-    ))
-}
-
-/// Whether a request has all headers that this scheme signs with, of one family.
-fn signs_with(spec: &SchemeSpec, headers: &HeaderMap) -> bool {
-    let Some(signature) = &spec.signature else { return false };
-    let time = spec.timestamp.as_ref().and_then(|time| time.header.as_ref());
-    let id = spec.id.as_ref().and_then(|id| id.header.as_ref()).filter(|_| spec.content.contains("{id}"));
-    signature.header.all().iter().enumerate().any(|(family, name)| {
-        let mut needed = [time, id].into_iter().flatten().filter_map(|names| names.of_family(family));
-        !COMMON.contains(&name.to_ascii_lowercase().as_str())
-            && headers.contains_key(name.as_str())
-            && needed.all(|name| headers.contains_key(name))
+    if body.is_empty() {
+        return Some(Fact::new(
+            "body_empty",
+            "The body is empty.",
+            "Capture it before anything reads it: a body that was read once is gone.",
+        ));
+    }
+    if body.trim_ascii() == b"[object Object]" {
+        return Some(Fact::new(
+            "body_object_object",
+            "The body is the text `[object Object]`: JavaScript wrote an object where the body's text was meant.",
+            "Pass on the raw body, not the parsed one.",
+        ));
+    }
+    let is_cut = is_json() && serde_json::from_slice::<serde::de::IgnoredAny>(body).is_err_and(|error| error.is_eof());
+    is_cut.then(|| {
+        Fact::new(
+            "body_incomplete_json",
+            format!("The body is JSON that ends too early, after {} bytes.", body.len()),
+            "Capture the request again, whole: the end of its body is missing.",
+        )
     })
 }
 
-fn has_same_headers(spec: &SchemeSpec, other: &SchemeSpec) -> bool {
-    let names = |spec: &SchemeSpec| spec.signature.as_ref().map(|signature| signature.header.all().to_vec());
-    names(spec) == names(other)
+/// A body that stands beside the URL without anything between, and does not show where it begins or ends.
+pub(super) fn no_border(case: &Case, judge: &Judge) -> Option<Fact> {
+    let body = case.request.body.trim_ascii();
+    let content = judge.spec.content.as_str();
+    let begins = matches!(body.first(), None | Some(b'{' | b'['));
+    let ends = matches!(body.last(), None | Some(b'}' | b']'));
+    let is_unkeyed = judge.spec.engine == Engine::Template && judge.spec.algorithm == Algorithm::Sha256;
+    let (what, is_refused) = if content.contains("{url}{body}") {
+        ("the URL and the body", !begins)
+    } else if content.contains("{body}{url}") {
+        ("the body and the URL", !ends)
+    } else if is_unkeyed {
+        ("the secret and the body", !begins)
+    } else {
+        return None;
+    };
+    is_refused.then(|| {
+        Fact::new(
+            "body_without_border",
+            format!(
+                "The body is neither a JSON object nor an array. {} signs {what} side by side with nothing in between, so hookward cannot tell where another body begins or ends, and refuses it, whoever signed it.",
+                judge.name
+            ),
+            "Let the sender send JSON, as it does for webhooks; a test request by hand needs a JSON body, too.",
+        )
+    })
 }
 
-/// What it means that nothing more was found.
-pub(super) fn nothing_matched(judge: &Judge, tried: usize, in_time: bool) -> Option<Fact> {
-    if tried == 0 || judge.secrets.is_empty() {
+/// What it means that nothing more was found. `is_odd`: there is a fact about the body already.
+pub(super) fn nothing_matched(judge: &Judge, is_odd: bool, tried: usize, in_time: bool) -> Option<Fact> {
+    if tried == 0 || !judge.can_verify() || judge.secrets.is_empty() {
         return None;
     }
     let names: Vec<&str> = judge.secrets.iter().map(|secret| secret.name.as_str()).collect();
+    let names = names.join(" or ");
     let cut = if in_time { "" } else { ", and then the time was up" };
-    Some(Fact::new(
-        "nothing_matched",
-        format!(
-            "None of {tried} recomputations matched{cut}: the secret is not {}, or the body is not what was signed.",
-            names.join(" or ")
+    let copy = "Copy the endpoint's secret again";
+    let (means, fix) = match (judge.spec.engine, judge.spec.algorithm, judge.scheme.coverage()) {
+        (Engine::Jwt, _, _) => (format!("the token was not signed with {names}"), format!("{copy}.")),
+        (_, Algorithm::Token, _) => (format!("the token that was sent is not {names}"), format!("{copy}.")),
+        (_, _, Coverage::Token) => (
+            format!(
+                "the secret is not {names}, or what is signed besides the body was changed: {} signs no body",
+                judge.name
+            ),
+            format!("{copy}."),
         ),
-        "Copy the endpoint's secret again, and capture the request before anything reads or rewrites its body.",
-    ))
+        _ if is_odd => (
+            format!("this body is hardly what was signed, so that says nothing about {names}"),
+            "Capture the request again with the body as it was sent, before looking at the secret.".to_owned(),
+        ),
+        _ => (
+            format!("the secret is not {names}, or the body is not what was signed"),
+            format!("{copy}, and capture the request before anything reads or rewrites its body."),
+        ),
+    };
+    Some(Fact::new(NOTHING_MATCHED, format!("None of {tried} recomputations matched{cut}: {means}."), fix))
 }

@@ -4,16 +4,24 @@
 
 use bytes::Bytes;
 
+use super::case::Chosen;
 use super::facts::{self, Fact};
 use super::judge::{Judge, Named};
 use super::moment;
+use super::sns;
 use super::steps::StepName;
 use super::walk::Walk;
 use crate::capture::Note;
-use crate::check::diagnose::{Hypothesis, NamedSecret, Suspect, diagnose};
+use crate::check::diagnose::{Hypothesis, NamedSecret, OtherRoute, Suspect, diagnose};
+use crate::check::signature::scheme::Engine;
 use crate::check::signature::{self, SchemeSpec, Window};
-use crate::clock::Civil;
+use crate::civil::Civil;
+use crate::hint;
+use crate::plan::Route;
 use crate::reject::Reject;
+
+/// Codes that tell of a token whose signature is right.
+const GENUINE: &[&str] = &["token_issuer", "token_claim_missing", "token_body_differs", "url_differs"];
 
 impl Walk<'_> {
     /// Looks for the reason of a refusal that a signature is part of.
@@ -44,8 +52,61 @@ impl Walk<'_> {
         }
         let (found, tried, in_time) = self.diagnose(judge, may_go_on);
         self.hypotheses.extend(found);
+        self.leave_out_what_is_implied();
+        if self.hypotheses.iter().any(|found| GENUINE.contains(&found.code)) && judge.spec.engine == Engine::Jwt {
+            self.steps.reword(StepName::Mac, "the token is genuine, but not for this delivery");
+        }
         if self.hypotheses.is_empty() && step != StepName::Headers && !is_right {
-            self.facts.extend(facts::nothing_matched(judge, tried, in_time));
+            self.say_what_is_left(judge, tried, in_time);
+        }
+    }
+
+    /// Nothing was found that would make the signature right.
+    fn say_what_is_left(&mut self, judge: &Judge, tried: usize, in_time: bool) {
+        if judge.spec.engine == Engine::AwsSns {
+            let found = sns::facts(self.case, judge);
+            if found.iter().all(|fact| fact.code != facts::NOTHING_MATCHED) {
+                self.steps.reword(StepName::Mac, "no message that this route takes");
+            }
+            self.facts.extend(found);
+            return;
+        }
+        if let Some(fact) = facts::no_border(self.case, judge) {
+            self.steps.reword(StepName::Mac, "this body cannot be told from the rest of what is signed");
+            self.facts.push(fact);
+            return;
+        }
+        let is_cut = self.facts.iter().any(|fact| fact.code == facts::BODY_CUT_OFF);
+        let odd = facts::odd_body(self.case, judge).filter(|_| !is_cut);
+        let is_odd = is_cut || odd.is_some();
+        self.facts.extend(odd);
+        self.facts.extend(facts::nothing_matched(judge, is_odd, tried, in_time));
+    }
+
+    /// Facts that say less than what was recomputed.
+    fn leave_out_what_is_implied(&mut self) {
+        let codes: Vec<&str> = self.hypotheses.iter().map(|found| found.code).collect();
+        let names_the_sender = ["other_provider", "headers_mixed", "headers_renamed", "delivery_of_another_route"]
+            .map(|code| codes.contains(&code));
+        if names_the_sender.contains(&true) {
+            self.facts.retain(|fact| ![facts::OTHER_PROVIDER, facts::HEADERS_RENAMED].contains(&fact.code));
+        }
+    }
+
+    /// No secret can be a key: that is why, unless a hypothesis says how it would be one.
+    pub(super) fn blame_the_secret(&mut self) {
+        if self.case.judge.as_ref().is_none_or(Judge::can_verify) {
+            return;
+        }
+        let codes = [facts::SECRET_OTHER_CREDENTIAL, facts::SECRET_UNUSABLE];
+        let is_explained = self
+            .hypotheses
+            .iter()
+            .any(|found| found.code.starts_with("secret_") && found.code != "secret_of_another_route");
+        for Fact { code, finding, fix } in self.facts.extract_if(.., |fact| codes.contains(&fact.code)) {
+            if !is_explained {
+                self.hypotheses.push(Hypothesis { code, finding, fix });
+            }
         }
     }
 
@@ -64,7 +125,7 @@ impl Walk<'_> {
         let then = Civil::of(claimed.saturating_mul(1000));
         let remark = if is_right { "as of then the signature is right" } else { "not right as of then either" };
         self.steps.remark(StepName::Mac, remark);
-        if claimed >= moment::LATEST {
+        if !(moment::EARLIEST..moment::LATEST).contains(&claimed) {
             return;
         }
         let finding = if is_right {
@@ -92,12 +153,25 @@ impl Walk<'_> {
             .collect();
         let secrets: Vec<NamedSecret<'_>> = judge.secrets.iter().map(Named::borrowed).collect();
         let others: Vec<NamedSecret<'_>> = judge.others.iter().map(Named::borrowed).collect();
+        let own = self.case.route().map(|route| &*route.name);
+        let elsewhere: Vec<(&Route, Vec<NamedSecret<'_>>)> = self
+            .case
+            .plan()
+            .into_iter()
+            .flat_map(|plan| &plan.routes)
+            .filter(|other| Some(&*other.name) != own)
+            .map(|other| (other, hint::named(other)))
+            .collect();
+        let routes: Vec<OtherRoute<'_>> =
+            elsewhere.iter().map(|(other, secrets)| hint::other_route(other, secrets)).collect();
         let suspect = Suspect {
             name: &judge.name,
+            route: own.filter(|_| matches!(self.case.chosen, Chosen::ByPath(_))),
             spec: &judge.spec,
             options: &judge.options,
             secrets: &secrets,
             others: &others,
+            routes: &routes,
             catalog: &catalog,
             head: self.head(judge),
             body: &self.case.request.body,

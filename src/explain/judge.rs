@@ -93,6 +93,22 @@ impl Judge {
         !self.keys.is_empty() || self.scheme.needs_no_secret()
     }
 
+    /// A secret's text by its name.
+    pub(crate) fn text(&self, name: &str) -> Option<&[u8]> {
+        self.secrets.iter().find(|secret| secret.name == name).map(|secret| secret.secret.expose())
+    }
+
+    /// How old a token may be, in seconds. `None`: as old as it says itself.
+    pub(crate) fn token_age(&self) -> Option<u64> {
+        let age = self.spec.jwt.as_ref()?.max_age?;
+        Some(if self.spec.timestamp.is_some() { self.tolerance } else { age })
+    }
+
+    /// Seconds by which a token's own times may be missed.
+    pub(crate) fn token_leeway(&self) -> u64 {
+        self.spec.jwt.as_ref().map(|jwt| jwt.leeway).unwrap_or_default()
+    }
+
     /// The option that takes the place of what the gate would fetch.
     pub(crate) fn file_option(&self) -> Option<&str> {
         self.spec.options.iter().find(|(_, option)| option.file).map(|(name, _)| name.as_str())

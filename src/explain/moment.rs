@@ -6,6 +6,8 @@ use toml::value::{Datetime, Offset};
 
 /// Unix seconds beyond this are milliseconds (the year 5138).
 pub(super) const LATEST: u64 = 100_000_000_000;
+/// Unix seconds before this are something else (the year 2001): no sender of webhooks is as old.
+pub(super) const EARLIEST: u64 = 978_307_200;
 /// Units of a span in seconds, with the word for one of them.
 const UNITS: &[(&str, u64)] = &[("year", 31_536_000), ("day", 86_400), ("hour", 3600), ("minute", 60), ("second", 1)];
 
@@ -122,7 +124,7 @@ mod tests {
     #[test]
     fn a_date_is_what_the_clock_would_show() {
         for seconds in [0, 951_825_600, 1_614_265_330, 1_709_164_800, 4_107_542_400] {
-            let shown = crate::clock::Civil::of(seconds * 1000).to_string();
+            let shown = crate::civil::Civil::of(seconds * 1000).to_string();
             let typed = shown.replace(" UTC", "Z").replace(' ', "T");
             assert_eq!(parse(&typed), Ok(seconds), "{typed}");
         }

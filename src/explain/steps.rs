@@ -136,6 +136,13 @@ impl Steps {
         }
     }
 
+    /// Says of a refusal what was found out later.
+    pub(crate) fn reword(&mut self, name: StepName, detail: impl Into<String>) {
+        if let Some(step) = self.0.iter_mut().find(|step| step.name == name && step.verdict == Verdict::Refused) {
+            step.detail = detail.into();
+        }
+    }
+
     pub(crate) fn refuse(&mut self, name: StepName, reject: Reject, detail: impl Into<String>) -> Stop {
         self.set(name, Verdict::Refused, Some(reject.code()), detail.into());
         Stop::Refused(name, reject)

@@ -2,9 +2,10 @@
 
 use std::io::{self, Write};
 
+use super::facts::ADDRESS_NOT_JUDGED;
 use super::steps::{Step, Verdict};
 use super::{Explanation, Outcome};
-use crate::clock::Civil;
+use crate::civil::Civil;
 
 /// What makes a terminal write in a colour, and end it.
 const GREEN: &str = "\x1b[32m";
@@ -65,7 +66,12 @@ fn conclusion(explanation: &Explanation) -> String {
             let what = [("id", &explanation.id), ("type", &explanation.event_type), ("secret", &explanation.secret)];
             let parts: Vec<String> =
                 what.iter().filter_map(|(name, value)| Some(format!("{name} {}", value.as_ref()?))).collect();
-            format!("accepted: {}", parts.join(", "))
+            let parts = parts.join(", ");
+            if explanation.facts.iter().any(|fact| fact.code == ADDRESS_NOT_JUDGED) {
+                format!("accepted, but the address was not judged: give --peer ({parts})")
+            } else {
+                format!("accepted: {parts}")
+            }
         }
         Outcome::Handshake => "accepted: a handshake".to_owned(),
         Outcome::Refused(reject) => format!("refused: {} ({})", reject.code(), reject.status().as_u16()),

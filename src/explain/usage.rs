@@ -4,8 +4,7 @@
 
 use std::io;
 
-use crate::capture::CaptureProblem;
-use crate::check::signature::KeyProblem;
+use crate::capture::{CaptureProblem, Place};
 
 /// Names that are looked for among others, and are shown at most.
 const NEAR: usize = 3;
@@ -14,7 +13,7 @@ const NEAR: usize = 3;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Usage {
     /// The request cannot be read.
-    #[error("{source_name}: {problem}\n  hint: {}", problem.hint())]
+    #[error("{source_name}: {}\n  hint: {}", placed(problem), problem.hint())]
     Request {
         /// The file, or what stands for it.
         source_name: String,
@@ -53,15 +52,9 @@ pub(crate) enum Usage {
         shown: Option<String>,
         near: Vec<String>,
     },
-    /// What was named holds nothing.
-    #[error("{0}: the secret is empty\n  hint: {hint}", hint = KeyProblem::Empty.hint())]
-    EmptySecret(String),
     /// No secret at all.
     #[error("no secret is given\n  hint: give --secret-env NAME or --secret-file FILE{}{}", or_set(variable.as_deref()), looks_like(provider, looks))]
     NoSecret { provider: String, variable: Option<String>, looks: String },
-    /// None of the secrets can be one of this provider.
-    #[error("{}{}", unusable(problems), looks_like(provider, looks))]
-    NoUsableSecret { problems: Vec<(String, KeyProblem)>, provider: String, looks: String },
     /// Options of the scheme.
     #[error("{}", options(.0))]
     Options(Vec<(String, String)>),
@@ -80,8 +73,8 @@ pub(crate) fn nearest<'n>(name: &str, names: impl IntoIterator<Item = &'n str>) 
     let plain = |text: &str| text.to_ascii_lowercase().replace('_', "-");
     let wanted = plain(name);
     let budget = match wanted.chars().count() {
-        0..=3 => 1,
-        4..=7 => 2,
+        0..=5 => 1,
+        6..=7 => 2,
         _ => 3,
     };
     let mut near: Vec<(usize, &str)> = names
@@ -103,6 +96,14 @@ fn did_you_mean(near: &[String]) -> String {
     if names.is_empty() { String::new() } else { format!(": did you mean {}?", names.join(" or ")) }
 }
 
+/// The file is named already.
+fn placed(problem: &CaptureProblem) -> String {
+    match &problem.place {
+        Place::File => problem.fault.to_string(),
+        Place::Line(_) | Place::Json { .. } | Place::Header(_) | Place::Option(_) => problem.to_string(),
+    }
+}
+
 fn not_set(shown: Option<&str>) -> String {
     match shown {
         Some(name) => format!("the environment variable {name} is not set"),
@@ -116,12 +117,6 @@ fn or_set(variable: Option<&str>) -> String {
 
 fn looks_like(provider: &str, looks: &str) -> String {
     if looks.is_empty() { String::new() } else { format!("\n  {provider}: {looks}") }
-}
-
-fn unusable(problems: &[(String, KeyProblem)]) -> String {
-    let lines: Vec<String> =
-        problems.iter().map(|(name, problem)| format!("{name}: {problem}\n  hint: {}", problem.hint())).collect();
-    lines.join("\n")
 }
 
 fn options(problems: &[(String, String)]) -> String {
@@ -141,20 +136,6 @@ mod tests {
         assert_eq!(nearest("twilio-sms", names), ["twilio"]);
         assert_eq!(nearest("twili", names), ["twilio", "twilio-sendgrid"]);
         assert!(nearest("acme", names).is_empty());
-    }
-
-    #[test]
-    fn an_unusable_secret_is_told_what_the_right_one_looks_like() {
-        let problem = Usage::NoUsableSecret {
-            problems: vec![("KEY".into(), KeyProblem::OtherCredential("sk_".into()))],
-            provider: "stripe".into(),
-            looks: "whsec_…, in Developers > Webhooks".into(),
-        };
-        assert_eq!(
-            problem.to_string(),
-            "KEY: `sk_` begins another kind of credential, not a webhook secret\n  \
-             hint: copy the signing secret of the webhook endpoint instead\n  \
-             stripe: whsec_…, in Developers > Webhooks"
-        );
+        assert!(nearest("NOPE", ["HOME"]).is_empty(), "half of the letters are others");
     }
 }

@@ -11,9 +11,11 @@ use super::case::{Case, Chosen};
 use super::facts::{self, Fact};
 use super::judge::Judge;
 use super::moment;
+use super::sender;
 use super::steps::{StepName, Steps, Stop};
 use crate::capture::Note;
 use crate::check::diagnose::Hypothesis;
+use crate::check::signature::scheme::Engine;
 use crate::check::signature::{self, Coverage, Failure, Head, Presented, Verified, Wanted, Window};
 use crate::check::target::{Framework, TargetFault, Verdict as TargetVerdict};
 use crate::headers;
@@ -175,7 +177,11 @@ impl<'c> Walk<'c> {
             return Ok(());
         };
         if case.peer.is_none() && route.allow_ips.is_some() {
-            self.notes.push("the client's address was not judged: give --peer with the address that called".to_owned());
+            self.facts.push(Fact::new(
+                facts::ADDRESS_NOT_JUDGED,
+                "The route has allow_ips, and the caller's address is not known here.",
+                "Give --peer with the address that called.",
+            ));
         }
         address::judge(&plan.client, route, case.peer, &self.headers, &mut self.steps, &mut self.hypotheses)
     }
@@ -189,13 +195,22 @@ impl<'c> Walk<'c> {
         };
         self.steps.pass(StepName::Headers, self.named(judge));
         self.timestamp = presented.timestamp();
+        let token = self.token(judge);
         match (presented.timestamp(), judge.scheme.default_tolerance()) {
+            _ if token.is_some() => {
+                self.steps
+                    .pass(StepName::Timestamp, token.map(|token| self.lifetime(judge, token)).unwrap_or_default());
+            }
             (Some(timestamp), _) => {
                 let tolerance = moment::span(window.tolerance);
                 let detail = format!("{}; {tolerance} either way are allowed", self.distance(timestamp));
                 self.steps.pass(StepName::Timestamp, detail);
             }
             (None, Some(_)) => self.steps.skip(StepName::Timestamp, "it is in the body"),
+            (None, None) if judge.spec.engine == Engine::AwsSns => {
+                self.steps
+                    .skip(StepName::Timestamp, "it is signed, but not judged: a retry keeps the first one's for days");
+            }
             (None, None) => self.steps.skip(StepName::Timestamp, "this provider signs no time"),
         }
         Ok(presented)
@@ -214,7 +229,11 @@ impl<'c> Walk<'c> {
                 self.steps.refuse(StepName::Headers, failure.reject, format!("{header} is there {count} times"))
             }
             Reject::HeaderMissing => {
-                self.facts.extend(facts::other_sender(self.case, judge, &self.headers));
+                self.facts.extend(sender::wrong_names(judge, &self.headers));
+                match sender::lost_signature(self.case, judge, &self.headers) {
+                    Some(lost) => self.facts.push(lost),
+                    None => self.facts.extend(sender::other_sender(self.case, judge, &self.headers)),
+                }
                 self.steps.refuse(StepName::Headers, failure.reject, format!("{header} is not there"))
             }
             Reject::HeaderMalformed => {
@@ -232,6 +251,10 @@ impl<'c> Walk<'c> {
     /// A time that is refused, in the head or in the body.
     fn time_failure(&mut self, judge: &Judge, failure: &Failure) -> Stop {
         let detail = match (failure.skew, &failure.header) {
+            (Some(skew), _) if let Some(token) = self.token(judge) => {
+                self.timestamp = token.inside();
+                self.missed(judge, failure.reject, self.case.now.saturating_add_signed(skew))
+            }
             (Some(skew), _) => {
                 let timestamp = self.case.now.saturating_add_signed(skew);
                 self.timestamp = Some(timestamp);
@@ -283,7 +306,11 @@ impl<'c> Walk<'c> {
                     && let Some(timestamp) = verified.timestamp()
                 {
                     self.timestamp = Some(timestamp);
-                    self.steps.pass(StepName::Timestamp, format!("{}, as the body says", self.distance(timestamp)));
+                    let detail = format!("{}, as the body says", self.distance(timestamp));
+                    match judge.scheme.default_tolerance() {
+                        Some(_) => self.steps.pass(StepName::Timestamp, detail),
+                        None => self.steps.skip(StepName::Timestamp, format!("{detail}: not judged")),
+                    }
                 }
                 Ok(verified)
             }
@@ -358,9 +385,12 @@ impl<'c> Walk<'c> {
         Window { now: self.case.now, tolerance: judge.tolerance }
     }
 
-    fn distance(&self, timestamp: u64) -> String {
+    pub(super) fn distance(&self, timestamp: u64) -> String {
         let now = self.case.now;
         match (now.checked_sub(timestamp), timestamp.checked_sub(now)) {
+            _ if timestamp < moment::EARLIEST && now >= moment::EARLIEST => {
+                "signed so long ago that it must be in another unit".to_owned()
+            }
             _ if timestamp >= moment::LATEST => "signed so far ahead that it must be in milliseconds".to_owned(),
             (Some(0), _) => "signed in this very second".to_owned(),
             (Some(age), _) => format!("signed {} before now", moment::span(age)),

@@ -3,7 +3,7 @@
 //! A line is written for every request, so this does not go through a serializer. Must never write an unescaped byte of a
 //! value: values come from the network.
 
-use crate::clock::Civil;
+use crate::civil::Civil;
 use crate::plan::LogFormat;
 
 /// A field's name, written out once for each format.

@@ -249,6 +249,7 @@ fn the_request_may_come_by_standard_input_in_parts_or_as_a_har() {
 fn a_question_that_cannot_be_answered_exits_with_2_and_prints_no_document() {
     let desk = Desk::new();
     desk.put("request.http", clerk("/hook", THEN, BODY));
+    desk.put("empty.http", "\n");
     desk.put("letter.txt", "Dear Sir or Madam,\n");
     desk.put("headless.http", "POST /hook HTTP/1.1\r\nhost: a\r\nno colon here\r\n\r\n");
     desk.put("broken.toml", "[routes.clerk]\nprovider = \"clerk\"\n");
@@ -262,10 +263,11 @@ fn a_question_that_cannot_be_answered_exits_with_2_and_prints_no_document() {
             vec!["--provider", "clerk", "--secret-env", "CLERC", "request.http"],
             "CLERC is not set: did you mean `CLERK`?",
         ),
-        (vec!["--provider", "clerk", "--secret-env", "API_KEY", "request.http"], "not a webhook secret"),
         (vec!["--provider", "clerk", "--secret-file", "none", "request.http"], "--secret-file 1: cannot be read"),
         (vec!["--config", "broken.toml", "request.http"], "routes.clerk.path: is missing"),
+        (vec!["--provider", "clerk", "request.http", "--secret-env", "NOPE"], "variable NOPE is not set\n"),
         ([&known[..], &["none.http"]].concat(), "none.http: cannot be read"),
+        ([&known[..], &["empty.http"]].concat(), "empty.http: is empty"),
         ([&known[..], &["letter.txt"]].concat(), "letter.txt: line 1: expected a request line"),
         ([&known[..], &["headless.http"]].concat(), "headless.http: line 3: "),
         ([&known[..], &["--option", "colour=red", "request.http"]].concat(), "`colour` is not an option"),
@@ -281,6 +283,46 @@ fn a_question_that_cannot_be_answered_exits_with_2_and_prints_no_document() {
         assert_eq!(run.out, "", "{arguments:?}");
         assert!(run.err.contains(told), "{arguments:?}: {}", run.err);
     }
+}
+
+#[test]
+fn a_secret_that_cannot_be_right_gets_a_whole_document_and_exit_1() {
+    let desk = Desk::new();
+    desk.put("request.http", clerk("/hook", THEN, BODY));
+    desk.put("empty.secret", "\n");
+    let known = ["--provider", "clerk", "--now", "1614265340"];
+    for (by, code) in [
+        (["--secret-env", "API_KEY"], "secret_other_credential"),
+        (["--secret-file", "empty.secret"], "secret_unusable"),
+    ] {
+        let run = desk.run(&[&known[..], &by, &["--format", "json", "request.http"]].concat());
+        let document = run.json();
+        assert_eq!((run.code, run.err.as_str()), (1, ""), "{}", run.out);
+        assert_eq!(document["accepted"], false);
+        assert_eq!(document["code"], "signature_mismatch");
+        assert_eq!(document["steps"][8]["code"], "signature_mismatch");
+        assert_eq!(document["hypotheses"][0]["code"], code);
+        let text = desk.run(&[&known[..], &by, &["request.http"]].concat());
+        assert_eq!(text.code, 1);
+        assert!(text.out.contains("refused: signature_mismatch (401)") && text.out.contains("✗ mac"), "{}", text.out);
+        assert!(!text.out.contains("notawebhooksecret"), "{}", text.out);
+    }
+    // The gate's own code where it refuses without looking at a secret.
+    let late = ["--provider", "clerk", "--secret-env", "API_KEY", "--format", "json", "request.http"];
+    assert_eq!(desk.run(&late).json()["code"], "timestamp_too_old");
+}
+
+#[test]
+fn an_address_that_is_not_known_is_said_in_the_verdict() {
+    let desk = Desk::new();
+    desk.put("hookward.toml", config(anywhere(), "allow_ips = [\"192.0.2.1\"]\n"));
+    desk.put("request.http", clerk(PATH, THEN, BODY));
+    let run = desk.run(&["--now", "1614265340", "request.http"]);
+    assert_eq!(run.code, 0);
+    assert!(run.out.contains("\naccepted, but the address was not judged: give --peer"), "{}", run.out);
+    let document = desk.run(&["--now", "1614265340", "--format", "json", "request.http"]).json();
+    assert_eq!(document["accepted"], true);
+    assert_eq!(document["facts"][0]["code"], "address_not_judged");
 }
 
 #[test]

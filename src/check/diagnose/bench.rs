@@ -10,7 +10,10 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::{Hypothesis, NamedSecret, Suspect};
-use crate::check::signature::{Coverage, Head, LabeledKey, Presented, Scheme, SchemeSpec, Window, present, verify};
+use crate::check::signature::scheme::JwtSpec;
+use crate::check::signature::{
+    Coverage, Failure, Head, LabeledKey, Options, Presented, Scheme, SchemeSpec, Window, present, verify,
+};
 
 /// Most MACs that one diagnosis computes, whatever the request holds.
 pub(super) const MOST_MACS: usize = 768;
@@ -31,13 +34,20 @@ pub(super) struct Bench<'s, 'b> {
     /// The scheme and the keys as configured, and what the head claims: `None` if the head alone is refused.
     scheme: Option<Scheme>,
     keys: Vec<LabeledKey>,
-    presented: Option<Presented>,
+    claimed: Option<Claimed>,
     macs: usize,
     bytes: usize,
     is_over: bool,
     /// Hashes of the bodies that were tried.
     tried: HashSet<u64>,
     found: Vec<Hypothesis>,
+}
+
+/// What a head claims.
+struct Claimed {
+    presented: Presented,
+    /// When it is to be judged, in unix seconds: at the time that it claims itself.
+    at: u64,
 }
 
 /// A recomputation that fits.
@@ -52,14 +62,14 @@ impl<'s, 'b> Bench<'s, 'b> {
     pub(super) fn new(suspect: &'s Suspect<'s>, may_go_on: &'b mut dyn FnMut() -> bool) -> Self {
         let scheme = compile(suspect, suspect.spec);
         let keys = scheme.as_ref().map(|scheme| keys(scheme, suspect.secrets)).unwrap_or_default();
-        let presented = scheme.as_ref().and_then(|scheme| claims(scheme, suspect.head, suspect.window.now));
+        let claimed = scheme.as_ref().and_then(|scheme| claims(scheme, suspect.head, suspect.window.now));
         Self {
             suspect,
             body: Bytes::copy_from_slice(suspect.body),
             may_go_on,
             scheme,
             keys,
-            presented,
+            claimed,
             macs: 0,
             bytes: 0,
             is_over: false,
@@ -80,7 +90,7 @@ impl<'s, 'b> Bench<'s, 'b> {
     /// Whether other bodies can make a difference, and something can be compared with them.
     pub(super) fn can_try_bodies(&self) -> bool {
         let covers = self.scheme.as_ref().is_some_and(|scheme| scheme.coverage() != Coverage::Token);
-        covers && self.presented.is_some() && !self.keys.is_empty()
+        covers && self.claimed.is_some() && !self.keys.is_empty()
     }
 
     /// Whether a body of this size may be parsed and rewritten.
@@ -129,19 +139,19 @@ impl<'s, 'b> Bench<'s, 'b> {
         if !self.spend(self.keys.len(), body) {
             return None;
         }
-        fit(self.scheme.as_ref()?, &self.keys, self.presented.as_ref()?, body)
+        fit(self.scheme.as_ref()?, &self.keys, self.claimed.as_ref()?, body)
     }
 
     /// Another secret, and possibly another scheme.
     pub(super) fn secret_fits(&mut self, scheme: &Scheme, text: &[u8]) -> bool {
-        let (Ok((key, _)), Some(presented)) =
+        let (Ok((key, _)), Some(claimed)) =
             (scheme.key(text), claims(scheme, self.suspect.head, self.suspect.window.now))
         else {
             return false;
         };
         let body = [self.body.clone()];
         let keys = [LabeledKey { label: "tried".into(), key }];
-        self.spend(keys.len(), &body) && fit(scheme, &keys, &presented, &body).is_some()
+        self.spend(keys.len(), &body) && fit(scheme, &keys, &claimed, &body).is_some()
     }
 
     /// As [`Self::secret_fits`] with the scheme as configured.
@@ -156,23 +166,51 @@ impl<'s, 'b> Bench<'s, 'b> {
     pub(super) fn head_fits(&mut self, headers: &HeaderMap, url: Option<&str>) -> bool {
         let Some(scheme) = &self.scheme else { return false };
         let head = Head { method: self.suspect.head.method, url, headers };
-        let Some(presented) = claims(scheme, head, self.suspect.window.now) else { return false };
+        let Some(claimed) = claims(scheme, head, self.suspect.window.now) else { return false };
         let body = [self.body.clone()];
         self.spend(self.keys.len(), &body)
-            && self.scheme.as_ref().is_some_and(|scheme| fit(scheme, &self.keys, &presented, &body).is_some())
+            && self.scheme.as_ref().is_some_and(|scheme| fit(scheme, &self.keys, &claimed, &body).is_some())
     }
 
     /// Another scheme, with these headers and the secrets as configured.
     pub(super) fn spec_fits(&mut self, spec: &SchemeSpec, headers: &HeaderMap) -> Option<Fit> {
+        let body = self.body.clone();
+        self.spec_fits_body(spec, headers, &body)
+    }
+
+    /// As [`Self::spec_fits`] with another body.
+    pub(super) fn spec_fits_body(&mut self, spec: &SchemeSpec, headers: &HeaderMap, body: &Bytes) -> Option<Fit> {
         let scheme = compile(self.suspect, spec)?;
         let head = Head { headers, ..self.suspect.head };
-        let presented = claims(&scheme, head, self.suspect.window.now)?;
-        let keys = keys(&scheme, self.suspect.secrets);
-        let body = [self.body.clone()];
+        self.scheme_fits(&scheme, head, self.suspect.secrets, body)
+    }
+
+    /// Another scheme with secrets of its own.
+    pub(super) fn route_fits(&mut self, scheme: &Scheme, secrets: &[NamedSecret<'_>]) -> Option<Fit> {
+        let body = self.body.clone();
+        self.scheme_fits(scheme, self.suspect.head, secrets, &body)
+    }
+
+    fn scheme_fits(
+        &mut self,
+        scheme: &Scheme,
+        head: Head<'_>,
+        secrets: &[NamedSecret<'_>],
+        body: &Bytes,
+    ) -> Option<Fit> {
+        let claimed = claims(scheme, head, self.suspect.window.now)?;
+        let keys = keys(scheme, secrets);
+        let body = [body.clone()];
         if keys.is_empty() || !self.spend(keys.len(), &body) {
             return None;
         }
-        fit(&scheme, &keys, &presented, &body)
+        fit(scheme, &keys, &claimed, &body)
+    }
+
+    /// What the gate says of the head at present.
+    pub(super) fn refusal_now(&self) -> Option<Failure> {
+        let scheme = Scheme::compile(self.suspect.name, self.suspect.spec, self.suspect.options).ok()?;
+        present(&scheme, self.suspect.head, self.suspect.window).err()
     }
 
     /// Another body with the secrets of other routes. The name of the one that fits.
@@ -180,7 +218,7 @@ impl<'s, 'b> Bench<'s, 'b> {
         if !self.spend(keys.len(), body) {
             return None;
         }
-        fit(self.scheme.as_ref()?, keys, self.presented.as_ref()?, body).map(|fit| fit.label)
+        fit(self.scheme.as_ref()?, keys, self.claimed.as_ref()?, body).map(|fit| fit.label)
     }
 
     /// Whether this much more may be computed.
@@ -194,12 +232,19 @@ impl<'s, 'b> Bench<'s, 'b> {
     }
 }
 
-/// A scheme that is as strict as the gate's but for the empty body, which is one of the hypotheses.
+/// A scheme that is as strict as the gate's but for the times of a token, and the empty body, which is a hypothesis.
 pub(super) fn compile(suspect: &Suspect<'_>, spec: &SchemeSpec) -> Option<Scheme> {
-    let options = suspect.options.iter().filter(|(name, _)| spec.options.contains_key(*name));
+    compile_with(suspect.name, spec, suspect.options)
+}
+
+/// As [`compile`], with options of its own. Those that it does not have are left out.
+pub(super) fn compile_with(name: &str, spec: &SchemeSpec, options: &Options) -> Option<Scheme> {
+    let options = options.iter().filter(|(name, _)| spec.options.contains_key(*name));
     let options = options.map(|(name, value)| (name.clone(), value.clone())).collect();
-    let spec = SchemeSpec { refuse_empty_body: false, ..spec.clone() };
-    Scheme::compile(suspect.name, &spec, &options).ok()
+    // A token is good for minutes, and some that are signed never are.
+    let jwt = spec.jwt.clone().map(|jwt| JwtSpec { leeway: ANY_TIME, max_age: jwt.max_age.map(|_| ANY_TIME), ..jwt });
+    let spec = SchemeSpec { refuse_empty_body: false, jwt, ..spec.clone() };
+    Scheme::compile(name, &spec, &options).ok()
 }
 
 /// The secrets that the scheme takes.
@@ -211,12 +256,14 @@ pub(super) fn keys(scheme: &Scheme, secrets: &[NamedSecret<'_>]) -> Vec<LabeledK
 }
 
 /// What the head claims, whenever it says it was.
-fn claims(scheme: &Scheme, head: Head<'_>, now: u64) -> Option<Presented> {
-    present(scheme, head, Window { now, tolerance: ANY_TIME }).ok()
+fn claims(scheme: &Scheme, head: Head<'_>, now: u64) -> Option<Claimed> {
+    let presented = present(scheme, head, Window { now, tolerance: ANY_TIME }).ok()?;
+    let at = presented.timestamp().unwrap_or(now);
+    Some(Claimed { presented, at })
 }
 
-fn fit(scheme: &Scheme, keys: &[LabeledKey], presented: &Presented, body: &[Bytes]) -> Option<Fit> {
-    let now = presented.timestamp().unwrap_or_default();
-    let verified = verify(scheme, keys, presented, body, Window { now, tolerance: ANY_TIME }).ok()?;
+fn fit(scheme: &Scheme, keys: &[LabeledKey], claimed: &Claimed, body: &[Bytes]) -> Option<Fit> {
+    let verified =
+        verify(scheme, keys, &claimed.presented, body, Window { now: claimed.at, tolerance: ANY_TIME }).ok()?;
     Some(Fit { label: verified.label().to_owned(), timestamp: verified.timestamp() })
 }

@@ -18,6 +18,7 @@ const MOST_VERSIONS: usize = 4;
 const LONGEST_VERSION: usize = 7;
 
 pub(super) fn try_all(bench: &mut Bench<'_, '_>) {
+    try_renamed(bench);
     try_mixed(bench);
     try_decorated(bench);
     try_versions(bench);
@@ -30,6 +31,36 @@ fn roles(spec: &SchemeSpec) -> [Option<&OneOrMany>; 3] {
         spec.timestamp.as_ref().and_then(|time| time.header.as_ref()),
         spec.id.as_ref().and_then(|id| id.header.as_ref()).filter(|_| spec.content.contains("{id}")),
     ]
+}
+
+/// A header's name as CGI, WSGI and their like write it: `HTTP_SVIX_ID`, `svix_id`.
+pub(crate) fn plain_name(name: &str) -> String {
+    let plain = name.to_ascii_lowercase().replace('_', "-");
+    plain.strip_prefix("http-").map(str::to_owned).unwrap_or(plain)
+}
+
+/// Headers of one family that arrive under names with underscores.
+fn try_renamed(bench: &mut Bench<'_, '_>) {
+    let suspect = bench.suspect;
+    let Some(scheme) = bench.scheme() else { return };
+    let missing: Vec<_> = scheme.headers().filter(|name| !suspect.head.headers.contains_key(*name)).cloned().collect();
+    let mut headers = suspect.head.headers.clone();
+    let mut renamed: Vec<String> = Vec::new();
+    for (name, value) in suspect.head.headers {
+        let plain = plain_name(name.as_str());
+        if let Some(due) = missing.iter().find(|due| due.as_str() == plain)
+            && headers.insert(due.clone(), value.clone()).is_none()
+        {
+            renamed.push(format!("`{name}`"));
+        }
+    }
+    if !renamed.is_empty() && bench.head_fits(&headers, suspect.head.url) {
+        bench.found(
+            "headers_renamed",
+            format!("The headers that are due arrive as {}, and fit: a proxy renamed headers.", renamed.join(", ")),
+            "Let the proxy pass on the sender's headers under their own names, not as variables (`HTTP_…`).".to_owned(),
+        );
+    }
 }
 
 /// Each of the signature, timestamp and id from any family that is there, under the names of the scheme's first family.
@@ -67,18 +98,41 @@ fn try_mixed(bench: &mut Bench<'_, '_>) {
                 }
                 let Some(headers) = mixed(&plain, suspect.head.headers, own, mix) else { continue };
                 if bench.head_fits(&headers, suspect.head.url) {
-                    let used: Vec<_> =
-                        mix.iter().filter(|name| !name.is_empty()).map(|name| format!("`{name}`")).collect();
-                    bench.found(
-                        "headers_mixed",
-                        format!("The headers are of two families; the signature fits with {} together.", used.join(", ")),
-                        "Let the sender's headers through as they are, all of one family, or correct their names in the sender."
-                            .to_owned(),
-                    );
+                    say_mixed(bench, &mix, specs.iter().any(|spec| is_one_family(spec, &mix)));
                     return;
                 }
             }
         }
+    }
+}
+
+/// Whether one sender has all of these headers.
+fn is_one_family(spec: &SchemeSpec, mix: &[&str; 3]) -> bool {
+    let own = roles(spec);
+    let families = own.iter().flatten().map(|names| names.all().len()).max().unwrap_or_default();
+    (0..families).any(|family| {
+        let named = own.map(|names| names.and_then(|names| names.of_family(family)).unwrap_or_default());
+        named == *mix
+    })
+}
+
+fn say_mixed(bench: &mut Bench<'_, '_>, mix: &[&str; 3], is_one_family: bool) {
+    let used: Vec<_> = mix.iter().filter(|name| !name.is_empty()).map(|name| format!("`{name}`")).collect();
+    let used = used.join(", ");
+    if !is_one_family {
+        bench.found(
+            "headers_mixed",
+            format!("The headers are of two families; the signature fits with {used} together."),
+            "Let the sender's headers through as they are, all of one family, or correct their names in the sender."
+                .to_owned(),
+        );
+    } else if !bench.has_found() {
+        // Otherwise the sender that has this family is named already.
+        bench.found(
+            "headers_mixed",
+            format!("The headers are all of another family; the signature fits with {used}."),
+            "Configure the provider that has these headers, or correct their names in the sender.".to_owned(),
+        );
     }
 }
 

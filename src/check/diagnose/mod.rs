@@ -22,17 +22,22 @@ mod signature_text;
 #[cfg(test)]
 mod tests;
 mod time;
+pub(crate) mod token;
 mod url;
 
 use super::signature::{Head, Options, SchemeSpec, Window};
 
 use self::bench::Bench;
+pub(crate) use self::head::plain_name;
+pub(crate) use self::provider::rank;
 
 /// A delivery that was refused, and all that could explain it.
 #[derive(Clone, Copy)]
 pub struct Suspect<'s> {
     /// The name of the provider or scheme.
     pub name: &'s str,
+    /// The route whose path it was sent to. `None`: not known, or judged by another one.
+    pub route: Option<&'s str>,
     /// How it signs.
     pub spec: &'s SchemeSpec,
     /// The route's options.
@@ -41,6 +46,8 @@ pub struct Suspect<'s> {
     pub secrets: &'s [NamedSecret<'s>],
     /// Secrets that are configured elsewhere.
     pub others: &'s [NamedSecret<'s>],
+    /// The other routes.
+    pub routes: &'s [OtherRoute<'s>],
     /// The catalogue: name and scheme of each provider.
     pub catalog: &'s [(&'s str, &'s SchemeSpec)],
     /// The request's head.
@@ -49,6 +56,23 @@ pub struct Suspect<'s> {
     pub body: &'s [u8],
     /// When, and how far off the time may be.
     pub window: Window,
+}
+
+/// A route that the delivery was not sent to.
+#[derive(Clone, Copy)]
+pub struct OtherRoute<'s> {
+    /// Its name.
+    pub name: &'s str,
+    /// Its path as configured.
+    pub path: &'s str,
+    /// The name of its provider or scheme.
+    pub provider: &'s str,
+    /// How that one signs.
+    pub spec: &'s SchemeSpec,
+    /// Its options.
+    pub options: &'s Options,
+    /// Its secrets.
+    pub secrets: &'s [NamedSecret<'s>],
 }
 
 /// A secret and what people call it: `current`, `routes.billing: current`.
@@ -81,10 +105,12 @@ pub const CODES: &[(&str, &str)] = &[
     ("delivery_late", "a late retry, or a replay"),
     ("timestamp_rewritten", "the timestamp was changed on the way"),
     ("secret_of_another_route", "signed with a secret that is configured elsewhere"),
+    ("delivery_of_another_route", "genuine, but sent to another route"),
     ("other_provider", "signed the way another provider signs"),
     ("secret_quoted", "the secret was configured with quotes"),
     ("secret_newline", "the secret was configured with a line break"),
     ("secret_space", "the secret was configured with white space"),
+    ("secret_has_auth_scheme", "the secret was configured with `Bearer` or its like"),
     ("secret_has_variable_name", "the secret was configured with its variable's name"),
     ("secret_prefix_twice", "the secret has its prefix twice"),
     ("secret_prefix_missing", "the secret lacks its prefix"),
@@ -99,6 +125,8 @@ pub const CODES: &[(&str, &str)] = &[
     ("secret_padding", "the secret's `=` at the end were cut or added"),
     ("secret_newline_missing", "the sender's secret ends with a line break"),
     ("secret_is_list", "several secrets in one"),
+    ("token_issuer", "a genuine token of another issuer"),
+    ("token_claim_missing", "a genuine token that lacks a claim"),
     ("url_differs", "the sender signed another URL"),
     ("body_newline_lost", "the body lost its final line break"),
     ("body_newline_gained", "the body gained a final line break"),
@@ -110,6 +138,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("body_keys_sorted", "the JSON's keys were put in another order"),
     ("body_unicode_escapes", "letters were turned into \\u escapes, or back"),
     ("body_slash_escapes", "slashes were escaped, or unescaped"),
+    ("headers_renamed", "a proxy wrote header names in another way"),
     ("headers_mixed", "headers of two families"),
     ("header_quoted", "a signature header is in quotes or spaces"),
     ("header_url_encoded", "a signature header is percent-encoded"),
@@ -141,6 +170,7 @@ pub const CODES: &[(&str, &str)] = &[
     ("body_base64", "the body was put into base64, or taken out of it"),
     ("body_was_empty", "the sender signed an empty body"),
     ("body_placeholder", "the sender signed a placeholder, not the body"),
+    ("token_body_differs", "a genuine token over another body"),
     ("secret_and_body", "another route's secret, and JSON that was written anew"),
 ];
 
@@ -154,9 +184,13 @@ pub fn diagnose(suspect: &Suspect<'_>, may_go_on: &mut dyn FnMut() -> bool) -> V
         return bench.into_found();
     }
     secret::try_others(&mut bench);
+    if provider::is_of_another_route(&mut bench) {
+        return bench.into_found();
+    }
     provider::try_all(&mut bench);
     secret::try_all(&mut bench);
     url::try_all(&mut bench);
+    token::try_claims(&mut bench);
     body::try_cheap(&mut bench);
     reserialise::try_all(&mut bench);
     head::try_all(&mut bench);
@@ -164,5 +198,6 @@ pub fn diagnose(suspect: &Suspect<'_>, may_go_on: &mut dyn FnMut() -> bool) -> V
     content::try_all(&mut bench);
     body::try_rest(&mut bench);
     reserialise::try_with_others(&mut bench);
+    token::try_body(&mut bench);
     bench.into_found()
 }

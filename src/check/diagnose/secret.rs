@@ -49,20 +49,32 @@ pub(super) fn try_others(bench: &mut Bench<'_, '_>) {
 /// Every variant of the configured secrets.
 pub(super) fn try_all(bench: &mut Bench<'_, '_>) {
     for secret in bench.suspect.secrets {
-        let variants = variants(bench.suspect.spec, secret.text);
-        for (index, variant) in variants.iter().enumerate() {
-            if bench.is_over() {
-                return;
-            }
-            let is_new = *variant.text != *secret.text
-                && variants.iter().take(index).all(|earlier| *earlier.text != *variant.text);
-            if is_new && bench.own_secret_fits(&variant.text) {
-                let finding = format!("The secret `{}` {}.", secret.name, variant.finding);
-                bench.found(variant.code, finding, variant.fix.to_owned());
-            }
+        if bench.is_over() {
+            return;
         }
-        try_encodings(bench, secret);
+        // What else would fit then says the same in other words.
+        if !try_variants(bench, secret) {
+            try_encodings(bench, secret);
+        }
     }
+}
+
+/// Whether one of the secret's variants fits.
+fn try_variants(bench: &mut Bench<'_, '_>, secret: &NamedSecret<'_>) -> bool {
+    let variants = variants(bench.suspect.spec, secret.text);
+    for (index, variant) in variants.iter().enumerate() {
+        if bench.is_over() {
+            return false;
+        }
+        let is_new =
+            *variant.text != *secret.text && variants.iter().take(index).all(|earlier| *earlier.text != *variant.text);
+        if is_new && bench.own_secret_fits(&variant.text) {
+            let finding = format!("The secret `{}` {}.", secret.name, variant.finding);
+            bench.found(variant.code, finding, variant.fix.to_owned());
+            return true;
+        }
+    }
+    false
 }
 
 fn variants(spec: &SchemeSpec, text: &[u8]) -> Vec<Variant> {
@@ -76,6 +88,15 @@ fn variants(spec: &SchemeSpec, text: &[u8]) -> Vec<Variant> {
             format!("fits once it is taken out of what surrounds it: {}", said.join(", ")),
             fix,
             bare,
+        ));
+    }
+    if let Some(rest) = without_auth_scheme(bare) {
+        let fix = "Configure what stands after it: the word belongs to an Authorization header.";
+        variants.push(Variant::new(
+            "secret_has_auth_scheme",
+            "begins with `Bearer`, or another word of an Authorization header",
+            fix,
+            unwrapped(rest).1,
         ));
     }
     let name_ends = bare.iter().position(|byte| !(byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b'_'));
@@ -100,7 +121,7 @@ fn variants(spec: &SchemeSpec, text: &[u8]) -> Vec<Variant> {
         let fix = "Copy the secret again: a form or URL decoder turned its `+` into spaces.";
         variants.push(Variant::new("secret_plus_lost", "fits once its spaces are `+` again", fix, &plus));
     }
-    if bare.iter().any(|byte| matches!(byte, b'-' | b'_')) && spec.key.encoding == KeyEncoding::Base64 {
+    if spec.key.encoding == KeyEncoding::Base64 {
         let prefix = spec
             .key
             .prefixes
@@ -109,19 +130,21 @@ fn variants(spec: &SchemeSpec, text: &[u8]) -> Vec<Variant> {
             .filter(|prefix| bare.starts_with(prefix))
             .max_by_key(|prefix| prefix.len());
         let (prefix, rest) = bare.split_at_checked(prefix.map_or(0, <[u8]>::len)).unwrap_or_default();
-        let standard = rest.iter().map(|byte| match byte {
-            b'-' => b'+',
-            b'_' => b'/',
-            other => *other,
-        });
-        let text: Vec<u8> = prefix.iter().copied().chain(standard).collect();
-        let fix = "Write `+` for `-` and `/` for `_` in the secret: the standard alphabet is due here.";
-        variants.push(Variant::new(
-            "secret_base64url",
-            "fits once it is read in the URL-safe base64 alphabet",
-            fix,
-            &text,
-        ));
+        if rest.iter().any(|byte| matches!(byte, b'-' | b'_')) {
+            let standard = rest.iter().map(|byte| match byte {
+                b'-' => b'+',
+                b'_' => b'/',
+                other => *other,
+            });
+            let text: Vec<u8> = prefix.iter().copied().chain(standard).collect();
+            let fix = "Write `+` for `-` and `/` for `_` in the secret: the standard alphabet is due here.";
+            variants.push(Variant::new(
+                "secret_base64url",
+                "fits once it is read in the URL-safe base64 alphabet",
+                fix,
+                &text,
+            ));
+        }
     }
     if spec.key.encoding == KeyEncoding::Utf8 {
         variants.extend(raw_variants(bare));
@@ -192,6 +215,14 @@ fn prefix_variants(spec: &SchemeSpec, bare: &[u8]) -> Vec<Variant> {
         }
     }
     variants
+}
+
+/// What follows a word such as `Bearer ` (RFC 9110 §11.1).
+fn without_auth_scheme(text: &[u8]) -> Option<&[u8]> {
+    ["bearer ", "basic ", "token "].iter().find_map(|word| {
+        let (start, rest) = text.split_at_checked(word.len())?;
+        start.eq_ignore_ascii_case(word.as_bytes()).then_some(rest)
+    })
 }
 
 type Oddity = (&'static str, &'static str);

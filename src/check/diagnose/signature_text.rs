@@ -12,7 +12,8 @@ use crate::check::signature::scheme::{Algorithm, SignatureEncoding, SignatureFor
 
 /// Prefixes that senders write before a signature.
 const PREFIXES: &[&str] =
-    &["sha1=", "sha256=", "sha512=", "sha-256=", "hmac-sha256-hex=", "hmac-sha256=", "v0=", "v1="];
+    &["sha1=", "sha256=", "sha512=", "sha-256=", "hmac-sha256-hex=", "hmac-sha256=", "v0=", "v1=", BEARER];
+const BEARER: &str = "bearer ";
 
 /// A code, and what to say of it.
 pub(super) type Oddity = (&'static str, &'static str);
@@ -159,7 +160,13 @@ impl Reader<'_> {
         let mut rest = text;
         if prefix.is_empty() {
             if let Some(bare) = without_known_prefix(rest) {
-                self.odd("header_prefix_other", "with a prefix that does not belong there");
+                let is_bearer = rest.get(..BEARER.len()).is_some_and(|start| start.eq_ignore_ascii_case(BEARER));
+                let said = if is_bearer {
+                    "with `Bearer` before it, where the token alone is due"
+                } else {
+                    "with a prefix that does not belong there"
+                };
+                self.odd("header_prefix_other", said);
                 rest = bare;
             }
         } else if let Some(bare) = rest.strip_prefix(prefix) {

@@ -5,9 +5,10 @@
 use http::{HeaderMap, HeaderValue};
 
 use super::bench::Bench;
-use crate::check::signature::scheme::{TimeUnit, TimestampSpec};
-use crate::check::signature::{SchemeSpec, Window};
+use crate::check::signature::scheme::{Engine, TimeUnit, TimestampSpec};
+use crate::check::signature::{Scheme, SchemeSpec, Window};
 use crate::check::window;
+use crate::reject::Reject;
 
 const MINUTE: u64 = 60;
 const HOUR: u64 = 60 * MINUTE;
@@ -21,9 +22,13 @@ const MILLISECONDS: u64 = 100_000_000_000;
 /// Whether the signature is right, so that only the time can be wrong.
 pub(super) fn explains(bench: &mut Bench<'_, '_>) -> bool {
     let suspect = bench.suspect;
-    let unit = suspect.spec.timestamp.as_ref().map(|time| time.unit);
     if let Some(fit) = bench.as_it_is() {
-        if let (Some(timestamp), Some(unit)) = (fit.timestamp, unit)
+        let is_limited = bench.scheme().and_then(Scheme::default_tolerance).is_some();
+        let unit = suspect.spec.timestamp.as_ref().map_or(TimeUnit::S, |time| time.unit);
+        if suspect.spec.engine == Engine::Jwt {
+            say_token(bench);
+        } else if let Some(timestamp) = fit.timestamp
+            && is_limited
             && window::check(timestamp, suspect.window.now, suspect.window.tolerance).is_err()
         {
             say(bench, timestamp, unit);
@@ -77,35 +82,61 @@ fn say(bench: &mut Bench<'_, '_>, timestamp: u64, unit: TimeUnit) {
         ),
         TimeUnit::S | TimeUnit::Ms | TimeUnit::Rfc3339 => {
             let direction = if timestamp > now { "ahead of" } else { "behind" };
-            let off = skew.checked_add(HOUR / 2).map_or(skew, |skew| skew % HOUR).abs_diff(HOUR / 2);
-            if (HOUR / 2..=WIDEST_ZONE).contains(&skew) && off <= 2 * MINUTE {
-                bench.found(
-                    "clock_timezone",
-                    format!("The signature is right, but its time is {far} {direction} this machine's clock, which looks like a time zone."),
-                    "Compare both clocks in UTC: one of them takes local time for UTC.".to_owned(),
-                );
-            } else if timestamp < now && skew > LATE {
-                bench.found(
-                    "delivery_late",
-                    format!(
-                        "The signature is right, but it was made {far} ago: a late retry, a replay, or a saved request."
-                    ),
-                    "Judge a saved request at its own time (`--now`); let the sender sign retries anew.".to_owned(),
-                );
-            } else {
-                let (ours, theirs) = if timestamp > now { ("behind", "ahead") } else { ("ahead", "behind") };
-                bench.found(
-                    "clock_skew",
-                    format!(
-                        "The signature is right, but its time is {far} {direction} this machine's clock, and {} is allowed.",
-                        duration(tolerance)
-                    ),
-                    format!(
-                        "This clock is {ours}, the sender's is {theirs}, or the delivery waited: check NTP on both sides first."
-                    ),
-                );
-            }
+            let said = format!("its time is {far} {direction} this machine's clock");
+            say_skew(bench, timestamp, (&said, "it was made"), tolerance);
         }
+    }
+}
+
+/// The time of a token that is genuine: which of its limits this machine's clock is beyond.
+fn say_token(bench: &mut Bench<'_, '_>) {
+    let Some((failure, jwt)) = bench.refusal_now().zip(bench.suspect.spec.jwt.as_ref()) else { return };
+    let Window { now, tolerance } = bench.suspect.window;
+    let Some(limit) = failure.skew.map(|skew| now.saturating_add_signed(skew)) else { return };
+    let far = duration(limit.abs_diff(now));
+    let (what, when, allowed) = match (failure.reject, jwt.max_age) {
+        (Reject::TimestampInFuture, _) => ("its token begins", "ahead of", jwt.leeway),
+        (Reject::TimestampTooOld, Some(_)) if bench.suspect.spec.timestamp.is_some() => {
+            ("its token was made", "before", tolerance)
+        }
+        (Reject::TimestampTooOld, Some(age)) => ("its token was made", "before", age),
+        (Reject::TimestampTooOld, None) => ("its token expired", "before", jwt.leeway),
+        _other => return,
+    };
+    let said = format!("{what} {far} {when} this machine's clock");
+    say_skew(bench, limit, (&said, what), allowed);
+}
+
+/// What differs, first as the clocks show it, then as what happened; and how many seconds of it are allowed.
+fn say_skew(bench: &mut Bench<'_, '_>, timestamp: u64, (said, happened): (&str, &str), allowed: u64) {
+    let now = bench.suspect.window.now;
+    let skew = timestamp.abs_diff(now);
+    let off = skew.checked_add(HOUR / 2).map_or(skew, |skew| skew % HOUR).abs_diff(HOUR / 2);
+    if (HOUR / 2..=WIDEST_ZONE).contains(&skew) && off <= 2 * MINUTE {
+        bench.found(
+            "clock_timezone",
+            format!("The signature is right, but {said}, which looks like a time zone."),
+            "Compare both clocks in UTC: one of them takes local time for UTC.".to_owned(),
+        );
+    } else if timestamp < now && skew > LATE {
+        bench.found(
+            "delivery_late",
+            format!(
+                "The signature is right, but {happened} {} ago: a late retry, a replay, or a saved request.",
+                duration(skew)
+            ),
+            "Judge a saved request at its own time (`--now`); let the sender sign retries anew.".to_owned(),
+        );
+    } else {
+        let (ours, theirs) = if timestamp > now { ("behind", "ahead") } else { ("ahead", "behind") };
+        let allowed = if allowed == 0 { "nothing".to_owned() } else { duration(allowed) };
+        bench.found(
+            "clock_skew",
+            format!("The signature is right, but {said}, and {allowed} is allowed."),
+            format!(
+                "This clock is {ours}, the sender's is {theirs}, or the delivery waited: check NTP on both sides first."
+            ),
+        );
     }
 }
 

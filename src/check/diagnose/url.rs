@@ -9,6 +9,12 @@ use super::form::percent_decoded;
 
 /// Most hosts that are tried.
 const MOST_HOSTS: usize = 6;
+/// Ports that servers of developers and inner networks listen on.
+const PORTS: &[&str] = &["8443", "8080", "3000", "4443", "5000", "8000"];
+/// Longest URL that is printed, in characters.
+const LONGEST_SHOWN: usize = 200;
+const EXACTLY: &str =
+    "Register the URL with the sender exactly as it arrives here, or stop what rewrites it on the way.";
 
 #[derive(Clone, PartialEq, Eq)]
 struct Url {
@@ -87,6 +93,15 @@ fn candidates(url: &Url, headers: &HeaderMap) -> Vec<Url> {
     for (path, query) in &targets {
         add(Url { path: path.clone(), query: query.clone(), ..url.clone() });
     }
+    // What is registered by hand often differs in both.
+    if let Some((path, query)) = targets.first() {
+        for scheme in ["https", "http"] {
+            add(Url { scheme: scheme.to_owned(), path: path.clone(), query: query.clone(), ..url.clone() });
+        }
+    }
+    for host in other_cases(&url.host) {
+        add(Url { host, ..url.clone() });
+    }
     for (host, port) in hosts(url, headers) {
         for scheme in [url.scheme.as_str(), "https", "http"] {
             let mut ports = vec![url.port.clone(), port.clone(), None];
@@ -97,7 +112,19 @@ fn candidates(url: &Url, headers: &HeaderMap) -> Vec<Url> {
             }
         }
     }
+    for port in PORTS {
+        for scheme in [url.scheme.as_str(), "https", "http"] {
+            add(Url { scheme: scheme.to_owned(), port: Some((*port).to_owned()), ..url.clone() });
+        }
+    }
     found
+}
+
+/// A host in lower case, in upper case, and with one capital.
+fn other_cases(host: &str) -> [String; 3] {
+    let mut letters = host.chars();
+    let first = letters.next().map(|first| first.to_ascii_uppercase());
+    [host.to_ascii_lowercase(), host.to_ascii_uppercase(), first.into_iter().chain(letters).collect()]
 }
 
 fn first_of(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -162,6 +189,29 @@ fn targets(url: &Url, headers: &HeaderMap) -> Vec<(String, Option<String>)> {
 }
 
 fn say(bench: &mut Bench<'_, '_>, url: &Url, signed: &Url) {
+    let finding = format!("In the URL that the sender signed, {}.", differences(url, signed).join(", and "));
+    bench.found("url_differs", finding, fix(url, signed));
+}
+
+/// A URL without its query, for a sentence.
+pub(super) fn shown(text: &str) -> String {
+    let bare = text.split(['?', '#']).next().unwrap_or_default();
+    let query = if bare.len() == text.len() { "" } else { "?…" };
+    let bare: String = bare.chars().filter(|letter| !letter.is_control()).take(LONGEST_SHOWN).collect();
+    format!("`{bare}{query}`")
+}
+
+/// What to say of a genuine delivery for another URL, and what to do. Goes on after the delivery as the subject.
+pub(super) fn compared(known: &str, signed: &str) -> (String, String) {
+    let (url, other) = (Url::parse(known), Url::parse(signed));
+    let (how, fix) = match (url, other) {
+        (Some(url), Some(other)) => (format!(": {}", differences(&url, &other).join(", and ")), fix(&url, &other)),
+        (None, _) | (_, None) => (String::new(), EXACTLY.to_owned()),
+    };
+    (format!("is for {}, and was compared with {}{how}.", shown(signed), shown(known)), fix)
+}
+
+fn differences(url: &Url, signed: &Url) -> Vec<String> {
     let mut parts = Vec::new();
     if url.scheme != signed.scheme {
         parts.push(format!("the scheme is `{}`, not `{}`", signed.scheme, url.scheme));
@@ -187,15 +237,18 @@ fn say(bench: &mut Bench<'_, '_>, url: &Url, signed: &Url) {
     if url.query != signed.query {
         parts.push(match (&signed.query, &url.query) {
             (None, _) => "there is no query".to_owned(),
-            (Some(_), _) => "the query is spelled in another way".to_owned(),
+            (Some(_), _) => "the query is another one".to_owned(),
         });
     }
+    parts
+}
+
+fn fix(url: &Url, signed: &Url) -> String {
     // A prefix that was stripped on the way belongs into public_url.
     let prefix = signed.path.strip_suffix(&url.path).unwrap_or_default().trim_end_matches('/');
-    let fix = if url.origin() != signed.origin() || !prefix.is_empty() {
+    if url.origin() != signed.origin() || !prefix.is_empty() {
         format!("Set public_url = \"{}{prefix}\".", signed.origin())
     } else {
-        "Register the URL with the sender exactly as it arrives here, or stop what rewrites it on the way.".to_owned()
-    };
-    bench.found("url_differs", format!("In the URL that the sender signed, {}.", parts.join(", and ")), fix);
+        EXACTLY.to_owned()
+    }
 }

@@ -81,14 +81,17 @@ impl Template {
     /// Two parts side by side.
     fn border(&mut self, left: &Piece, right: &Piece, unit: Option<TimeUnit>) -> Result<(), SchemeFlaw> {
         match (left, right) {
-            (Piece::Literal(_) | Piece::Secret, _) | (_, Piece::Literal(_) | Piece::Secret) => {}
+            (Piece::Literal(_) | Piece::Secret, _)
+            | (_, Piece::Literal(_) | Piece::Secret)
+            | (Piece::Timestamp, Piece::Body | Piece::Method)
+            | (Piece::Body | Piece::Url, Piece::Timestamp)
+            | (Piece::Method, Piece::Url) => {}
             (Piece::Id, Piece::Timestamp) if unit == Some(TimeUnit::Rfc3339) => self.borders_of_id.push(b':'),
-            (Piece::Id, _) | (_, Piece::Id) => return Err(SchemeFlaw::NoDelimiter),
-            (Piece::Timestamp, Piece::Body | Piece::Method) | (Piece::Body | Piece::Url, Piece::Timestamp) => {}
-            (Piece::Method, Piece::Url) => {}
             (Piece::Url, Piece::Body) => self.url_before_body = true,
             (Piece::Body, Piece::Url) => self.body_before_url = true,
-            (Piece::Timestamp | Piece::Method | Piece::Url | Piece::Body, _) => return Err(SchemeFlaw::NoDelimiter),
+            (Piece::Id | Piece::Timestamp | Piece::Method | Piece::Url | Piece::Body, _) => {
+                return Err(SchemeFlaw::NoDelimiter);
+            }
         }
         Ok(())
     }

@@ -39,9 +39,9 @@ impl Scheme {
             let time = spec.timestamp.as_ref().and_then(|time| time.header.as_ref());
             let id = spec.id.as_ref().and_then(|id| id.header.as_ref());
             let also = signature.into_iter().flat_map(|signature| &signature.also);
-            let named = signature.map(|signature| &signature.header).into_iter().chain(time).chain(id);
+            let lists = signature.map(|signature| &signature.header).into_iter().chain(time).chain(id);
             let in_code = coded::named_headers(spec.engine).iter().map(|name| (*name).to_owned());
-            named.flat_map(OneOrMany::all).chain(also).cloned().chain(in_code).collect::<Vec<_>>()
+            lists.flat_map(OneOrMany::all).chain(also).cloned().chain(in_code).collect::<Vec<_>>()
         });
         for name in mine.chain(others) {
             let name = folded(&name.to_ascii_lowercase()).into_boxed_str();

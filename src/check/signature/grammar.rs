@@ -16,8 +16,10 @@ use super::scheme::{Algorithm, SignatureEncoding};
 pub(super) const MAX_ENTRIES: usize = 64;
 /// Most public-key entries of a list: each costs a pass over the body and a curve operation.
 const MAX_PUBLIC_KEY_ENTRIES: usize = 4;
-/// Longest decoded signature (RSA with 4,096 bits), rounded up to what a base64 decoder asks for.
-const MAX_DECODED: usize = 516;
+/// Longest decoded signature that is not kept apart (ECDSA in DER), rounded up to what a base64 decoder asks for.
+const MAX_SHORT: usize = 78;
+/// Longest decoded one of all: RSA with 4,096 bits, or a token.
+const MAX_DECODED: usize = 512;
 
 /// How the signature header is written.
 #[derive(Debug)]
@@ -157,17 +159,31 @@ impl Grammar {
 
     fn decode(&self, text: &[u8], algorithm: Algorithm) -> Option<Decoded> {
         let text = text.strip_prefix(&*self.prefix)?;
-        let mut decoded = Decoded { bytes: [0; MAX_DECODED], len: 0 };
+        let lengths = signature_lengths(algorithm);
+        let decoded = if *lengths.end() <= MAX_SHORT {
+            let mut bytes = [0; MAX_SHORT];
+            let len = self.decode_into(text, &mut bytes)?;
+            Decoded::Short(bytes, len)
+        } else {
+            let mut bytes = vec![0; text.len().min(2 * MAX_DECODED)];
+            let len = self.decode_into(text, &mut bytes)?;
+            bytes.truncate(len);
+            Decoded::Long(bytes)
+        };
+        lengths.contains(&decoded.as_bytes().len()).then_some(decoded)
+    }
+
+    /// How many bytes it is.
+    fn decode_into(&self, text: &[u8], bytes: &mut [u8]) -> Option<usize> {
         match self.encoding {
-            SignatureEncoding::Base64 => decoded.len = STANDARD.decode_slice(text, &mut decoded.bytes).ok()?,
-            SignatureEncoding::Hex => decoded.fill_from_hex(text, lower_nibble)?,
-            SignatureEncoding::HexAny => decoded.fill_from_hex(text, any_nibble)?,
+            SignatureEncoding::Base64 => STANDARD.decode_slice(text, bytes).ok(),
+            SignatureEncoding::Hex => from_hex(text, bytes, lower_nibble),
+            SignatureEncoding::HexAny => from_hex(text, bytes, any_nibble),
             SignatureEncoding::Text => {
-                decoded.bytes.get_mut(..text.len())?.copy_from_slice(text);
-                decoded.len = text.len();
+                bytes.get_mut(..text.len())?.copy_from_slice(text);
+                Some(text.len())
             }
         }
-        signature_lengths(algorithm).contains(&decoded.len).then_some(decoded)
     }
 }
 
@@ -179,33 +195,35 @@ const fn signature_lengths(algorithm: Algorithm) -> RangeInclusive<usize> {
         Algorithm::HmacSha512 | Algorithm::Ed25519 => 64..=64,
         // Two numbers of up to 33 bytes, each with a tag and a length, in a sequence.
         Algorithm::EcdsaP256 => 8..=72,
-        Algorithm::RsaSha256 => 256..=512,
-        Algorithm::Token => 1..=512,
+        Algorithm::RsaSha256 => 256..=MAX_DECODED,
+        Algorithm::Token => 1..=MAX_DECODED,
     }
 }
 
 /// A signature as received, decoded, of the right length for its algorithm.
-pub(super) struct Decoded {
-    bytes: [u8; MAX_DECODED],
-    len: usize,
+pub(super) enum Decoded {
+    Short([u8; MAX_SHORT], usize),
+    Long(Vec<u8>),
 }
 
 impl Decoded {
     pub(super) fn as_bytes(&self) -> &[u8] {
-        self.bytes.get(..self.len).unwrap_or_default()
+        match self {
+            Self::Short(bytes, len) => bytes.get(..*len).unwrap_or_default(),
+            Self::Long(bytes) => bytes,
+        }
     }
+}
 
-    fn fill_from_hex(&mut self, text: &[u8], nibble: fn(u8) -> Option<u8>) -> Option<()> {
-        let (pairs, rest) = text.as_chunks::<2>();
-        if pairs.len() > self.bytes.len() || !rest.is_empty() {
-            return None;
-        }
-        for (byte, [high, low]) in self.bytes.iter_mut().zip(pairs) {
-            *byte = (nibble(*high)? << 4) | nibble(*low)?;
-        }
-        self.len = pairs.len();
-        Some(())
+fn from_hex(text: &[u8], bytes: &mut [u8], nibble: fn(u8) -> Option<u8>) -> Option<usize> {
+    let (pairs, rest) = text.as_chunks::<2>();
+    if pairs.len() > bytes.len() || !rest.is_empty() {
+        return None;
     }
+    for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
+        *byte = (nibble(*high)? << 4) | nibble(*low)?;
+    }
+    Some(pairs.len())
 }
 
 fn lower_nibble(digit: u8) -> Option<u8> {

@@ -190,6 +190,7 @@ impl Failure {
 pub struct Presented(PresentedBy);
 
 #[derive(Clone)]
+#[expect(clippy::large_enum_variant, reason = "the large one is the usual one, and an allocation costs more")]
 enum PresentedBy {
     Template(Claims),
     Coded(Box<Held>),
@@ -232,14 +233,14 @@ pub fn present(scheme: &Scheme, head: Head<'_>, window: Window) -> Result<Presen
             if scheme.tolerance.is_some() {
                 window.check(timestamp)?;
             }
-            let held = Held {
+            let seen = Held {
                 method: head.method.clone(),
                 url: head.url.map(Into::into),
                 headers: head.headers.clone(),
                 timestamp,
                 fetched: None,
             };
-            Ok(PresentedBy::Coded(Box::new(held)))
+            Ok(PresentedBy::Coded(Box::new(seen)))
         }
     }
     .map(Presented)

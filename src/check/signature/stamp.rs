@@ -4,6 +4,7 @@
 //! round or accept a sign. Source: RFC 3339 §5.6 (without lower-case letters and leap seconds).
 
 use super::scheme::TimeUnit;
+use crate::civil::Civil;
 
 /// Most digits of a number: unix milliseconds until the year 2286.
 const MAX_DIGITS: usize = 13;
@@ -58,9 +59,8 @@ pub fn write(seconds: u64, unit: TimeUnit) -> String {
         TimeUnit::S => seconds.to_string(),
         TimeUnit::Ms => seconds.saturating_mul(1000).to_string(),
         TimeUnit::Rfc3339 => {
-            let (year, month, day) = civil(seconds / DAY);
-            let clock = seconds % DAY;
-            format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", clock / 3600, clock / 60 % 60, clock % 60)
+            let Civil { year, month, day, hour, minute, second, .. } = Civil::of(seconds.saturating_mul(1000));
+            format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
         }
     }
 }
@@ -93,7 +93,7 @@ fn date(text: &[u8]) -> Option<u64> {
     if hour > 23 || minute > 59 || second > 59 {
         return None;
     }
-    let local = days.checked_mul(DAY)?.checked_add(hour * 3600 + minute * 60 + second)?;
+    let local = days.checked_mul(DAY)?.checked_add(of_day(hour, minute, second)?)?;
     let zone = match rest.strip_prefix(b".") {
         None => rest,
         Some(fraction) => {
@@ -105,11 +105,16 @@ fn date(text: &[u8]) -> Option<u64> {
         b"Z" => Some(local),
         [sign @ (b'+' | b'-'), h1, h2, b':', n1, n2] => {
             let (hour, minute) = (digits(&[*h1, *h2])?, digits(&[*n1, *n2])?);
-            let offset = (hour <= 23 && minute <= 59).then_some(hour * 3600 + minute * 60)?;
+            let offset = (hour <= 23 && minute <= 59).then_some(of_day(hour, minute, 0)?)?;
             if *sign == b'+' { local.checked_sub(offset) } else { local.checked_add(offset) }
         }
         _ => None,
     }
+}
+
+/// Seconds since midnight.
+fn of_day(hour: u64, minute: u64, second: u64) -> Option<u64> {
+    hour.checked_mul(60)?.checked_add(minute)?.checked_mul(60)?.checked_add(second)
 }
 
 fn is_leap(year: u64) -> bool {
@@ -131,29 +136,11 @@ fn days_since_1970(year: u64, month: u64, day: u64) -> Option<u64> {
         return None;
     }
     let before = year.checked_sub(1)?;
-    let leap_days = before / 4 - before / 100 + before / 400;
-    let since_zero = before * 365 + leap_days;
+    let leap_days = (before / 4).checked_sub(before / 100)?.checked_add(before / 400)?;
+    let since_zero = before.checked_mul(365)?.checked_add(leap_days)?;
     let this_year = (1..month).filter_map(|month| days_of_month(year, month)).sum::<u64>();
-    // 719,162 days lie between 0001-01-01 and 1970-01-01.
-    (since_zero + this_year + day - 1).checked_sub(719_162)
-}
-
-fn civil(mut days: u64) -> (u64, u64, u64) {
-    let mut year = 1970;
-    loop {
-        let length = if is_leap(year) { 366 } else { 365 };
-        if days < length {
-            break;
-        }
-        days -= length;
-        year += 1;
-    }
-    let mut month = 1;
-    while let Some(length) = days_of_month(year, month).filter(|length| days >= *length) {
-        days -= length;
-        month += 1;
-    }
-    (year, month, days + 1)
+    // 719,163 days lie before 1970-01-01 if 0001-01-01 is the first.
+    since_zero.checked_add(this_year)?.checked_add(day)?.checked_sub(719_163)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::LazyLock;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use hmac::{Hmac, KeyInit, Mac};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use sha1::Sha1;
@@ -29,6 +29,9 @@ pub(super) struct Case {
     pub(super) spec: SchemeSpec,
     pub(super) secrets: Vec<(String, Vec<u8>)>,
     pub(super) others: Vec<(String, Vec<u8>)>,
+    pub(super) options: Options,
+    /// What other routes are for: of each, only the scheme and the secrets count.
+    pub(super) elsewhere: Vec<Case>,
     pub(super) headers: HeaderMap,
     pub(super) url: Option<String>,
     pub(super) body: Vec<u8>,
@@ -47,6 +50,8 @@ impl Case {
             spec,
             secrets: vec![("current".to_owned(), secret.to_vec())],
             others: Vec::new(),
+            options: Options::new(),
+            elsewhere: Vec::new(),
             headers: HeaderMap::new(),
             url: None,
             body: body.to_vec(),
@@ -96,6 +101,29 @@ impl Case {
         case
     }
 
+    /// One of the providers of tokens, with [`PLAIN`] as its secret; `before` stands before the token.
+    pub(super) fn token(name: &str, claims: &serde_json::Value, body: &[u8], before: &str) -> Self {
+        let spec = provider(name);
+        let header = spec.signature.as_ref().unwrap().header.all()[0].clone();
+        let mut case = Self::new(name, spec, PLAIN.as_bytes(), PLAIN.as_bytes(), body);
+        let parts = [r#"{"alg":"HS256"}"#.to_owned(), claims.to_string()].map(|part| URL_SAFE_NO_PAD.encode(part));
+        let signed = parts.join(".");
+        let signature = URL_SAFE_NO_PAD.encode(sha256(PLAIN.as_bytes(), signed.as_bytes()));
+        case.headers([(header.as_str(), format!("{before}{signed}.{signature}").as_str())]);
+        case.signatures.push(signature);
+        case
+    }
+
+    pub(super) fn with_option(mut self, name: &str, value: &str) -> Self {
+        self.options.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    pub(super) fn with_url(mut self, url: &str) -> Self {
+        self.url = Some(url.to_owned());
+        self
+    }
+
     /// A scheme of the test's own, whose one header is `x-test-signature`.
     pub(super) fn custom(scheme: &str, key: &[u8], signature: &str) -> Self {
         let spec = toml::from_str(scheme).unwrap();
@@ -138,12 +166,26 @@ impl Case {
             CATALOG.names().filter_map(|name| Some((name, CATALOG.scheme(name)?))).collect();
         let secrets = named(&self.secrets);
         let others = named(&self.others);
+        let elsewhere: Vec<_> = self.elsewhere.iter().map(|case| (case, named(&case.secrets))).collect();
+        let routes: Vec<_> = elsewhere
+            .iter()
+            .map(|(case, secrets)| OtherRoute {
+                name: "there",
+                path: "/there",
+                provider: &case.name,
+                spec: &case.spec,
+                options: &case.options,
+                secrets,
+            })
+            .collect();
         let suspect = Suspect {
             name: &self.name,
+            route: Some("here"),
             spec: &self.spec,
-            options: &Options::new(),
+            options: &self.options,
             secrets: &secrets,
             others: &others,
+            routes: &routes,
             catalog: if self.catalog { &entries } else { &[] },
             head: Head { method: &Method::POST, url: self.url.as_deref(), headers: &self.headers },
             body: &self.body,

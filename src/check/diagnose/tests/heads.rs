@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE};
 
-use super::cases::{BODY, Case, KEY, NOW, PLAIN, SECRET, base64, hex, sha1, sha256, sha512, svix_signature};
+use super::cases::{BODY, Case, KEY, NOW, PLAIN, SECRET, base64, hex, provider, sha1, sha256, sha512, svix_signature};
 
 const BY_URL: &str = r#"
 content = "{url}{body}"
@@ -70,6 +70,11 @@ const URLS: &[(&str, &str, (&str, &str), &str)] = &[
     ("https://a.example/hook", "https://a.example/v1/hook", ("x-original-uri", "/v1/hook"), "https://a.example/v1\""),
     ("https://a.example/hook?token=12345678", "https://a.example/hook", ("host", "x"), "exactly"),
     ("https://a.example/hook?q=a%2Fb%2Fcdef", "https://a.example/hook?q=a/b/cdef", ("host", "x"), "exactly"),
+    ("https://a.example/hook", "https://a.example:8443/hook", ("host", "x"), "https://a.example:8443\""),
+    ("https://a.example/hook", "http://a.example:3000/hook", ("host", "x"), "http://a.example:3000\""),
+    ("https://a.example/hook", "http://a.example/hook/", ("host", "x"), "http://a.example\""),
+    ("https://A.Example/hook", "https://a.example/hook", ("host", "x"), "https://a.example\""),
+    ("https://a.example/hook", "https://A.EXAMPLE/hook", ("host", "x"), "https://A.EXAMPLE\""),
     ("https://[::1]:8/hook", "https://[::1]/hook", ("host", "x"), "https://[::1]\""),
 ];
 
@@ -136,6 +141,15 @@ pub(super) fn cases() -> Vec<(&'static str, Case, Case)> {
         Case::svix(KEY).with_headers([("svix-id", "msg_0"), ("webhook-id", id), ("svix-signature", &signature)])
     };
     add("headers_mixed", (both(id), both("msg_2")));
+    for prefix in ["svix_", "http_svix_", "http-svix-"] {
+        let renamed = |id: &str| {
+            let signature = svix_signature(KEY, "msg_1", &time, BODY);
+            let case = Case::svix(KEY).without("svix-id").without("svix-timestamp").without("svix-signature");
+            let names = ["id", "timestamp", "signature"].map(|name| format!("{prefix}{name}"));
+            case.with_headers([(&names[0], id), (&names[1], &time), (&names[2], &signature)])
+        };
+        add("headers_renamed", (renamed("msg_1"), renamed("msg_2")));
+    }
     add("signature_version_differs", stripe(&|tag| format!("t={NOW},v0={tag}")));
     add("signature_version_differs", svix(|signature| signature.replace("v1,", "v2,")));
     let only = |versions: &[&str]| {
@@ -193,6 +207,25 @@ fn a_url_that_is_not_signed_is_not_tried() {
     let without = Case::github(b"x", BODY).counted().1;
     // Contents with the URL are tried, other URLs are not.
     assert!(case.counted().1 <= without + 6);
+}
+
+#[test]
+fn a_complete_set_of_one_family_is_not_called_mixed() {
+    let time = NOW.to_string();
+    let signature = svix_signature(KEY, "msg_1", &time, BODY);
+    let mut case = Case::svix(KEY).without("svix-id").without("svix-timestamp").without("svix-signature");
+    case.spec = provider("clerk");
+    case.name = "clerk".to_owned();
+    case.headers([("webhook-id", "msg_1"), ("webhook-timestamp", &time), ("webhook-signature", &signature)]);
+    assert_eq!(case.with_catalog().codes(), ["other_provider"]);
+}
+
+#[test]
+fn a_header_that_the_sender_sends_along_makes_it_no_other_provider() {
+    let tag = format!("sha1={}", hex(&sha1(PLAIN.as_bytes(), BODY)));
+    let case = || Case::github(BODY, BODY).without("x-hub-signature-256").with_headers([("x-hub-signature", &tag)]);
+    assert_eq!(case().with_catalog().codes(), ["other_provider"], "nothing says that it is GitHub's");
+    assert_eq!(case().with_headers([("x-github-event", "push")]).with_catalog().codes(), [""; 0]);
 }
 
 #[test]

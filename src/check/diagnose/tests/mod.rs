@@ -6,6 +6,7 @@ mod heads;
 mod secrets;
 mod spelling;
 mod times;
+mod tokens;
 
 use std::collections::BTreeSet;
 
@@ -15,7 +16,7 @@ use super::*;
 
 /// Every case: the code, the delivery that it explains, and the near miss.
 fn all() -> Vec<(&'static str, Case, Case)> {
-    [bodies::cases(), heads::cases(), secrets::cases(), times::cases()].into_iter().flatten().collect()
+    [bodies::cases(), heads::cases(), secrets::cases(), times::cases(), tokens::cases()].into_iter().flatten().collect()
 }
 
 #[test]

@@ -33,6 +33,9 @@ pub(super) fn cases() -> Vec<(&'static str, Case, Case)> {
     }
     add("secret_has_variable_name", svix(format!("CLERK_WEBHOOK_SECRET={SECRET}")));
     add("secret_has_variable_name", svix(format!("CLERK_WEBHOOK_SECRET=\"{SECRET}\"")));
+    for word in ["Bearer", "bearer", "Token"] {
+        add("secret_has_auth_scheme", svix(format!("{word} {SECRET}")));
+    }
     add("secret_prefix_twice", svix(format!("whsec_{SECRET}")));
     let bare = |(positive, near): (Case, Case)| {
         let spec = provider("clerk");
@@ -77,6 +80,8 @@ pub(super) fn cases() -> Vec<(&'static str, Case, Case)> {
     }
     elsewhere.1.headers([("svix-id", "msg_2")]);
     add("secret_of_another_route", elsewhere);
+    cases.push(("delivery_of_another_route", astray(SECRET), astray(OTHER)));
+    let mut add = |code: &'static str, (positive, near): (Case, Case)| cases.push((code, positive, near));
     add("other_provider", (stray("msg_1").with_catalog(), stray("msg_2").with_catalog()));
     add("other_provider", (stray("msg_1").with_catalog(), stray("msg_1")));
     cases
@@ -90,6 +95,47 @@ fn stray(id: &str) -> Case {
     let signature = svix_signature(KEY, "msg_1", &time, BODY);
     case.headers([("webhook-id", id), ("webhook-timestamp", &time), ("webhook-signature", &signature)]);
     case
+}
+
+/// A delivery of Stripe's at a route for Svix, and a route for Stripe with this secret.
+fn astray(secret: &str) -> Case {
+    let stripe = Case::stripe(SECRET.as_bytes(), |tag| format!("t={NOW},v1={tag}"));
+    let mut case = Case::svix(KEY).with_secret(OTHER).without("svix-signature");
+    case.headers.extend(stripe.headers.clone());
+    case.signatures.clone_from(&stripe.signatures);
+    case.elsewhere.push(Case { secrets: vec![("live".into(), secret.into())], ..stripe });
+    case
+}
+
+#[test]
+fn a_delivery_of_another_route_is_told_where_it_belongs() {
+    let found = astray(SECRET).diagnosed();
+    assert_eq!(found.len(), 1);
+    assert_eq!(
+        found[0].finding,
+        "This is a `stripe` delivery, signed with the secret `live` of routes.there; it was sent to the path of routes.here."
+    );
+    assert!(found[0].fix.contains("/there"), "{}", found[0].fix);
+    let mut late = astray(SECRET);
+    late.window.now = NOW + 1_000_000;
+    assert_eq!(late.codes(), ["delivery_of_another_route"], "whenever it was sent");
+}
+
+#[test]
+fn a_secret_that_was_explained_is_not_explained_again() {
+    // `whsec_` has an underscore: that alone is no other alphabet.
+    for text in [format!("\"{SECRET}\""), format!("Bearer {SECRET}"), format!("{SECRET}\\n")] {
+        let found = Case::svix(KEY).with_secret(&text).codes();
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+    }
+    let bare = Case::github_with(format!("Bearer {PLAIN}").as_bytes(), PLAIN.as_bytes(), BODY, BODY);
+    assert_eq!(bare.codes(), ["secret_has_auth_scheme"]);
+}
+
+#[test]
+fn providers_that_look_alike_are_named_in_the_order_of_likelihood() {
+    let found = stray("msg_1").with_catalog().diagnosed();
+    assert!(found[0].finding.contains("as one of `svix`, `standard-webhooks`, "), "{}", found[0].finding);
 }
 
 #[test]

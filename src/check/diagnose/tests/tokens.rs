@@ -1,0 +1,122 @@
+//! Signed tokens: their times, and what they name.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use super::cases::{BODY, Case, NOW, hex};
+
+const URL: &str = "https://a.example/in?k=1234567";
+
+fn hash(content: &[u8]) -> Vec<u8> {
+    Sha256::digest(content).to_vec()
+}
+
+fn with(mut claims: Value, more: Value) -> Value {
+    let Value::Object(more) = more else { panic!() };
+    let members = claims.as_object_mut().unwrap();
+    members.extend(more);
+    members.retain(|_, value| !value.is_null());
+    claims
+}
+
+/// `more` replaces claims; null removes one.
+fn livekit(more: Value, before: &str) -> Case {
+    let claims = json!({ "iss": "APIabc", "nbf": NOW, "exp": NOW + 300, "sha256": STANDARD.encode(hash(BODY)) });
+    Case::token("livekit", &with(claims, more), BODY, before).with_option("api_key", "APIabc")
+}
+
+fn qstash(more: Value) -> Case {
+    let body = STANDARD.encode(hash(BODY)).replace('+', "-").replace('/', "_");
+    let claims = json!({
+        "iss": "Upstash", "sub": URL, "nbf": NOW, "iat": NOW, "exp": NOW + 300, "jti": "jwt_1", "body": body,
+    });
+    Case::token("qstash", &with(claims, more), BODY, "").with_url(URL)
+}
+
+fn messagebird(more: Value) -> Case {
+    let claims = json!({
+        "iss": "MessageBird", "nbf": NOW, "iat": NOW, "exp": NOW + 60, "jti": "1",
+        "url_hash": hex(&hash(URL.as_bytes())), "payload_hash": hex(&hash(BODY)),
+    });
+    Case::token("messagebird", &with(claims, more), BODY, "").with_url(URL)
+}
+
+fn moved(by: u64) -> Value {
+    let begin = NOW.saturating_add(by);
+    json!({ "nbf": begin, "iat": begin, "exp": begin.saturating_add(60) })
+}
+
+fn past(by: u64) -> Value {
+    let end = NOW.saturating_sub(by);
+    let begin = end.saturating_sub(300);
+    json!({ "nbf": begin, "iat": begin, "exp": end })
+}
+
+pub(super) fn cases() -> Vec<(&'static str, Case, Case)> {
+    let other = || json!({ "body": "AAAA" });
+    let elsewhere = |path: &str| json!({ "sub": format!("https://a.example{path}?k=1234567") });
+    let forged = || {
+        let mut case = livekit(json!({ "sha256": "" }), "");
+        case.secrets[0].1 = b"another secret of some length".to_vec();
+        case
+    };
+    vec![
+        ("clock_skew", qstash(past(300)), qstash(with(past(300), other()))),
+        ("clock_skew", messagebird(moved(120)), messagebird(moved(5))),
+        ("clock_skew", messagebird(past(60)), messagebird(past(4))),
+        ("clock_skew", livekit(past(60), ""), livekit(with(past(60), json!({ "sha256": "AAAA" })), "")),
+        // Begins after its end: good at no time, and still signed by whom it says.
+        ("clock_skew", livekit(json!({ "exp": NOW - 600 }), ""), livekit(json!({ "exp": NOW + 600 }), "")),
+        ("delivery_late", qstash(past(72 * 3600)), qstash(with(past(72 * 3600), other()))),
+        (
+            "token_issuer",
+            livekit(json!({ "iss": "APIother" }), ""),
+            livekit(json!({ "iss": "APIother", "sha256": "A" }), ""),
+        ),
+        ("token_issuer", qstash(json!({ "iss": null })), qstash(json!({ "sub": "https://b.example/" }))),
+        ("token_issuer", qstash(with(past(300), json!({ "iss": "x" }))), qstash(past(300))),
+        (
+            "token_claim_missing",
+            messagebird(json!({ "jti": null })),
+            messagebird(json!({ "jti": null, "payload_hash": "" })),
+        ),
+        ("url_differs", qstash(elsewhere("/other")), qstash(with(elsewhere("/other"), other()))),
+        (
+            "url_differs",
+            messagebird(json!({ "url_hash": "00" })),
+            messagebird(json!({ "url_hash": "00", "payload_hash": "00" })),
+        ),
+        ("token_body_differs", qstash(other()), qstash(elsewhere("/other"))),
+        ("token_body_differs", livekit(json!({ "sha256": "" }), ""), forged()),
+        ("header_prefix_other", livekit(json!({}), "Bearer "), livekit(json!({ "sha256": "AAAA" }), "Bearer ")),
+    ]
+}
+
+#[test]
+fn the_url_of_a_token_is_shown_without_its_query() {
+    let found = qstash(json!({ "sub": "https://a.example/other?k=7654321" })).diagnosed().remove(0);
+    assert_eq!(
+        found.finding,
+        "The token's signature and body are right, but it is for `https://a.example/other?…`, and was compared with \
+         `https://a.example/in?…`: the path is `/other`, not `/in`, and the query is another one."
+    );
+}
+
+#[test]
+fn all_that_a_token_names_wrongly_is_told_at_once() {
+    let case = qstash(json!({ "iss": "Upsta", "jti": null, "sub": "https://b.example/x" }));
+    assert_eq!(case.codes(), ["token_issuer", "token_claim_missing", "url_differs"]);
+}
+
+#[test]
+fn an_expired_token_is_told_by_its_end_and_an_early_one_by_its_beginning() {
+    let said = |case: Case| case.diagnosed().remove(0).finding;
+    let early = said(messagebird(json!({ "nbf": NOW + 120, "iat": NOW + 120, "exp": NOW + 180 })));
+    let due = "its token begins 2 minutes ahead of this machine's clock, and 5 seconds is allowed";
+    assert!(early.contains(due), "{early}");
+    let late = said(qstash(json!({ "nbf": NOW - 900, "iat": NOW - 900, "exp": NOW - 600 })));
+    let due = "its token expired 10 minutes before this machine's clock, and nothing is allowed";
+    assert!(late.contains(due), "{late}");
+}

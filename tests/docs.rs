@@ -15,7 +15,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use hookward::check::signature::Scheme;
 use hookward::config::{self, Environment, Severity};
 use hookward::providers::Catalog;
 use hookward::reject::Reject;

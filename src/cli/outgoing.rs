@@ -18,6 +18,7 @@ use crate::check::signature::scheme::{Algorithm, OneOrMany};
 use crate::check::signature::{Options, Scheme, SchemeSpec, SignProblem, Signer};
 use crate::clock;
 use crate::config;
+use crate::explain::parse_moment;
 use crate::providers::{Catalog, Provider};
 
 /// Options that `sign` and `send` share.
@@ -39,8 +40,8 @@ pub(super) struct Args {
     /// The delivery's id, where there is one; else a new one.
     #[arg(long)]
     pub(super) id: Option<String>,
-    /// When it is signed, in unix seconds; else now.
-    #[arg(long, value_name = "SECONDS")]
+    /// When it is signed: unix seconds, or a date such as 2026-01-02T03:04:05Z; else now.
+    #[arg(long, value_name = "TIME", value_parser = parse_moment)]
     now: Option<u64>,
     /// One of the provider's options, as in a route's `options`. May repeat.
     #[arg(long = "option", value_name = "NAME=VALUE")]

@@ -64,7 +64,7 @@ pub enum SignProblem {
     #[error("this provider signs the URL: say to which one the delivery goes")]
     Url,
     /// The body is not what the provider sends.
-    #[error("the body is not one that this provider could send")]
+    #[error("the body is not one that this provider could send: compare it with the sample that `send` would post")]
     Body,
 }
 

@@ -473,3 +473,19 @@ fn values_at<'v>(value: &'v toml::Value, path: &str) -> Vec<&'v toml::Value> {
             .collect()
     })
 }
+
+/// Without it, a signature over the method alone would open the way for any body.
+#[test]
+fn a_route_for_message_signatures_says_what_they_have_to_cover() {
+    let route = |options: &str| {
+        let text = format!(
+            "# env KEY=MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=\n\
+             [server]\npublic_url = \"https://a.example\"\n[routes.r]\npath = \"/r\"\nprovider = \"rfc9421\"\nsecrets = [{{ env = \"KEY\" }}]\noptions = {{ {options} }}"
+        );
+        compile(&text, Path::new("x.toml"), &Fake::of(&text)).unwrap().plan.routes.remove(0).ingredients.options
+    };
+    let usual = route("alg = \"hmac-sha256\"");
+    assert_eq!(usual["components"], "@method,@target-uri|@request-target|@path,content-digest");
+    let chosen = route("alg = \"hmac-sha256\", components = \"@method\"");
+    assert_eq!(chosen["components"], "@method");
+}

@@ -7,8 +7,8 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 
 use super::form::percent_decoded;
-use crate::check::signature::SchemeSpec;
 use crate::check::signature::scheme::{Algorithm, SignatureEncoding, SignatureFormat, SignatureSpec};
+use crate::check::signature::{SchemeSpec, hex};
 
 /// Prefixes that senders write before a signature.
 const PREFIXES: &[&str] =
@@ -238,11 +238,6 @@ impl Reader<'_> {
 
 fn fits_mac(bytes: &[u8]) -> bool {
     mac_of(bytes.len()).is_some()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    let digit = |nibble: u8| char::from_digit(u32::from(nibble), 16).unwrap_or_default();
-    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 0x0f)]).collect()
 }
 
 fn without_known_prefix(text: &str) -> Option<&str> {

@@ -9,7 +9,8 @@
 //! - a timestamp next to anything but an id, for inside the window it has one length (digits) or one shape (a date);
 //! - an id before a date, for an id there has no `:`;
 //! - a method before a URL, for the URL begins with the configured origin;
-//! - a URL next to a body that is JSON, with or without a visible literal between them, for the URL there has no brackets or braces ([`Template::takes`]);
+//! - a URL next to a body that is JSON, with or without a visible literal between them, for the URL there has no brackets
+//!   or braces ([`Template::takes`]);
 //! - the secret next to anything, for it does not vary.
 //!
 //! Source: Standard Webhooks, "Signature scheme" (neither id nor timestamp may include a `.`).

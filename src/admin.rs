@@ -1,7 +1,8 @@
-//! `/livez` and `/readyz`, on a port of their own.
+//! `/livez`, `/readyz` and `/metrics`, on a port of their own.
 //!
 //! Liveness is that this answers; readiness is that connections are accepted. Neither depends on the app, or a broken app
-//! would take its gate out of service too. Must never serve anything about a request.
+//! would take its gate out of service too; nor on the age of a list or the fate of a reload, which are told as details.
+//! Must never serve anything about a request.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,28 +10,61 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode};
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
 use tokio::net::TcpListener;
+
+use crate::civil;
+use crate::ip_lists::IpLists;
+use crate::live::Live;
+use crate::telemetry::Metrics;
+use crate::telemetry::metrics::ByList;
 
 /// A probe has sent its head by then.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+const NOT_FOUND: &str = "not found: try /livez, /readyz or /metrics\n";
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const OPEN_METRICS: HeaderValue =
+    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
-/// Answers probes for ever.
-pub(crate) async fn serve(listener: TcpListener, ready: Arc<AtomicBool>) {
+/// What probes and scrapers are told.
+#[derive(Debug)]
+pub(crate) struct Admin {
+    live: Arc<Live>,
+    lists: Arc<IpLists>,
+    metrics: Arc<Metrics>,
+    ready: Readiness,
+}
+
+/// Whether connections are accepted. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Readiness(Arc<AtomicBool>);
+
+impl Readiness {
+    /// From here on no connection is accepted.
+    pub(crate) fn fail(&self) {
+        self.0.store(false, Ordering::Release);
+    }
+}
+
+/// Answers for ever.
+pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>) {
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
-        let ready = Arc::clone(&ready);
+        let admin = Arc::clone(&admin);
         tokio::spawn(async move {
             let service = service_fn(|request: Request<Incoming>| {
-                let answer = answer(&request, ready.load(Ordering::Acquire));
+                let answer = admin.answer(&request);
                 async move { Ok::<_, Infallible>(answer) }
             });
             let mut builder = http1::Builder::new();
@@ -41,15 +75,78 @@ pub(crate) async fn serve(listener: TcpListener, ready: Arc<AtomicBool>) {
     }
 }
 
-fn answer<B>(request: &Request<B>, ready: bool) -> Response<Full<Bytes>> {
-    let (status, text) = match (request.method(), request.uri().path()) {
-        (&Method::GET | &Method::HEAD, "/livez") => (StatusCode::OK, "alive\n"),
-        (&Method::GET | &Method::HEAD, "/readyz") if ready => (StatusCode::OK, "ready\n"),
-        (&Method::GET | &Method::HEAD, "/readyz") => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-        _ => (StatusCode::NOT_FOUND, "not found: try /livez or /readyz\n"),
-    };
-    let mut response = Response::new(Full::new(Bytes::from_static(text.as_bytes())));
+impl Admin {
+    pub(crate) fn new(live: Arc<Live>, lists: Arc<IpLists>, metrics: Arc<Metrics>) -> Self {
+        Self { live, lists, metrics, ready: Readiness(Arc::new(AtomicBool::new(true))) }
+    }
+
+    pub(crate) fn readiness(&self) -> Readiness {
+        self.ready.clone()
+    }
+
+    fn answer<B>(&self, request: &Request<B>) -> Response<Full<Bytes>> {
+        match (request.method(), request.uri().path()) {
+            (&Method::GET | &Method::HEAD, "/livez") => answer(StatusCode::OK, TEXT, "alive\n"),
+            (&Method::GET | &Method::HEAD, "/readyz") => self.readyz(),
+            (&Method::GET | &Method::HEAD, "/metrics") => {
+                self.measure_lists();
+                answer(StatusCode::OK, OPEN_METRICS, self.metrics.encode())
+            }
+            _ => answer(StatusCode::NOT_FOUND, TEXT, NOT_FOUND),
+        }
+    }
+
+    fn readyz(&self) -> Response<Full<Bytes>> {
+        let ready = self.ready.0.load(Ordering::Acquire);
+        let plan = self.live.plan();
+        let history = self.live.history();
+        let lists: Vec<_> = self
+            .lists
+            .status(&self.live)
+            .into_iter()
+            .map(|list| {
+                json!({
+                    "name": &*list.name,
+                    "entries": list.entries,
+                    "age_seconds": list.age,
+                    "refresh_failures": list.failures,
+                    "error": list.error,
+                })
+            })
+            .collect();
+        let last = history.last.map(|(outcome, at)| json!({"outcome": outcome.code(), "time": civil::rfc3339(at)}));
+        let details = json!({
+            "status": if ready { "ready" } else { "draining" },
+            "version": env!("CARGO_PKG_VERSION"),
+            "plan": {
+                "fingerprint": &*plan.fingerprint,
+                "loaded": civil::rfc3339(history.loaded),
+                "routes": plan.routes.len(),
+            },
+            "last_reload": last,
+            "ip_lists": lists,
+        });
+        let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+        answer(status, JSON, format!("{details}\n"))
+    }
+
+    /// Set when asked for: an age has no other moment.
+    fn measure_lists(&self) {
+        let metrics = &self.metrics.lists;
+        for list in self.lists.status(&self.live) {
+            let label = ByList { list: Arc::clone(&list.name) };
+            if let Some(age) = list.age {
+                metrics.age.get_or_create(&label).set(i64::try_from(age).unwrap_or(i64::MAX));
+            }
+            metrics.entries.get_or_create(&label).set(i64::try_from(list.entries).unwrap_or(i64::MAX));
+        }
+    }
+}
+
+fn answer(status: StatusCode, content_type: HeaderValue, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
     *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, content_type);
     response
 }
 
@@ -57,16 +154,26 @@ fn answer<B>(request: &Request<B>, ready: bool) -> Response<Full<Bytes>> {
 mod tests {
     use super::*;
 
-    fn status(method: Method, path: &str, ready: bool) -> u16 {
+    fn admin() -> Admin {
+        let toml =
+            "[routes.a]\npath = \"/a\"\nprovider = \"github\"\nsecrets = [{ insecure_value = \"mysecretmysecret\" }]";
+        let loaded = crate::config::compile(toml, std::path::Path::new("a.toml"), &crate::config::System).unwrap();
+        Admin::new(Arc::new(Live::new(Arc::new(loaded.plan))), Arc::default(), Arc::new(Metrics::new()))
+    }
+
+    fn status(admin: &Admin, method: Method, path: &str) -> u16 {
         let request = Request::builder().method(method).uri(path).body(()).unwrap();
-        answer(&request, ready).status().as_u16()
+        admin.answer(&request).status().as_u16()
     }
 
     #[test]
     fn readiness_fails_while_draining_and_liveness_does_not() {
-        assert_eq!(status(Method::GET, "/readyz", true), 200);
-        assert_eq!(status(Method::GET, "/readyz", false), 503);
-        assert_eq!(status(Method::GET, "/livez", false), 200);
-        assert_eq!(status(Method::POST, "/livez", true), 404);
+        let admin = admin();
+        assert_eq!(status(&admin, Method::GET, "/readyz"), 200);
+        admin.readiness().fail();
+        assert_eq!(status(&admin, Method::GET, "/readyz"), 503);
+        assert_eq!(status(&admin, Method::GET, "/livez"), 200);
+        assert_eq!(status(&admin, Method::GET, "/metrics"), 200);
+        assert_eq!(status(&admin, Method::POST, "/livez"), 404);
     }
 }

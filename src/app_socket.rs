@@ -1,4 +1,4 @@
-//! The socket to the app, which still reads when it can no longer write.
+//! The socket to the app, over TCP, TLS or a Unix socket: it still reads when it can no longer write.
 //!
 //! An app that refuses an upload answers and closes without reading it. The kernel then fails our writes while the answer
 //! waits in the receive buffer, and hyper gives up on the first error of either kind: the client would see a 502 in place
@@ -7,22 +7,107 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use crate::gather::{SMALL, gather};
+use crate::plan::{Transport, Upstream};
 
 /// A connection to the app.
 #[derive(Debug)]
-pub(crate) struct AppSocket {
-    stream: TcpStream,
-    read_ended: bool,
+pub(crate) enum AppSocket {
+    /// Plain TCP.
+    Tcp(Patient<TcpStream>),
+    /// TLS over TCP.
+    Tls(Box<TlsStream<Patient<TcpStream>>>),
+    /// A Unix socket.
+    Unix(Patient<UnixStream>),
 }
 
 impl AppSocket {
-    pub(crate) fn new(stream: TcpStream) -> Self {
+    /// Connects, with TLS where the upstream wants it.
+    ///
+    /// # Errors
+    /// The socket's, and of TLS: a certificate that is not trusted or has another name.
+    pub(crate) async fn connect(upstream: &Upstream) -> io::Result<Self> {
+        if let Transport::Unix(path) = &upstream.transport {
+            return Ok(Self::Unix(Patient::new(UnixStream::connect(path).await?)));
+        }
+        let authority = &upstream.authority;
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await?;
+        stream.set_nodelay(true)?;
+        let stream = Patient::new(stream);
+        let Transport::Tls(tls) = &upstream.transport else { return Ok(Self::Tcp(stream)) };
+        let connector = TlsConnector::from(Arc::clone(&tls.config));
+        Ok(Self::Tls(Box::new(connector.connect(tls.name.clone(), stream).await?)))
+    }
+}
+
+/// Hands a call on to the transport.
+macro_rules! transport {
+    ($socket:expr, $stream:ident => $call:expr) => {
+        match $socket.get_mut() {
+            Self::Tcp($stream) => $call,
+            Self::Tls(boxed) => {
+                let $stream = &mut **boxed;
+                $call
+            }
+            Self::Unix($stream) => $call,
+        }
+    };
+}
+
+impl AsyncRead for AppSocket {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        transport!(self, stream => Pin::new(stream).poll_read(cx, buf))
+    }
+}
+
+impl AsyncWrite for AppSocket {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        transport!(self, stream => Pin::new(stream).poll_write(cx, bytes))
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        transport!(self, stream => Pin::new(stream).poll_write_vectored(cx, slices))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Tcp(stream) => stream.is_write_vectored(),
+            Self::Tls(stream) => stream.is_write_vectored(),
+            Self::Unix(stream) => stream.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        transport!(self, stream => Pin::new(stream).poll_flush(cx))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        transport!(self, stream => Pin::new(stream).poll_shutdown(cx))
+    }
+}
+
+/// A socket that takes a broken write for a written one until its read side has ended too.
+#[derive(Debug)]
+pub(crate) struct Patient<S> {
+    stream: S,
+    read_ended: bool,
+}
+
+impl<S> Patient<S> {
+    fn new(stream: S) -> Self {
         Self { stream, read_ended: false }
     }
 
@@ -38,7 +123,7 @@ fn is_gone(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset)
 }
 
-impl AsyncRead for AppSocket {
+impl<S: AsyncRead + Unpin> AsyncRead for Patient<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let result = ready!(Pin::new(&mut self.stream).poll_read(cx, buf));
@@ -47,7 +132,7 @@ impl AsyncRead for AppSocket {
     }
 }
 
-impl AsyncWrite for AppSocket {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let result = ready!(Pin::new(&mut self.stream).poll_write(cx, bytes));
         Poll::Ready(self.written(result, bytes.len()))

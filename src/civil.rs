@@ -57,6 +57,12 @@ impl std::fmt::Display for Civil {
     }
 }
 
+/// `2026-01-02T03:04:05Z` (RFC 3339), of unix seconds.
+pub fn rfc3339(unix_seconds: u64) -> String {
+    let Civil { year, month, day, hour, minute, second, .. } = Civil::of(unix_seconds.saturating_mul(1000));
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,5 +78,6 @@ mod tests {
         ] {
             assert_eq!(Civil::of(millis).to_string(), text);
         }
+        assert_eq!(rfc3339(1_614_265_330), "2021-02-25T15:02:10Z");
     }
 }

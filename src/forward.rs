@@ -21,14 +21,13 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{self, Connection, SendRequest};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 
 use crate::admit::{Admitted, Passage};
 use crate::app_socket::AppSocket;
 use crate::clock;
 use crate::in_flight::{InFlight, Ticket};
 use crate::outbound::Outbound;
-use crate::plan::Upstream;
+use crate::plan::{Plan, Upstream};
 use crate::reject::Reject;
 
 /// A connection never rests longer than this, whatever the app advertises.
@@ -68,12 +67,9 @@ impl From<&ForwardError> for Reject {
     }
 }
 
-/// The client side of hookward: one pool of connections to one upstream.
+/// The client side of hookward: one pool of connections to the upstream, which a reload may change.
 #[derive(Debug)]
 pub(crate) struct Forwarder {
-    upstream: Upstream,
-    connect_timeout: Duration,
-    upstream_max: Duration,
     shards: Box<[Mutex<Vec<Resting>>]>,
     in_flight: InFlight,
 }
@@ -81,6 +77,8 @@ pub(crate) struct Forwarder {
 #[derive(Debug)]
 struct Resting {
     link: Box<Link>,
+    /// Where it leads. The same upstream is the same allocation.
+    upstream: Arc<Upstream>,
     until: Instant,
 }
 
@@ -104,15 +102,9 @@ impl Link {
 }
 
 impl Forwarder {
-    pub(crate) fn new(
-        upstream: Upstream,
-        connect_timeout: Duration,
-        upstream_max: Duration,
-        workers: usize,
-        in_flight: InFlight,
-    ) -> Arc<Self> {
+    pub(crate) fn new(workers: usize, in_flight: InFlight) -> Arc<Self> {
         let shards = (0..workers.max(1)).map(|_| Mutex::new(Vec::new())).collect();
-        Arc::new(Self { upstream, connect_timeout, upstream_max, shards, in_flight })
+        Arc::new(Self { shards, in_flight })
     }
 
     /// Closes connections that have rested long enough, for ever.
@@ -133,18 +125,20 @@ impl Forwarder {
     pub(crate) async fn send(
         self: &Arc<Self>,
         admitted: Admitted,
+        plan: &Arc<Plan>,
         deadline: Option<Instant>,
     ) -> Result<Response<Answer>, ForwardError> {
         let (mut request, passage) = admitted.into_parts();
         loop {
-            let rested = self.rested();
+            let rested = self.rested(&plan.upstream);
             let is_fresh = rested.is_none();
             let mut link = match rested {
                 Some(link) => link,
-                None => Box::pin(self.connect()).await?,
+                None => Box::pin(connect(plan)).await?,
             };
             let reply: Reply = Box::pin(link.sender.try_send_request(request));
-            let mut exchange = Exchange { running: Some((link, reply)), forwarder: Arc::clone(self), passage };
+            let mut exchange =
+                Exchange { running: Some((link, reply)), forwarder: Arc::clone(self), plan: Arc::clone(plan), passage };
             let outcome = match deadline {
                 None => exchange.head().await,
                 Some(deadline) => tokio::time::timeout_at(deadline.into(), exchange.head())
@@ -169,59 +163,46 @@ impl Forwarder {
     /// Sends an upgrade request on a connection of its own, which is not pooled afterwards.
     ///
     /// # Errors
-    /// [`ForwardError`]; `Timeout` after `timeout`.
-    pub(crate) async fn upgrade(
-        self: &Arc<Self>,
-        admitted: Admitted,
-        timeout: Duration,
-    ) -> Result<Response<Incoming>, ForwardError> {
+    /// [`ForwardError`]; `Timeout` after `limits.upgrade_timeout`.
+    pub(crate) async fn upgrade(&self, admitted: Admitted, plan: &Plan) -> Result<Response<Incoming>, ForwardError> {
         let (request, _) = admitted.into_parts();
-        let Link { connection, mut sender, .. } = *self.connect().await?;
+        let Link { connection, mut sender, .. } = *connect(plan).await?;
         let driver = tokio::spawn(async move {
             if let Some(connection) = connection {
                 // Its error reaches the request that waits on it.
                 let _ = connection.with_upgrades().await;
             }
         });
-        let answer = tokio::time::timeout(timeout, sender.send_request(request)).await;
+        let answer = tokio::time::timeout(plan.limits.upgrade_timeout, sender.send_request(request)).await;
         if !matches!(answer, Ok(Ok(_))) {
             driver.abort();
         }
         answer.map_err(|_elapsed| ForwardError::Timeout)?.map_err(ForwardError::Answer)
     }
 
-    async fn connect(&self) -> Result<Box<Link>, ForwardError> {
-        let authority = &self.upstream.authority;
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let connecting = TcpStream::connect((host, authority.port_u16().unwrap_or(80)));
-        let stream = tokio::time::timeout(self.connect_timeout, connecting)
-            .await
-            .map_err(|_elapsed| ForwardError::ConnectTimeout)?
-            .map_err(ForwardError::Connect)?;
-        stream.set_nodelay(true).map_err(ForwardError::Connect)?;
-        let (sender, connection) =
-            http1::handshake(TokioIo::new(AppSocket::new(stream))).await.map_err(ForwardError::Answer)?;
-        Ok(Box::new(Link { connection: Some(connection), sender }))
-    }
-
     /// The connection that rested last, if it is still good.
-    fn rested(&self) -> Option<Box<Link>> {
+    fn rested(&self, wanted: &Arc<Upstream>) -> Option<Box<Link>> {
         let now = clock::monotonic();
         loop {
-            let Resting { mut link, until } = self.shard().lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+            let Resting { mut link, upstream, until } =
+                self.shard().lock().unwrap_or_else(PoisonError::into_inner).pop()?;
             // Lets hyper see what the reactor knows: a close, or bytes that nobody asked for.
             link.drive(&mut Context::from_waker(Waker::noop()));
-            if until > now && link.connection.is_some() && link.sender.is_ready() {
+            if until > now && Arc::ptr_eq(&upstream, wanted) && link.connection.is_some() && link.sender.is_ready() {
                 return Some(link);
             }
         }
     }
 
-    fn rest(&self, link: Box<Link>, advertised: Option<Duration>) {
+    fn rest(&self, link: Box<Link>, upstream: &Arc<Upstream>, advertised: Option<Duration>) {
         let since = clock::monotonic();
         let rest = advertised.map_or(REST, |limit| limit.saturating_sub(Duration::from_secs(1)).min(REST));
         let Some(until) = since.checked_add(rest).filter(|until| *until > since) else { return };
-        self.shard().lock().unwrap_or_else(PoisonError::into_inner).push(Resting { link, until });
+        self.shard().lock().unwrap_or_else(PoisonError::into_inner).push(Resting {
+            link,
+            upstream: Arc::clone(upstream),
+            until,
+        });
     }
 
     /// A worker keeps to its own shard, so the lock is only ever contended by the sweep.
@@ -236,12 +217,23 @@ impl Forwarder {
     }
 }
 
+/// A connection of its own.
+async fn connect(plan: &Plan) -> Result<Box<Link>, ForwardError> {
+    let socket = tokio::time::timeout(plan.limits.connect_timeout, AppSocket::connect(&plan.upstream))
+        .await
+        .map_err(|_elapsed| ForwardError::ConnectTimeout)?
+        .map_err(ForwardError::Connect)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(socket)).await.map_err(ForwardError::Answer)?;
+    Ok(Box::new(Link { connection: Some(connection), sender }))
+}
+
 type Reply = Pin<Box<dyn Future<Output = Result<Response<Incoming>, TrySendError<Request<Outbound>>>> + Send>>;
 
 /// One request on its way. Dropped before its answer: a passed request is cancelled, a delivery runs on.
 struct Exchange {
     running: Option<(Box<Link>, Reply)>,
     forwarder: Arc<Forwarder>,
+    plan: Arc<Plan>,
     passage: Passage,
 }
 
@@ -267,6 +259,7 @@ impl Exchange {
                 link: Some(link),
                 advertised,
                 forwarder: Arc::clone(&self.forwarder),
+                plan: Arc::clone(&self.plan),
                 passage: self.passage,
             };
             if answer.is_end_stream() {
@@ -285,8 +278,9 @@ impl Drop for Exchange {
         }
         // The app's handler cannot be stopped by closing the socket; cutting it off would only lose its answer.
         let forwarder = Arc::clone(&self.forwarder);
+        let plan = Arc::clone(&self.plan);
         let (passage, ticket) = (self.passage, forwarder.in_flight.ticket());
-        detach(forwarder.upstream_max, ticket, async move {
+        detach(plan.limits.upstream_max, ticket, async move {
             let head = std::future::poll_fn(|cx| {
                 link.drive(cx);
                 reply.as_mut().poll(cx)
@@ -295,7 +289,7 @@ impl Drop for Exchange {
             if let Ok(response) = head {
                 let advertised = keep_alive(response.headers());
                 let answer =
-                    Answer { body: Some(response.into_body()), link: Some(link), advertised, forwarder, passage };
+                    Answer { body: Some(response.into_body()), link: Some(link), advertised, forwarder, plan, passage };
                 answer.drain().await;
             }
         });
@@ -309,6 +303,7 @@ pub(crate) struct Answer {
     link: Option<Box<Link>>,
     advertised: Option<Duration>,
     forwarder: Arc<Forwarder>,
+    plan: Arc<Plan>,
     passage: Passage,
 }
 
@@ -318,7 +313,7 @@ impl Answer {
         let Some(mut link) = self.link.take() else { return };
         link.drive(cx);
         if link.connection.is_some() && link.sender.is_ready() {
-            self.forwarder.rest(link, self.advertised);
+            self.forwarder.rest(link, &self.plan.upstream, self.advertised);
         }
     }
 
@@ -371,10 +366,11 @@ impl Drop for Answer {
             link: self.link.take(),
             advertised: self.advertised,
             forwarder: Arc::clone(&self.forwarder),
+            plan: Arc::clone(&self.plan),
             passage: self.passage,
         };
         let ticket = self.forwarder.in_flight.ticket();
-        detach(self.forwarder.upstream_max, ticket, rest.drain());
+        detach(self.plan.limits.upstream_max, ticket, rest.drain());
     }
 }
 

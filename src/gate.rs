@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use crate::admit::Admitted;
 use crate::answer;
 use crate::budget::{Budget, Short};
-use crate::check::client::{self, Client};
+use crate::check::client::{self, Client, ClientFault};
 use crate::check::handshake::Reply;
 use crate::check::signature::{self, Window};
 use crate::check::target::Verdict;
@@ -29,12 +29,14 @@ use crate::hint::{Hints, Question};
 use crate::http2;
 use crate::in_flight::InFlight;
 use crate::inbound::{Ending, Inbound};
+use crate::live::Live;
 use crate::onward::{forward_interim, onward, upstream_request};
 use crate::outbound::Outbound;
 use crate::plan::{Plan, Route, Unmatched};
 use crate::receive::{Bounds, receive};
 use crate::refusal::{self, Refusal, broken_body, failed};
 use crate::reject::Reject;
+use crate::telemetry::Metrics;
 use crate::telemetry::access::{AccessLog, Outcome, Record};
 use crate::verified_event::{self, VERIFIED_EVENT};
 use crate::websocket;
@@ -43,12 +45,13 @@ use crate::wire::{Head, Line, Protocol};
 /// Everything a request meets on its way.
 #[derive(Debug)]
 pub(crate) struct Gate {
-    pub(crate) plan: Arc<Plan>,
+    pub(crate) live: Arc<Live>,
     pub(crate) forwarder: Arc<Forwarder>,
     pub(crate) budget: Budget,
     pub(crate) documents: Documents,
     pub(crate) hints: Hints,
     pub(crate) access: AccessLog,
+    pub(crate) metrics: Arc<Metrics>,
     pub(crate) in_flight: InFlight,
     pub(crate) connections: InFlight,
     /// Becomes true when a shutdown can wait no longer.
@@ -80,10 +83,9 @@ impl Gate {
         request: Request<Incoming>,
     ) -> Result<Response<Inbound>, Infallible> {
         let head = caller.begin();
-        let crowded =
-            caller.protocol == Protocol::Http2 && self.in_flight.running() >= self.plan.limits.max_connections;
         // Loaded once per request (per stream in HTTP/2), so that a kept connection cannot keep an old plan.
-        let plan = Arc::clone(&self.plan);
+        let plan = self.live.plan();
+        let crowded = caller.protocol == Protocol::Http2 && self.in_flight.running() >= plan.limits.max_connections;
         let path = request.uri().path();
         let mut ending = Ending {
             record: Record::new(self.access.clone(), caller.peer.text().clone(), request.method().clone(), path),
@@ -155,7 +157,7 @@ impl Gate {
         }
         headers::remove_reserved(request.headers_mut(), plan.framework, route.is_some());
 
-        let trusted = client::peer_is_trusted(&plan.client.rules, caller.peer.address);
+        let trusted = caller.peer.named && client::peer_is_trusted(&plan.client.rules, caller.peer.address);
         let client = address(plan, caller, request.headers());
         if let Client::Known(address) = client {
             record.client = Some(address).filter(|_| trusted);
@@ -230,6 +232,7 @@ impl Gate {
         foreign.remove_from(&mut parts.headers);
 
         let verified = &*record.verified.insert(verified);
+        self.metrics.verified(&route.name, verified.shared_label());
 
         // Genuine, and only meant to be answered.
         let asked = handshake::signed(route, verified, &parts, &frames, &self.documents, &mut record.detail).await?;
@@ -254,14 +257,14 @@ impl Gate {
         caller.line.commit();
         // The deadline began with the request's head.
         let deadline = record.started.checked_add(route.deadline);
-        let answered = self.forwarder.send(admitted, deadline).await.map(Answered::App);
+        let answered = self.forwarder.send(admitted, plan, deadline).await.map(Answered::App);
         answered_by_app(answered, Outcome::Forwarded, &caller.line, record)
     }
 
     /// Sends traffic that no route protects, streaming both ways.
     async fn pass(
         self: &Arc<Self>,
-        plan: &Plan,
+        plan: &Arc<Plan>,
         caller: &Caller,
         mut request: Request<Incoming>,
         websocket: bool,
@@ -284,12 +287,16 @@ impl Gate {
             if interim {
                 forward_interim(&mut request, Arc::clone(&caller.line));
             }
-            return self.forwarder.send(Admitted::passed_through_unverified(request), None).await.map(Answered::App);
+            return self
+                .forwarder
+                .send(Admitted::passed_through_unverified(request), plan, None)
+                .await
+                .map(Answered::App);
         };
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
         request.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
         let admitted = Admitted::passed_through_unverified(request);
-        let mut response = self.forwarder.upgrade(admitted, plan.limits.upgrade_timeout).await?;
+        let mut response = self.forwarder.upgrade(admitted, plan).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             if !websocket::is_named(response.headers()) {
                 return Err(ForwardError::Switched);
@@ -384,6 +391,7 @@ fn allowed(route: &Route, client: &Client, record: &mut Record) -> Result<(), Re
     match (&route.allow_ips, client) {
         (None, _) => Ok(()),
         (Some(allowed), Client::Known(address)) if allowed.contains(*address) => Ok(()),
+        (Some(allowed), Client::Known(_)) if allowed.pending => Err(Reject::IpListUnavailable),
         (Some(_), Client::Known(_)) => Err(Reject::IpNotAllowed),
         (Some(_), Client::Unknown(fault)) => {
             record.detail = Some(fault.code().into());
@@ -394,6 +402,9 @@ fn allowed(route: &Route, client: &Client, record: &mut Record) -> Result<(), Re
 
 /// Step 5: who calls, after trust rules.
 fn address(plan: &Plan, caller: &Caller, headers: &HeaderMap) -> Client {
+    if !caller.peer.named {
+        return Client::Unknown(ClientFault::ProxyLocal);
+    }
     let lines = headers.get_all(&plan.client.header).iter().map(HeaderValue::as_bytes);
     client::client(&plan.client.rules, caller.peer.address, lines)
 }

@@ -174,19 +174,30 @@ fn lists(value: &HeaderValue, member: &[u8]) -> bool {
 /// Who is connected, as the forwarding headers tell the app.
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
-    /// The socket's address; IPv4-mapped IPv6 is IPv4.
+    /// The socket's address, or what the PROXY protocol says in its place; IPv4-mapped IPv6 is IPv4.
     pub(crate) address: IpAddr,
+    /// Whether the address is a client's at all: a balancer's own connection (PROXY `LOCAL`) has none.
+    pub(crate) named: bool,
     /// The same, ready to be written.
     value: HeaderValue,
     /// Our own port, for `x-forwarded-port`.
     port: HeaderValue,
+    /// For `x-forwarded-proto`.
+    proto: HeaderValue,
 }
 
 impl Peer {
-    pub(crate) fn new(address: IpAddr, port: u16) -> Self {
+    /// `port` is our own.
+    pub(crate) fn new(address: IpAddr, port: u16, tls: bool) -> Self {
         let address = address.to_canonical();
         let value = HeaderValue::try_from(address.to_string()).unwrap_or_else(|_| HeaderValue::from_static("unknown"));
-        Self { address, value, port: HeaderValue::from(port) }
+        let proto = HeaderValue::from_static(if tls { "https" } else { "http" });
+        Self { address, named: true, value, port: HeaderValue::from(port), proto }
+    }
+
+    /// The same peer, of whom nobody says where the client is.
+    pub(crate) fn unnamed(self) -> Self {
+        Self { named: false, ..self }
     }
 
     /// The address as text.
@@ -201,7 +212,7 @@ pub(crate) fn write_forwarded(headers: &mut HeaderMap, peer: &Peer, trusted: boo
     let host = headers.get(HOST).cloned();
     if trusted {
         append_for(headers, peer);
-        headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+        headers.entry(X_FORWARDED_PROTO).or_insert_with(|| peer.proto.clone());
         if let Some(host) = host {
             headers.entry(X_FORWARDED_HOST).or_insert(host);
         }
@@ -211,7 +222,7 @@ pub(crate) fn write_forwarded(headers: &mut HeaderMap, peer: &Peer, trusted: boo
     headers.remove(X_REAL_IP);
     headers.remove(believed);
     headers.insert(X_FORWARDED_FOR, peer.value.clone());
-    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    headers.insert(X_FORWARDED_PROTO, peer.proto.clone());
     headers.insert(X_FORWARDED_PORT, peer.port.clone());
     match host {
         Some(host) => headers.insert(X_FORWARDED_HOST, host),
@@ -321,7 +332,7 @@ mod tests {
 
     #[test]
     fn an_untrusted_peer_cannot_say_who_it_is() {
-        let peer = Peer::new("::ffff:192.0.2.7".parse().unwrap(), 8080);
+        let peer = Peer::new("::ffff:192.0.2.7".parse().unwrap(), 8080, false);
         let mut headers = map(&[
             ("host", "app.example"),
             ("x-forwarded-for", "10.0.0.1"),
@@ -347,7 +358,7 @@ mod tests {
 
     #[test]
     fn a_trusted_peer_keeps_its_word_and_is_appended() {
-        let peer = Peer::new("10.0.3.7".parse().unwrap(), 8080);
+        let peer = Peer::new("10.0.3.7".parse().unwrap(), 8080, false);
         let mut headers = map(&[
             ("host", "app.internal"),
             ("x-forwarded-for", "203.0.113.9"),

@@ -16,10 +16,10 @@
 //! | 0 | `reject`, `civil`, `clock`, `secret` |
 //! | 1 | `check` (pure: no async, I/O, clock), `providers` (the catalogue, data) |
 //! | 2 | `plan` (the compiled configuration) |
-//! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket`, `https`, `capture` |
-//! | 4 | `documents`, `hint`, `onward`, `http2`, `receive`, `websocket`, `forward`, `inbound`, `answer`, `handshake`, `refusal` |
+//! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket`, `https`, `capture`, `live`, `client_socket`, `proxy_protocol` |
+//! | 4 | `documents`, `hint`, `onward`, `http2`, `receive`, `websocket`, `forward`, `inbound`, `answer`, `handshake`, `refusal`, `ip_lists` |
 //! | 5 | `gate`, `explain` (the gate's checks on a captured request) |
-//! | 6 | `admin`, `server` |
+//! | 6 | `connection`, `admin`, `reload`, `server` |
 //! | 7 | `cli` |
 
 mod admin;
@@ -31,8 +31,10 @@ pub mod capture;
 pub mod check;
 pub mod civil;
 pub mod cli;
+mod client_socket;
 pub mod clock;
 pub mod config;
+mod connection;
 mod documents;
 mod explain;
 mod forward;
@@ -45,13 +47,17 @@ mod http2;
 mod https;
 mod in_flight;
 mod inbound;
+pub mod ip_lists;
+pub mod live;
 mod onward;
 mod outbound;
 pub mod plan;
 pub mod providers;
+mod proxy_protocol;
 mod receive;
 mod refusal;
 pub mod reject;
+pub mod reload;
 pub mod secret;
 pub mod server;
 pub mod telemetry;

@@ -3,12 +3,16 @@
 //! Made by `config::compile` alone; loaded once per request (per stream in HTTP/2), never per connection. Must never do
 //! I/O or hold anything that a request can change.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::Authority;
-use http::{HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method, Uri};
+use ipnet::IpNet;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ServerConfig};
 
 use crate::check::client::ClientRules;
 use crate::check::handshake::Handshake;
@@ -20,10 +24,12 @@ use crate::secret::Secret;
 /// Everything that one request is judged by.
 #[derive(Debug)]
 pub struct Plan {
-    /// Where requests arrive.
-    pub listen: SocketAddr,
+    /// Names this plan in logs and `/readyz`: the same wherever the same configuration is loaded. Made of nothing secret.
+    pub fingerprint: Box<str>,
+    /// Where requests arrive; never empty.
+    pub listeners: Vec<Arc<Listener>>,
     /// Where admitted requests go.
-    pub upstream: Upstream,
+    pub upstream: Arc<Upstream>,
     /// How senders address the app; there if a route's scheme signs the URL.
     pub public_url: Option<PublicUrl>,
     /// What happens to requests that no route matches.
@@ -42,13 +48,131 @@ pub struct Plan {
     pub log: LogFormat,
     /// The protected routes.
     pub routes: Vec<Route>,
+    /// Whether a reload to this plan may take protection away.
+    pub allow_route_removal: bool,
+    /// Named lists of addresses that routes use or that are refreshed.
+    pub ip_lists: Vec<NamedList>,
 }
 
-/// The application behind the gate, reached over plain TCP.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// One place where requests arrive.
+#[derive(Debug)]
+pub struct Listener {
+    /// As configured; port 0 asks for any.
+    pub address: SocketAddr,
+    /// PROXY protocol: these peers must speak it, others may not. `None`: nobody may.
+    pub proxies: Option<IpSet>,
+    /// TLS with this certificate; `None`: plain TCP.
+    pub tls: Option<Arc<ServerConfig>>,
+}
+
+/// The application behind the gate.
+#[derive(Debug)]
 pub struct Upstream {
-    /// `host:port`, resolved anew for every connection.
+    /// `host:port`, resolved anew for every connection. Of a Unix socket: `localhost`.
     pub authority: Authority,
+    /// How it is reached.
+    pub transport: Transport,
+}
+
+/// How the application is reached.
+#[derive(Debug)]
+pub enum Transport {
+    /// Plain TCP.
+    Tcp,
+    /// TLS over TCP.
+    Tls(UpstreamTls),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// TLS towards the application.
+#[derive(Debug)]
+pub struct UpstreamTls {
+    /// Whom we trust.
+    pub config: Arc<ClientConfig>,
+    /// The name that the certificate must have; sent as SNI unless it is an address.
+    pub name: ServerName<'static>,
+    /// The authorities' file, to tell whether a new plan trusts the same. Empty: the public ones.
+    pub ca: Box<[u8]>,
+}
+
+/// Whether connections to one are connections to the other, so that they may be kept over a reload.
+impl PartialEq for Upstream {
+    fn eq(&self, other: &Self) -> bool {
+        self.authority == other.authority
+            && match (&self.transport, &other.transport) {
+                (Transport::Tcp, Transport::Tcp) => true,
+                (Transport::Tls(one), Transport::Tls(other)) => one.name == other.name && one.ca == other.ca,
+                (Transport::Unix(one), Transport::Unix(other)) => one == other,
+                (Transport::Tcp | Transport::Tls(_) | Transport::Unix(_), _) => false,
+            }
+    }
+}
+
+/// As it would be typed.
+impl std::fmt::Display for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.transport {
+            Transport::Tcp => write!(f, "http://{}", self.authority),
+            Transport::Tls(_) => write!(f, "https://{}", self.authority),
+            Transport::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A list of addresses under a name.
+#[derive(Debug, Clone)]
+pub struct NamedList {
+    /// As in `allow_ips`.
+    pub name: Arc<str>,
+    /// Addresses and networks in it.
+    pub entries: usize,
+    /// When it was published or fetched, unix seconds. `None`: it has no content yet.
+    pub as_of: Option<u64>,
+    /// Where it is refreshed from.
+    pub source: Option<Arc<ListSource>>,
+}
+
+/// Where a named list is fetched, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListSource {
+    /// The list's name.
+    pub name: Arc<str>,
+    /// An absolute `https` address.
+    pub url: Uri,
+    /// Time between two fetches.
+    pub refresh: Duration,
+    /// Which parts of the document count, by key; empty: all of it.
+    pub select: Vec<Box<str>>,
+    /// Where the last good content is kept over a restart.
+    pub cache: Option<PathBuf>,
+    /// PEM of the authorities that are trusted instead of the public ones.
+    pub ca: Option<Box<[u8]>>,
+}
+
+/// The content of a named list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listed {
+    /// Its addresses and networks, without duplicates.
+    pub entries: Arc<[IpNet]>,
+    /// When it was published or fetched, unix seconds.
+    pub as_of: u64,
+}
+
+/// Who may call a route.
+#[derive(Debug, Clone, Default)]
+pub struct Allowlist {
+    /// The addresses.
+    pub set: IpSet,
+    /// A named list among them has no content yet.
+    pub pending: bool,
+}
+
+impl Allowlist {
+    /// Whether `address` may call.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.set.contains(address)
+    }
 }
 
 /// The app's address as senders write it: what stands before every target.
@@ -154,7 +278,7 @@ pub struct Route {
     /// What scheme and keys were made of.
     pub ingredients: Ingredients,
     /// Addresses that may call; `None`: any.
-    pub allow_ips: Option<IpSet>,
+    pub allow_ips: Option<Allowlist>,
     /// Seconds that a timestamp may be off, either way.
     pub tolerance: u64,
     /// For the app's answer, from the head's arrival.

@@ -56,6 +56,8 @@ rejects! {
         "Check client_ip.trusted_proxies and client_ip.header: the trusted proxy sent no usable address.";
     IpNotAllowed = FORBIDDEN, "ip_not_allowed", "The client's address is not in the route's allowlist.",
         "Add the address to allow_ips, or set client_ip.trusted_proxies if the logged address is your load balancer's.";
+    IpListUnavailable = SERVICE_UNAVAILABLE, "ip_list_unavailable", "The sender's list of addresses has not been fetched yet; nothing was forwarded.",
+        "Let hookward reach the list's url, or give the list a cache that survives restarts.";
     HeaderMissing = BAD_REQUEST, "header_missing", "A header that the signature scheme needs is missing.",
         "Check that the sender is the configured provider and that nothing on the way removes its headers.";
     HeaderRepeated = BAD_REQUEST, "header_repeated", "A header of the signature scheme is present more than once.",

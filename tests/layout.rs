@@ -23,6 +23,9 @@ const LEVELS: &[&[&str]] = &[
         "app_socket",
         "https",
         "capture",
+        "live",
+        "client_socket",
+        "proxy_protocol",
     ],
     &[
         "documents",
@@ -36,9 +39,10 @@ const LEVELS: &[&[&str]] = &[
         "answer",
         "handshake",
         "refusal",
+        "ip_lists",
     ],
     &["gate", "explain"],
-    &["admin", "server"],
+    &["admin", "connection", "reload", "server"],
     &["cli"],
 ];
 /// Within a level, these may be imported by their neighbours: each is a leaf of its level or one step above one.
@@ -56,6 +60,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("refusal", "receive"),
     ("documents", "https"),
     ("server", "admin"),
+    ("server", "connection"),
 ];
 const LONGEST: usize = 450;
 

@@ -41,6 +41,8 @@ pub enum Client {
 /// Why there is no client's address; a field of the access line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum ClientFault {
+    /// A load balancer's own connection: the PROXY header says `LOCAL` or `UNKNOWN`.
+    ProxyLocal,
     /// The trusted peer did not send the header.
     HeaderMissing,
     /// A header with one address was sent more than once.
@@ -102,6 +104,7 @@ impl ClientFault {
     /// The stable name, for the access line.
     pub const fn code(self) -> &'static str {
         match self {
+            Self::ProxyLocal => "proxy_local",
             Self::HeaderMissing => "header_missing",
             Self::HeaderRepeated => "header_repeated",
             Self::OnlyTrustedHops => "only_trusted_hops",

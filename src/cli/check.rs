@@ -81,7 +81,11 @@ fn inspect(path: &Path, loaded: &Loaded) -> Result<Vec<Problem>, String> {
 fn table(path: &Path, loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
     let plan = &loaded.plan;
     writeln!(out, "{}", path.display())?;
-    writeln!(out, "  {} -> http://{}", plan.listen, plan.upstream.authority)?;
+    for listener in &plan.listeners {
+        let tls = if listener.tls.is_some() { " (TLS)" } else { "" };
+        let proxies = if listener.proxies.is_some() { " (PROXY protocol)" } else { "" };
+        writeln!(out, "  {}{tls}{proxies} -> {}", listener.address, plan.upstream)?;
+    }
     let unmatched = match plan.unmatched {
         Unmatched::Forward => "passes through, unverified",
         Unmatched::Deny => "is answered 404",
@@ -115,7 +119,7 @@ fn table(path: &Path, loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
 fn rows(route: &Route, summary: &RouteSummary, base_path: &str) -> Vec<(&'static str, String)> {
     let allow_ips = match &route.allow_ips {
         None => "any address".to_owned(),
-        Some(set) if set.is_everything() => "everyone is on the list".to_owned(),
+        Some(allowed) if allowed.set.is_everything() => "everyone is on the list".to_owned(),
         Some(_) => match summary.allow_ips {
             1 => "1 address or network".to_owned(),
             count => format!("{count} addresses and networks"),

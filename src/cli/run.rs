@@ -62,12 +62,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let served = runtime(workers).and_then(|runtime| {
         runtime.block_on(async {
             let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-            let upstream = plan.upstream.authority.to_string();
+            let upstream = plan.upstream.to_string();
             let routes = plan.routes.len();
             let server = Server::bind(Arc::new(plan), AccessLog::new(output, format), workers).await?;
             tracing::info!(
                 version = env!("CARGO_PKG_VERSION"),
-                listen = %server.local_addr()?,
+                listen = ?server.local_addrs()?,
                 health = server.health_addr().map(tracing::field::display),
                 upstream,
                 routes,

@@ -3,11 +3,10 @@
 //! Each part returns a placeholder when it has reported a problem, so that the other parts are checked all the same; the
 //! plan is made only when nothing was refused.
 
-use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::uri::Authority;
 use toml::de::DeTable;
 
 use super::compile_routes::{self, Routes};
@@ -19,7 +18,7 @@ use super::values::{show_duration, show_size};
 use super::walk;
 use super::{App, Environment, Loaded, RouteSummary};
 use crate::check::target::{Framework, RoutePath, SpecFault, TargetSpec, Targets};
-use crate::plan::{Limits, LogFormat, Plan, Unmatched, Upstream};
+use crate::plan::{Limits, LogFormat, NamedList, Plan, Unmatched};
 use crate::providers::Catalog;
 
 /// Node keeps this much of a body when Next runs any middleware, and runs the handler on the rest cut off.
@@ -34,6 +33,8 @@ pub(super) struct Context<'c, 'a> {
     pub(super) findings: Findings<'a>,
     /// Files that were read.
     pub(super) files: Vec<PathBuf>,
+    /// Named lists that are configured, and those that routes use.
+    pub(super) lists: Vec<NamedList>,
 }
 
 pub(super) fn compile(text: &str, file: &str, environment: &dyn Environment) -> Result<Loaded, Report> {
@@ -54,7 +55,7 @@ pub(super) fn compile(text: &str, file: &str, environment: &dyn Environment) -> 
             return findings.finish().and_then(|problems| Err(Report { problems }));
         }
     };
-    let mut context = Context { environment, catalog: &catalog, findings, files: Vec::new() };
+    let mut context = Context { environment, catalog: &catalog, findings, files: Vec::new(), lists: Vec::new() };
     let plan = context.plan(&raw, document.get_ref());
     let Context { findings, files, .. } = context;
     let notices = findings.finish()?;
@@ -82,24 +83,26 @@ fn syntax(text: &str, errors: &[toml::de::Error], mut findings: Findings<'_>) ->
 impl Context<'_, '_> {
     fn plan(&mut self, raw: &Table, document: &DeTable<'_>) -> Option<(Plan, App, Vec<RouteSummary>)> {
         let server = raw.table("server");
-        let listen = server.and_then(|server| self.address(server, "listen"));
+        let listeners = server.and_then(|server| self.listeners(server));
         let upstream = server.and_then(|server| self.upstream(server));
         let public_url = server.and_then(|server| self.public_url(server));
         let health = raw.table("admin").and_then(|admin| self.address(admin, "health"));
-        self.overlaps(raw, listen, upstream.as_ref(), health);
+        self.overlaps(raw, listeners.as_deref().unwrap_or_default(), upstream.as_ref(), health);
         let limits = raw.table("limits").map(|limits| self.limits(limits));
         let client = raw.table("client_ip").and_then(|table| self.client(table));
+        self.lists = self.ip_lists(raw);
         let schemes = compile_scheme::schemes(self, raw, document);
         let Routes { compiled: routes, summaries, paths } = compile_routes::routes(self, raw, schemes, limits.as_ref());
         let (app, framework, targets) = self.targets(raw, &paths)?;
         if framework == Framework::NextJs {
             self.next_limits(raw);
         }
-        self.allowlists(raw, listen, client.as_ref());
+        self.allowlists(raw, listeners.as_deref().unwrap_or_default(), client.as_ref());
         let choice = |table: &str, key: &str| raw.table(table).and_then(|table| table.text(key)).map(|(text, _)| text);
         let plan = Plan {
-            listen: listen?,
-            upstream: upstream?,
+            fingerprint: self.fingerprint(raw, &routes),
+            listeners: listeners?.into_iter().map(Arc::new).collect(),
+            upstream: Arc::new(upstream?),
             public_url,
             unmatched: if choice("server", "unmatched")? == "deny" { Unmatched::Deny } else { Unmatched::Forward },
             framework,
@@ -109,86 +112,10 @@ impl Context<'_, '_> {
             limits: limits?,
             log: if choice("telemetry", "log")? == "text" { LogFormat::Text } else { LogFormat::Json },
             routes,
+            allow_route_removal: server.and_then(|server| server.bool("allow_route_removal"))?,
+            ip_lists: std::mem::take(&mut self.lists),
         };
         Some((plan, app, summaries))
-    }
-
-    fn address(&mut self, table: &Table, key: &str) -> Option<SocketAddr> {
-        let (text, spot) = table.text(key)?;
-        if let Ok(address) = text.parse() {
-            return Some(address);
-        }
-        let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok() && !port.starts_with('+'));
-        let hint = match (port, text.strip_prefix("localhost:")) {
-            (Some(port), Some(_)) => format!("write \"127.0.0.1:{port}\""),
-            (Some(port), None) if text == port || text.starts_with(':') => format!("write \"0.0.0.0:{port}\""),
-            _ => "write an address and a port: \"0.0.0.0:8080\" or \"[::]:8080\"".to_owned(),
-        };
-        self.findings.error(spot, format!("{text:?} is not an address with a port"), hint);
-        None
-    }
-
-    fn upstream(&mut self, server: &Table) -> Option<Upstream> {
-        let (text, spot) = server.text("upstream")?;
-        let form = "write http://host:port";
-        if text.starts_with("https:") || text.starts_with("unix:") {
-            let what = format!("{}: not in this version", if text.starts_with('h') { "https://" } else { "unix:" });
-            self.findings.error(spot, what, "use plain http:// to an app on this machine or in this pod");
-            return None;
-        }
-        let Some(rest) = text.strip_prefix("http://") else {
-            self.findings.error(spot, "the app's address must start with http://", form);
-            return None;
-        };
-        if rest.contains('@') {
-            self.findings.error(spot, "a user name or password has no place here", form);
-            return None;
-        }
-        let host = rest.strip_suffix('/').unwrap_or(rest);
-        if host.contains(['/', '?', '#']) {
-            self.findings.error(spot, "only scheme, host and port may be here: paths are forwarded as they are", form);
-            return None;
-        }
-        let parsed = host.parse::<Authority>().ok().filter(|authority| !authority.host().is_empty());
-        let authority = parsed.and_then(|authority| match authority.port() {
-            None if host.ends_with(':') => None,
-            None => format!("{authority}:80").parse().ok(),
-            // `parse` alone would take a leading `+`.
-            Some(port) if !port.as_str().bytes().all(|byte| byte.is_ascii_digit()) => None,
-            Some(port) => (port.as_str().parse::<u16>().ok()? != 0).then_some(authority),
-        });
-        if authority.is_none() {
-            self.findings.error(spot, format!("{host:?} is not a host with a port"), form);
-        }
-        authority.map(|authority| Upstream { authority })
-    }
-
-    /// Two of our own sockets in the same place, or a gate in front of itself.
-    fn overlaps(
-        &mut self,
-        raw: &Table,
-        listen: Option<SocketAddr>,
-        upstream: Option<&Upstream>,
-        health: Option<SocketAddr>,
-    ) {
-        let (Some(server), Some(admin)) = (raw.table("server"), raw.table("admin")) else { return };
-        if let (Some(listen), Some(health)) = (listen, health)
-            && reaches(health.ip(), health.port(), listen)
-        {
-            let hint = "give it another port";
-            self.findings.error(&admin.spot_of("health"), "is the same address as server.listen", hint);
-        }
-        let Some(authority) = upstream.map(|upstream| &upstream.authority) else { return };
-        let name = authority.host().trim_start_matches('[').trim_end_matches(']');
-        let host: Option<IpAddr> =
-            if name.eq_ignore_ascii_case("localhost") { Some(IpAddr::from([127, 0, 0, 1])) } else { name.parse().ok() };
-        let (Some(host), Some(port)) = (host, authority.port_u16()) else { return };
-        for (key, address) in [("server.listen", listen), ("admin.health", health)] {
-            if address.is_some_and(|address| reaches(host, port, address)) {
-                let hint = "write the app's own port";
-                self.findings.error(&server.spot_of("upstream"), format!("leads back to {key}"), hint);
-            }
-        }
     }
 
     fn limits(&mut self, table: &Table) -> Limits {
@@ -331,13 +258,4 @@ impl Context<'_, '_> {
             self.findings.error(spot, what, "raise limits.upstream_max or lower this");
         }
     }
-}
-
-/// Whether a connection to `host:port` arrives at the socket bound to `address`. Port 0 is one nobody knows yet.
-fn reaches(host: IpAddr, port: u16, address: SocketAddr) -> bool {
-    let same_machine = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
-    let same = host == address.ip()
-        || (same_machine(host) && same_machine(address.ip()))
-        || address.ip().is_unspecified() && same_machine(host);
-    port != 0 && port == address.port() && same
 }

@@ -2,8 +2,6 @@
 //!
 //! Must never widen a list: an entry that is not exactly an address or a network is refused.
 
-use std::net::SocketAddr;
-
 use http::HeaderName;
 use ipnet::IpNet;
 
@@ -13,7 +11,7 @@ use super::hint::nearest;
 use super::raw::{Table, Text};
 use crate::check::client::{ClientHeader, ClientRules};
 use crate::check::ip::{IpEntryError, IpSet, parse_entry};
-use crate::plan::ClientPolicy;
+use crate::plan::{ClientPolicy, Listener};
 
 impl Context<'_, '_> {
     pub(super) fn client(&mut self, table: &Table) -> Option<ClientPolicy> {
@@ -131,21 +129,23 @@ impl Context<'_, '_> {
     }
 
     /// An allowlist is worth what is known about the client. Said once, not per route.
-    pub(super) fn allowlists(&mut self, raw: &Table, listen: Option<SocketAddr>, client: Option<&ClientPolicy>) {
+    pub(super) fn allowlists(&mut self, raw: &Table, listeners: &[Listener], client: Option<&ClientPolicy>) {
         let routes = raw.table("routes").into_iter().flat_map(Table::named);
         let Some(spot) =
             routes.map(|(_, route)| route).find(|route| route.given("allow_ips")).map(|r| r.spot_of("allow_ips"))
         else {
             return;
         };
-        let (Some(listen), Some(client)) = (listen, client) else { return };
-        if !client.rules.trusted.is_empty() {
+        let Some(client) = client else { return };
+        // Behind the PROXY protocol the peer is named by it.
+        let direct = || listeners.iter().filter(|listener| listener.proxies.is_none());
+        if !client.rules.trusted.is_empty() || direct().next().is_none() {
             return;
         }
         let hint = "set client_ip.trusted_proxies to the addresses of the proxies in front of hookward";
-        if listen.ip().is_loopback() {
+        if direct().all(|listener| listener.address.ip().is_loopback()) {
             let what =
-                "every client is this machine: server.listen is loopback and no proxy is trusted to name the client";
+                "every client is this machine: hookward listens on loopback and no proxy is trusted to name the client";
             self.findings.warn(&spot, what, hint);
         } else {
             let what = "is compared with the connection's own address, since client_ip.trusted_proxies is empty: behind a \

@@ -17,7 +17,6 @@ use super::findings::{Findings, Spot};
 use super::hint::{alternatives, nearest};
 use super::raw::{Table, Text};
 use super::values::{show_duration, show_size};
-use crate::check::ip::IpSet;
 use crate::check::signature::{Options, Scheme, SchemeSpec};
 use crate::check::target::{RoutePath, RoutePathError};
 use crate::plan::{EventFilter, Ingredients, Limits, Route};
@@ -223,26 +222,6 @@ impl<'c> Context<'c, '_> {
             self.findings.error(&spot, "the list is empty: every request would get 405", "write [\"POST\"]");
         }
         methods
-    }
-
-    fn allow_ips(&mut self, table: &Table) -> Option<IpSet> {
-        if !table.given("allow_ips") {
-            return None;
-        }
-        let networks = self.networks(table, "allow_ips");
-        let spot = table.spot_of("allow_ips");
-        if table.has_list("allow_ips") && table.texts("allow_ips").next().is_none() {
-            self.findings.error(
-                &spot,
-                "the list is empty: nobody could call",
-                "add addresses, or remove the key to let any call",
-            );
-        }
-        let set: IpSet = networks.into_iter().map(|(network, _)| network).collect();
-        if set.is_everything() {
-            self.findings.warn(&spot, "lets everyone in", "remove it, or list the sender's addresses");
-        }
-        Some(set)
     }
 
     fn events(&mut self, table: &Table, chosen: Option<&Chosen<'_>>) -> EventFilter {

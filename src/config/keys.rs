@@ -127,7 +127,7 @@ pub(crate) static TOP: Shape = shape(&[
     optional("limits", Kind::Table(&LIMITS), "Bounds on size, time and number."),
     later("replay", "De-duplication of deliveries."),
     later("verified_event", "A signed token beside the verified-event header."),
-    later("ip_lists", "Named lists of addresses with refresh."),
+    optional("ip_lists", Kind::Named(&IP_LIST), "Named lists of addresses that are fetched again and again."),
     optional("telemetry", Kind::Table(&TELEMETRY), "Logs."),
     optional(
         "routes",
@@ -143,24 +143,90 @@ pub(crate) static TOP: Shape = shape(&[
 
 static SERVER: Shape = shape(&[
     key("listen", Kind::Text, "\"0.0.0.0:8080\"", "Address and port where requests arrive."),
-    key("upstream", Kind::Text, "\"http://127.0.0.1:3000\"", "The app: http://host:port."),
+    key(
+        "upstream",
+        Kind::Text,
+        "\"http://127.0.0.1:3000\"",
+        "The app: http://host:port, https://host:port or unix:/path.",
+    ),
     key(
         "unmatched",
         Kind::Choice(&["forward", "deny"]),
         "\"forward\"",
         "Requests that no route matches: `forward` streams them to the app unverified, `deny` answers 404.",
     ),
-    later("listener", "Several listeners."),
+    optional(
+        "listener",
+        Kind::Tables(&LISTENER),
+        "Several listeners, each with its own TLS and PROXY protocol; instead of `listen`, `tls` and `proxy_protocol*`.",
+    ),
     optional(
         "public_url",
         Kind::Text,
         "The app's address as senders write it, `https://app.example.com`; needed by schemes that sign the URL.",
     ),
-    later_unless("allow_route_removal", "false", "Whether a reload may take protection away."),
-    later_unless("proxy_protocol", "false", "PROXY protocol on the listener."),
-    later_unless("proxy_protocol_from", "[]", "Who may speak it."),
-    later("tls", "TLS on the listener."),
-    later("upstream_tls", "TLS to the app."),
+    key(
+        "allow_route_removal",
+        Kind::Bool,
+        "false",
+        "Whether a reload may take protection away from a path; otherwise the running plan stays.",
+    ),
+    PROXY_PROTOCOL,
+    PROXY_PROTOCOL_FROM,
+    optional("tls", Kind::Table(&TLS), TLS_DOC),
+    optional("upstream_tls", Kind::Table(&UPSTREAM_TLS), "TLS to an app at https://."),
+]);
+
+const PROXY_PROTOCOL: Key = key(
+    "proxy_protocol",
+    Kind::Bool,
+    "false",
+    "PROXY protocol v1 and v2: the peers in `proxy_protocol_from` must send its header, others may not.",
+);
+const PROXY_PROTOCOL_FROM: Key = key(
+    "proxy_protocol_from",
+    Kind::Texts,
+    "[]",
+    "Addresses and CIDRs of the load balancers that send the PROXY header.",
+);
+const TLS_DOC: &str = "TLS (1.2 and 1.3, HTTP/1.1 and HTTP/2); the files are read again when they change.";
+
+static LISTENER: Shape = shape(&[
+    required("listen", Kind::Text, "Address and port where requests arrive."),
+    PROXY_PROTOCOL,
+    PROXY_PROTOCOL_FROM,
+    optional("tls", Kind::Table(&TLS), TLS_DOC),
+]);
+
+static TLS: Shape = shape(&[
+    required("cert", Kind::Text, "PEM file: the certificate, then those that signed it."),
+    required("key", Kind::Text, "PEM file: the certificate's key, unencrypted."),
+]);
+
+static UPSTREAM_TLS: Shape = shape(&[
+    optional("ca", Kind::Text, "PEM file: the authorities to trust instead of the public ones."),
+    optional(
+        "server_name",
+        Kind::Text,
+        "The name that the app's certificate must have. By default the upstream's host.",
+    ),
+]);
+
+static IP_LIST: Shape = shape(&[
+    required(
+        "url",
+        Kind::Text,
+        "Where the list is published: https://. JSON as Svix, Stripe and GitHub publish it, or plain text.",
+    ),
+    key("refresh", seconds(10, 30 * 24 * HOUR), "\"6h\"", "Time between two fetches."),
+    key(
+        "select",
+        Kind::Texts,
+        "[]",
+        "The parts of the document that count, by key: regions of Svix, `hooks` of GitHub. Empty: all of it.",
+    ),
+    optional("cache", Kind::Text, "File that keeps the last good list over a restart."),
+    optional("ca", Kind::Text, "PEM file: the authorities to trust instead of the public ones."),
 ]);
 
 static APP: Shape = shape(&[

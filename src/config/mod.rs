@@ -8,11 +8,14 @@
 mod compile;
 mod compile_client;
 mod compile_handshake;
+mod compile_lists;
 mod compile_options;
 mod compile_routes;
 mod compile_scheme;
 mod compile_secrets;
+mod compile_server;
 mod findings;
+mod fingerprint;
 mod hint;
 mod keys;
 mod keys_scheme;
@@ -26,7 +29,7 @@ mod walk;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::plan::Plan;
+use crate::plan::{ListSource, Listed, Plan};
 
 pub(crate) use hint::nearest;
 pub use next_manifest::inspect as inspect_next_manifest;
@@ -42,6 +45,10 @@ pub trait Environment {
     fn variable_names(&self) -> Vec<String>;
     /// A file's bytes.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// The last good content of a list that is refreshed. `None`: there never was any.
+    fn list(&self, _: &ListSource) -> Option<Listed> {
+        None
+    }
 }
 
 /// The process's own environment and file system.

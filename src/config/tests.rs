@@ -145,7 +145,7 @@ secrets = [{ env = \"S\" }]
 fn the_defaults_are_the_documented_ones() {
     let Loaded { plan, notices, .. } = compiled(MINIMAL);
     assert_eq!(notices, []);
-    assert_eq!(plan.listen.to_string(), "0.0.0.0:8080");
+    assert_eq!(plan.listeners[0].address.to_string(), "0.0.0.0:8080");
     assert_eq!(plan.upstream.authority.as_str(), "127.0.0.1:3000");
     assert_eq!(plan.unmatched, Unmatched::Forward);
     assert_eq!(plan.framework, Framework::NextJs);
@@ -232,7 +232,7 @@ content = "{timestamp}.{body}"
 "#,
     );
     assert_eq!(notices, []);
-    assert_eq!(plan.listen.to_string(), "127.0.0.2:81");
+    assert_eq!(plan.listeners[0].address.to_string(), "127.0.0.2:81");
     assert_eq!(plan.upstream.authority.as_str(), "app.internal:80");
     assert_eq!((plan.unmatched, plan.framework, plan.log), (Unmatched::Deny, Framework::None, LogFormat::Text));
     assert_eq!(app, App { base_path: "/docs".to_owned(), locales: vec![], aliases: vec!["/old".to_owned()] });

@@ -61,13 +61,17 @@ pub(super) fn judge(
             steps.pass(STEP, format!("{address} is in allow_ips; {who}"));
             return Ok(());
         }
+        Client::Known(address) if allowed.pending => {
+            let detail = format!("{address} is not in allow_ips, of which one list has no content yet; {who}");
+            return Err(steps.refuse(STEP, Reject::IpListUnavailable, detail));
+        }
         Client::Known(address) => {
-            hypotheses.extend(elsewhere(policy, allowed, peer, headers));
+            hypotheses.extend(elsewhere(policy, &allowed.set, peer, headers));
             return Err(steps.refuse(STEP, Reject::IpNotAllowed, format!("{address} is not in allow_ips; {who}")));
         }
         Client::Unknown(fault) => format!("{name} names no client ({}); {who}", fault.code()),
     };
-    hypotheses.extend(elsewhere(policy, allowed, peer, headers));
+    hypotheses.extend(elsewhere(policy, &allowed.set, peer, headers));
     Err(steps.refuse(STEP, Reject::ClientUnknown, detail))
 }
 

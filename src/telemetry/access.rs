@@ -147,11 +147,16 @@ impl Record {
         self.path.clear();
     }
 
-    /// A connection that was refused before its first byte.
-    pub(crate) fn refused_connection(log: AccessLog, peer: HeaderValue, reject: Reject) {
+    /// A connection that was refused before its first request, and closed without an answer that anyone could rely on.
+    pub(crate) fn refused_connection(
+        log: AccessLog,
+        peer: HeaderValue,
+        reject: Reject,
+        why: impl Into<Cow<'static, str>>,
+    ) {
         let mut record = Self::new(log, peer, unknown_method(), "");
         record.outcome = Outcome::Rejected(reject);
-        record.status = Some(reject.status());
+        record.detail = Some(why.into());
     }
 
     /// Counts bytes of the answer's body.

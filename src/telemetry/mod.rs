@@ -4,9 +4,11 @@
 
 pub(crate) mod access;
 mod fields;
+pub mod metrics;
 mod output;
 
 pub use access::AccessLog;
+pub use metrics::Metrics;
 pub use output::{Output, Writer};
 
 use crate::plan::LogFormat;

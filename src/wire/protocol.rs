@@ -20,6 +20,11 @@ pub(crate) enum Protocol {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
+    /// What was read while the protocol was looked for.
+    pub(crate) fn held(&self) -> &[u8] {
+        &self.held
+    }
+
     /// Reads until the protocol is known. What was read is kept for [`AsyncRead`].
     ///
     /// # Errors

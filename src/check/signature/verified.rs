@@ -49,6 +49,11 @@ impl Verified {
         &self.label
     }
 
+    /// The same, to be kept.
+    pub fn shared_label(&self) -> &Arc<str> {
+        &self.label
+    }
+
     /// The header family that was used: chooses the [`super::ForeignHeaders`].
     pub fn family(&self) -> usize {
         self.family

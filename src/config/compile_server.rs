@@ -1,0 +1,305 @@
+//! `[server]`: where requests arrive and where they go, with TLS and PROXY protocol on either side.
+//!
+//! Must never let two of our sockets be in one place, nor start a listener whose certificate and key do not belong together.
+
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use http::uri::Authority;
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+
+use super::compile::Context;
+use super::findings::Spot;
+use super::raw::{Table, Text};
+use crate::check::ip::IpSet;
+use crate::plan::{Listener, Transport, Upstream, UpstreamTls};
+
+/// A file of certificates or a key that is longer than this is none, bytes.
+const LONGEST: usize = 1 << 20;
+/// Keys of `[server]` that `[[server.listener]]` has for itself.
+const OF_LISTENER: &[&str] = &["listen", "tls", "proxy_protocol", "proxy_protocol_from"];
+
+impl Context<'_, '_> {
+    /// Never empty.
+    pub(super) fn listeners(&mut self, server: &Table) -> Option<Vec<Listener>> {
+        let Some(tables) = server.tables("listener") else {
+            return (!server.given("listener")).then(|| self.listener(server)).flatten().map(|only| vec![only]);
+        };
+        for name in OF_LISTENER.iter().filter(|name| server.given(name)) {
+            let hint = "move it into the entries of [[server.listener]]";
+            self.findings.error(&server.spot_of(name), "cannot be there beside [[server.listener]]", hint);
+        }
+        if tables.is_empty() {
+            let hint = "add [[server.listener]] with listen, or remove the empty list";
+            self.findings.error(&server.spot_of("listener"), "the list is empty: nothing would listen", hint);
+            return None;
+        }
+        let listeners: Vec<Option<Listener>> = tables.iter().map(|table| self.listener(table)).collect();
+        for (index, table) in tables.iter().enumerate() {
+            let Some(Some(this)) = listeners.get(index) else { continue };
+            let mut earlier = listeners.iter().take(index).flatten();
+            if earlier.any(|other| collide(this.address, other.address)) {
+                let what = format!("{} is the address of another listener", this.address);
+                self.findings.error(&table.spot_of("listen"), what, "give it another port");
+            }
+        }
+        listeners.into_iter().collect()
+    }
+
+    fn listener(&mut self, table: &Table) -> Option<Listener> {
+        let address = self.address(table, "listen");
+        let proxies = self.proxies(table);
+        let tls = match table.table("tls") {
+            Some(tls) => Some(self.identity(tls)?),
+            None if table.given("tls") => return None,
+            None => None,
+        };
+        Some(Listener { address: address?, proxies: proxies?, tls })
+    }
+
+    /// `proxy_protocol` and `proxy_protocol_from`.
+    fn proxies(&mut self, table: &Table) -> Option<Option<IpSet>> {
+        let networks = self.networks(table, "proxy_protocol_from");
+        let spot = table.spot_of("proxy_protocol_from");
+        if table.bool("proxy_protocol") != Some(true) {
+            if !networks.is_empty() {
+                let hint = "write proxy_protocol = true, or remove it";
+                self.findings.error(&spot, "nobody may speak the PROXY protocol while proxy_protocol is false", hint);
+            }
+            return Some(None);
+        }
+        if networks.is_empty() {
+            if !self.findings.refused_inside(&spot) {
+                let hint = "write the addresses of the load balancers that send the PROXY header";
+                self.findings.error(&spot, "is empty: the PROXY protocol would be taken from nobody", hint);
+            }
+            return None;
+        }
+        for (network, spot) in networks.iter().filter(|(network, _)| network.prefix_len() == 0) {
+            let what = format!("{network} lets everyone claim any address");
+            self.findings.warn(spot, what, "write the load balancers' own addresses");
+        }
+        Some(Some(networks.into_iter().map(|(network, _)| network).collect()))
+    }
+
+    /// Certificate and key of a listener.
+    fn identity(&mut self, table: &Table) -> Option<Arc<ServerConfig>> {
+        let (cert, key) = (table.text("cert"), table.text("key"));
+        let chain = cert.and_then(|cert| Some((cert.1, self.certificates(cert)?)));
+        let key = key.and_then(|key| Some((key.1, self.private_key(key)?)));
+        let ((_, chain), (spot, key)) = (chain?, key?);
+        let config = ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(rustls::DEFAULT_VERSIONS)
+            .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
+        match config {
+            Ok(mut config) => {
+                config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+                Some(Arc::new(config))
+            }
+            Err(error) => {
+                let what = format!("key and certificate do not go together: {error}");
+                self.findings.error(spot, what, "name the key that the certificate was made for");
+                None
+            }
+        }
+    }
+
+    fn certificates(&mut self, (path, spot): Text<'_>) -> Option<Vec<CertificateDer<'static>>> {
+        let bytes = self.pem((path, spot))?;
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+        let chain = chain.ok().filter(|chain| !chain.is_empty());
+        if chain.is_none() {
+            let hint = "name a PEM file: the server's own certificate first, then those that signed it";
+            self.findings.error(spot, format!("{path} holds no certificate"), hint);
+        }
+        chain
+    }
+
+    fn private_key(&mut self, (path, spot): Text<'_>) -> Option<PrivateKeyDer<'static>> {
+        let bytes = zeroize::Zeroizing::new(self.pem((path, spot))?);
+        let key = PrivateKeyDer::from_pem_slice(&bytes).ok();
+        if key.is_none() {
+            let hint = "name a PEM file with an unencrypted key (PKCS #8, PKCS #1 or SEC 1)";
+            self.findings.error(spot, format!("{path} holds no private key"), hint);
+        }
+        key
+    }
+
+    fn pem(&mut self, (path, spot): Text<'_>) -> Option<Vec<u8>> {
+        match self.environment.read(Path::new(path)) {
+            Ok(bytes) if bytes.len() <= LONGEST => {
+                self.files.push(PathBuf::from(path));
+                Some(bytes)
+            }
+            Ok(_) => {
+                self.findings.error(spot, format!("{path} is too long for a PEM file"), "name the right file");
+                None
+            }
+            Err(error) => {
+                let hint = "mount or create the file, readable by hookward's user";
+                self.findings.error(spot, format!("{path} cannot be read: {error}"), hint);
+                None
+            }
+        }
+    }
+
+    pub(super) fn address(&mut self, table: &Table, key: &str) -> Option<SocketAddr> {
+        let (text, spot) = table.text(key)?;
+        if let Ok(address) = text.parse() {
+            return Some(address);
+        }
+        let port = text.rsplit(':').next().filter(|port| port.parse::<u16>().is_ok() && !port.starts_with('+'));
+        let hint = match (port, text.strip_prefix("localhost:")) {
+            (Some(port), Some(_)) => format!("write \"127.0.0.1:{port}\""),
+            (Some(port), None) if text == port || text.starts_with(':') => format!("write \"0.0.0.0:{port}\""),
+            _ => "write an address and a port: \"0.0.0.0:8080\" or \"[::]:8080\"".to_owned(),
+        };
+        self.findings.error(spot, format!("{text:?} is not an address with a port"), hint);
+        None
+    }
+
+    pub(super) fn upstream(&mut self, server: &Table) -> Option<Upstream> {
+        let (text, spot) = server.text("upstream")?;
+        let form = "write http://host:port, https://host:port or unix:/path";
+        let tls = server.given("upstream_tls").then(|| server.spot_of("upstream_tls"));
+        if let Some(spot) = tls.filter(|_| !text.starts_with("https://")) {
+            self.findings.error(&spot, "has no effect: server.upstream is not https://", "remove it");
+        }
+        if let Some(path) = text.strip_prefix("unix:") {
+            return self.unix(path, spot);
+        }
+        let (rest, port) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+            (Some(rest), _) => (rest, 80_u16),
+            (None, Some(rest)) => (rest, 443),
+            (None, None) => {
+                self.findings.error(spot, "the app's address must start with http://, https:// or unix:", form);
+                return None;
+            }
+        };
+        if rest.contains('@') {
+            self.findings.error(spot, "a user name or password has no place here", form);
+            return None;
+        }
+        let host = rest.strip_suffix('/').unwrap_or(rest);
+        if host.contains(['/', '?', '#']) {
+            self.findings.error(spot, "only scheme, host and port may be here: paths are forwarded as they are", form);
+            return None;
+        }
+        let parsed = host.parse::<Authority>().ok().filter(|authority| !authority.host().is_empty());
+        let authority = parsed.and_then(|authority| match authority.port() {
+            None if host.ends_with(':') => None,
+            None => format!("{authority}:{port}").parse().ok(),
+            // `parse` alone would take a leading `+`.
+            Some(port) if !port.as_str().bytes().all(|byte| byte.is_ascii_digit()) => None,
+            Some(port) => (port.as_str().parse::<u16>().ok()? != 0).then_some(authority),
+        });
+        let Some(authority) = authority else {
+            self.findings.error(spot, format!("{host:?} is not a host with a port"), form);
+            return None;
+        };
+        let transport = if text.starts_with("https://") {
+            Transport::Tls(self.upstream_tls(server, &authority, spot)?)
+        } else {
+            Transport::Tcp
+        };
+        Some(Upstream { authority, transport })
+    }
+
+    fn unix(&mut self, path: &str, spot: &Spot) -> Option<Upstream> {
+        // `sun_path` has 108 bytes, the last of which is a zero (unix(7)).
+        if !path.starts_with('/') || path.starts_with("//") || path.len() > 107 || path.contains('\0') {
+            let hint = "write unix: and an absolute path of at most 107 bytes: \"unix:/run/app.sock\"";
+            self.findings.error(spot, "is not the path of a Unix socket", hint);
+            return None;
+        }
+        Some(Upstream { authority: Authority::from_static("localhost"), transport: Transport::Unix(path.into()) })
+    }
+
+    fn upstream_tls(&mut self, server: &Table, authority: &Authority, spot: &Spot) -> Option<UpstreamTls> {
+        let table = server.table("upstream_tls");
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let mut ca = Vec::new();
+        if let Some((path, spot)) = table.and_then(|table| table.text("ca")) {
+            ca = self.pem((path, spot))?;
+            roots = RootCertStore::empty();
+            let (added, _) = roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&ca).flatten());
+            if added == 0 {
+                let hint = "name a PEM file with the authority that signed the app's certificate";
+                self.findings.error(spot, format!("{path} holds no usable certificate"), hint);
+                return None;
+            }
+        }
+        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let (name, spot) = match table.and_then(|table| table.text("server_name")) {
+            Some((name, spot)) => (name.to_owned(), spot),
+            None => (host, spot),
+        };
+        let Ok(name) = ServerName::try_from(name.clone()) else {
+            let hint = "write the name in the app's certificate: server_name = \"app.internal\"";
+            self.findings.error(spot, format!("{name:?} is not a name that a certificate can have"), hint);
+            return None;
+        };
+        let config = ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(rustls::DEFAULT_VERSIONS)
+            .map(|builder| builder.with_root_certificates(roots).with_no_client_auth());
+        let mut config = config.ok()?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Some(UpstreamTls { config: Arc::new(config), name, ca: ca.into() })
+    }
+
+    /// Two of our own sockets in the same place, or a gate in front of itself.
+    pub(super) fn overlaps(
+        &mut self,
+        raw: &Table,
+        listeners: &[Listener],
+        upstream: Option<&Upstream>,
+        health: Option<SocketAddr>,
+    ) {
+        let (Some(server), Some(admin)) = (raw.table("server"), raw.table("admin")) else { return };
+        let listener = if server.given("listener") { "a server.listener" } else { "server.listen" };
+        let listen = || listeners.iter().map(|listener| listener.address);
+        if let Some(health) = health
+            && listen().any(|listen| reaches(health.ip(), health.port(), listen))
+        {
+            let what = format!("is the same address as {listener}");
+            self.findings.error(&admin.spot_of("health"), what, "give it another port");
+        }
+        let Some(upstream) = upstream.filter(|upstream| !matches!(upstream.transport, Transport::Unix(_))) else {
+            return;
+        };
+        let authority = &upstream.authority;
+        let name = authority.host().trim_start_matches('[').trim_end_matches(']');
+        let host: Option<IpAddr> =
+            if name.eq_ignore_ascii_case("localhost") { Some(IpAddr::from([127, 0, 0, 1])) } else { name.parse().ok() };
+        let (Some(host), Some(port)) = (host, authority.port_u16()) else { return };
+        for (key, address) in listen().map(|address| (listener, address)).chain(health.map(|it| ("admin.health", it))) {
+            if reaches(host, port, address) {
+                let hint = "write the app's own port";
+                self.findings.error(&server.spot_of("upstream"), format!("leads back to {key}"), hint);
+            }
+        }
+    }
+}
+
+/// Whether a connection to `host:port` arrives at the socket bound to `address`. Port 0 is one nobody knows yet.
+fn reaches(host: IpAddr, port: u16, address: SocketAddr) -> bool {
+    let same_machine = |ip: IpAddr| ip.is_loopback() || ip.is_unspecified();
+    let same = host == address.ip()
+        || (same_machine(host) && same_machine(address.ip()))
+        || address.ip().is_unspecified() && same_machine(host);
+    port != 0 && port == address.port() && same
+}
+
+/// Whether two sockets cannot both be bound.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let wide = |address: SocketAddr| address.ip().is_unspecified() && one.is_ipv4() == other.is_ipv4();
+    one.port() != 0 && one.port() == other.port() && (one.ip() == other.ip() || wide(one) || wide(other))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}

@@ -1,0 +1,158 @@
+//! One client connection: PROXY header, TLS, framing guard, HTTP, in this order.
+//!
+//! What a listener asks for is taken from the plan in force when the connection arrives. Must never look into a request.
+
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use crate::check::framing;
+use crate::client_socket::ClientSocket;
+use crate::gate::{Caller, Gate};
+use crate::headers::Peer;
+use crate::in_flight::raised;
+use crate::plan::{Limits, Listener};
+use crate::proxy_protocol::{self, Named};
+use crate::reject::Reject;
+use crate::telemetry::access::Record;
+use crate::wire::{Guarded, Protocol, Timeouts};
+
+/// For answers that are already on their way when a shutdown can wait no longer.
+pub(crate) const LAST_WORDS: Duration = Duration::from_millis(500);
+/// Streams that one HTTP/2 connection may have open.
+const MAX_STREAMS: u32 = 128;
+/// hyper's buffer a connection, besides a head of any allowed size.
+const BUFFER: usize = 64 * 1024;
+
+/// A connection that was accepted.
+#[derive(Debug)]
+pub(crate) struct Arrival {
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: SocketAddr,
+    /// Our own port.
+    pub(crate) port: u16,
+    pub(crate) listener: Arc<Listener>,
+}
+
+/// Serves a connection to its end.
+pub(crate) async fn serve(arrival: Arrival, gate: &Arc<Gate>, mut stopping: watch::Receiver<bool>) {
+    let plan = gate.live.plan();
+    let limits = plan.limits.clone();
+    drop(plan);
+    if let Err(error) = arrival.stream.set_nodelay(true) {
+        tracing::debug!(%error, "set_nodelay");
+    }
+    let opened = tokio::select! {
+        opened = tokio::time::timeout(limits.head_timeout, open(arrival, gate)) => opened,
+        () = raised(&mut stopping) => return,
+    };
+    let Ok(Some((socket, peer))) = opened else { return };
+    let timeouts = Timeouts { head: limits.head_timeout, body: limits.body_timeout, idle: limits.idle_timeout };
+    let framing = framing::Limits { max_head: limits.max_head, max_headers: limits.max_headers };
+    let (mut io, line) = Guarded::new(socket, framing, timeouts);
+    let protocol = tokio::select! {
+        protocol = io.detect() => protocol,
+        () = raised(&mut stopping) => return,
+    };
+    let Ok(protocol) = protocol else { return };
+    if proxy_protocol::is_header(io.held()) {
+        let why = "a PROXY header from a peer that may not send one";
+        Record::refused_connection(gate.access.clone(), peer.text().clone(), Reject::Framing, why);
+        return;
+    }
+    let caller = Arc::new(Caller { peer, line, protocol });
+    let expired = gate.expired.clone();
+    let gate = Arc::clone(gate);
+    let service = service_fn(move |request| Arc::clone(&gate).serve(Arc::clone(&caller), request));
+    // The same for both protocols, whose connection types have no common trait.
+    macro_rules! drive {
+        ($connection:expr) => {{
+            let mut connection = pin!($connection);
+            let result = tokio::select! {
+                biased;
+                result = connection.as_mut() => result,
+                () = raised(&mut stopping) => {
+                    connection.as_mut().graceful_shutdown();
+                    tokio::select! {
+                        result = connection => result,
+                        () = cut_off(expired) => return,
+                    }
+                }
+            };
+            if let Err(error) = result {
+                tracing::debug!(%error, "connection ended");
+            }
+        }};
+    }
+    match protocol {
+        Protocol::Http1 => {
+            drive!(http1_builder(&limits).serve_connection(TokioIo::new(io), service).with_upgrades());
+        }
+        Protocol::Http2 => drive!(http2_builder(&limits).serve_connection(TokioIo::new(io), service)),
+    }
+}
+
+/// What comes before HTTP. `None`: the connection was refused, and the log says why.
+async fn open(arrival: Arrival, gate: &Gate) -> Option<(ClientSocket, Peer)> {
+    let Arrival { mut stream, peer: address, port, listener } = arrival;
+    let mut peer = Peer::new(address.ip(), port, listener.tls.is_some());
+    let refused = |peer: &Peer, why: String| {
+        Record::refused_connection(gate.access.clone(), peer.text().clone(), Reject::Framing, why);
+    };
+    if listener.proxies.as_ref().is_some_and(|proxies| proxies.contains(peer.address)) {
+        match proxy_protocol::read(&mut stream).await {
+            Ok(Named::Client(client)) => peer = Peer::new(client, port, listener.tls.is_some()),
+            Ok(Named::Nobody) => peer = peer.unnamed(),
+            Err(error) => {
+                refused(&peer, error.to_string());
+                return None;
+            }
+        }
+    }
+    match ClientSocket::open(stream, listener.tls.as_ref()).await {
+        Ok(socket) => Some((socket, peer)),
+        // A port that is only looked at is no news.
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+        Err(error) => {
+            refused(&peer, format!("TLS: {error}"));
+            None
+        }
+    }
+}
+
+/// Resolves when a connection can be waited for no longer.
+async fn cut_off(mut expired: watch::Receiver<bool>) {
+    raised(&mut expired).await;
+    tokio::time::sleep(LAST_WORDS).await;
+}
+
+fn http1_builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        // Time limits on heads and idle connections are the guard's, which can tell the two apart.
+        .header_read_timeout(None)
+        .max_headers(limits.max_headers)
+        .max_header_size(limits.max_head)
+        .max_buf_size(BUFFER.max(limits.max_head.saturating_add(8 * 1024)));
+    builder
+}
+
+fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX))
+        .keep_alive_interval(limits.idle_timeout)
+        .keep_alive_timeout(limits.head_timeout);
+    builder
+}

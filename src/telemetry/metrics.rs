@@ -1,0 +1,104 @@
+//! What Prometheus may know of a running gate: names, HELP and labels in one file.
+//!
+//! Labels are bounded: names of the configuration and codes, never an address, a path or an id.
+
+use std::sync::Arc;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::{Registry, Unit};
+
+/// The process's metrics.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    reloads: Family<ByOutcome, Counter>,
+    loaded: Gauge,
+    verified: Family<BySecret, Counter>,
+    pub(crate) lists: ListMetrics,
+}
+
+/// Of the named lists; set when they are asked for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ListMetrics {
+    pub(crate) age: Family<ByList, Gauge>,
+    pub(crate) entries: Family<ByList, Gauge>,
+    pub(crate) failures: Family<ByList, Counter>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByOutcome {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BySecret {
+    route: Arc<str>,
+    secret: Arc<str>,
+}
+
+/// The label of a list.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+pub(crate) struct ByList {
+    pub(crate) list: Arc<str>,
+}
+
+impl Metrics {
+    pub(crate) fn new() -> Self {
+        let mut registry = Registry::with_prefix("hookward");
+        let reloads = Family::<ByOutcome, Counter>::default();
+        registry.register("config_reload", "Attempts to reload the configuration", reloads.clone());
+        let loaded = Gauge::default();
+        registry.register_with_unit(
+            "config_last_load_timestamp",
+            "When the plan in force was loaded, in unix time",
+            Unit::Seconds,
+            loaded.clone(),
+        );
+        let verified = Family::<BySecret, Counter>::default();
+        registry.register(
+            "verified",
+            "Requests that were proven genuine, by the secret that matched",
+            verified.clone(),
+        );
+        let lists = ListMetrics::default();
+        registry.register_with_unit(
+            "ip_list_age",
+            "Time since a named list of addresses was published or fetched",
+            Unit::Seconds,
+            lists.age.clone(),
+        );
+        registry.register("ip_list_entries", "Addresses and networks in a named list", lists.entries.clone());
+        registry.register(
+            "ip_list_refresh_failures",
+            "Fetches of a named list that failed or were refused",
+            lists.failures.clone(),
+        );
+        Self { registry, reloads, loaded, verified, lists }
+    }
+
+    /// An attempt to reload ended.
+    pub(crate) fn reloaded(&self, outcome: &'static str) {
+        self.reloads.get_or_create(&ByOutcome { outcome }).inc();
+    }
+
+    /// When the plan in force was loaded, unix seconds.
+    pub(crate) fn loaded_at(&self, unix_seconds: u64) {
+        self.loaded.set(i64::try_from(unix_seconds).unwrap_or(i64::MAX));
+    }
+
+    /// A request was proven genuine by this secret.
+    pub(crate) fn verified(&self, route: &Arc<str>, secret: &Arc<str>) {
+        self.verified.get_or_create(&BySecret { route: Arc::clone(route), secret: Arc::clone(secret) }).inc();
+    }
+
+    /// The text that a scraper gets (OpenMetrics 1.0).
+    pub(crate) fn encode(&self) -> String {
+        let mut text = String::new();
+        // Writing into a string cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}

@@ -65,9 +65,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             let upstream = plan.upstream.to_string();
             let routes = plan.routes.len();
             let server = Server::bind(Arc::new(plan), AccessLog::new(output, format), workers).await?;
+            let addresses: Vec<String> = server.local_addrs()?.iter().map(ToString::to_string).collect();
+            let addresses = addresses.join(", ");
             tracing::info!(
                 version = env!("CARGO_PKG_VERSION"),
-                listen = ?server.local_addrs()?,
+                listen = addresses,
                 health = server.health_addr().map(tracing::field::display),
                 upstream,
                 routes,

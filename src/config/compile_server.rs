@@ -303,3 +303,64 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::{System, compile};
+
+    fn problems(server: &str) -> Vec<String> {
+        let tls = format!("{}/tests/data/tls", env!("CARGO_MANIFEST_DIR"));
+        let route =
+            "[routes.a]\npath = \"/a\"\nprovider = \"github\"\nsecrets = [{ insecure_value = \"mysecretmysecret\" }]";
+        let text = format!("{}\n{route}", server.replace("TLS", &tls));
+        match compile(&text, Path::new("a.toml"), &System) {
+            Ok(_) => Vec::new(),
+            Err(report) => report
+                .problems
+                .iter()
+                .filter(|problem| problem.severity == crate::config::Severity::Error)
+                .map(|problem| format!("{}: {}", problem.key, problem.what))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_is_refused() {
+        assert_eq!(problems("[server.tls]\ncert = \"TLS/server.pem\"\nkey = \"TLS/server.key\""), [""; 0]);
+        let found = problems("[server.tls]\ncert = \"TLS/server.pem\"\nkey = \"TLS/renewed.key\"");
+        assert!(found[0].starts_with("server.tls.key: key and certificate do not go together"), "{found:?}");
+        let found = problems("[server.tls]\ncert = \"TLS/server.key\"\nkey = \"TLS/server.pem\"");
+        assert!(found[0].contains("holds no certificate") && found[1].contains("holds no private key"), "{found:?}");
+    }
+
+    #[test]
+    fn two_sockets_cannot_be_in_one_place() {
+        let two = |one: &str, other: &str| {
+            problems(&format!("[[server.listener]]\nlisten = {one:?}\n[[server.listener]]\nlisten = {other:?}"))
+        };
+        for (one, other) in [
+            ("0.0.0.0:80", "0.0.0.0:80"),
+            ("0.0.0.0:80", "127.0.0.1:80"),
+            ("127.0.0.1:80", "0.0.0.0:80"),
+            ("[::]:80", "[::1]:80"),
+        ] {
+            let found = two(one, other);
+            assert_eq!(found, [format!("server.listener[1].listen: {other} is the address of another listener")]);
+        }
+        for (one, other) in
+            [("127.0.0.1:80", "127.0.0.2:80"), ("127.0.0.1:80", "127.0.0.1:81"), ("127.0.0.1:0", "127.0.0.1:0")]
+        {
+            assert_eq!(two(one, other), [""; 0]);
+        }
+        let found = problems(
+            "[admin]\nhealth = \"127.0.0.1:81\"\n[[server.listener]]\nlisten = \"127.0.0.1:80\"\n[[server.listener]]\nlisten = \"0.0.0.0:81\"",
+        );
+        assert_eq!(found, ["admin.health: is the same address as a server.listener"]);
+        let found =
+            problems("[server]\nupstream = \"http://localhost:81\"\n[[server.listener]]\nlisten = \"127.0.0.1:81\"");
+        assert_eq!(found, ["server.upstream: leads back to a server.listener"]);
+    }
+}

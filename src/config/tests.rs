@@ -305,6 +305,9 @@ fn upstreams_are_http_host_and_port() {
         ("http://app", "app:80"),
         ("http://app.internal:8081", "app.internal:8081"),
         ("http://[::1]", "[::1]:80"),
+        ("https://app.internal", "app.internal:443"),
+        ("https://127.0.0.1:3443/", "127.0.0.1:3443"),
+        ("unix:/run/app.sock", "localhost"),
     ] {
         assert_eq!(with(text).unwrap(), authority);
     }
@@ -312,8 +315,12 @@ fn upstreams_are_http_host_and_port() {
         "",
         "127.0.0.1:3000",
         "localhost:3000",
-        "https://app:3000",
-        "unix:/run/app.sock",
+        "https://",
+        "https://app:0",
+        "https://user@app",
+        "unix:",
+        "unix:run/app.sock",
+        "unix:///run/app.sock",
         "HTTP://app",
         "ftp://app",
         "http://",

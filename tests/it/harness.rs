@@ -37,6 +37,8 @@ pub fn now() -> u64 {
 /// A gate in this process, stopped when dropped.
 pub struct Gate {
     pub addr: SocketAddr,
+    /// Of every listener, in the order of the configuration.
+    pub addrs: Vec<SocketAddr>,
     pub health: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     pub served: tokio::task::JoinHandle<()>,
@@ -52,8 +54,8 @@ impl Environment for Env {
     fn variable_names(&self) -> Vec<String> {
         self.0.keys().cloned().collect()
     }
-    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
-        Err(io::ErrorKind::NotFound.into())
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        std::fs::read(path)
     }
 }
 
@@ -77,11 +79,12 @@ impl Gate {
         let loaded = config::compile(toml, Path::new("test.toml"), &env).unwrap_or_else(|report| panic!("{report}"));
         let server = Server::bind(Arc::new(loaded.plan), AccessLog::off(), 1).await.unwrap();
         let (addr, health) = (server.local_addr().unwrap(), server.health_addr());
+        let addrs = server.local_addrs().unwrap();
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(server.run(async move {
             let _ = stopped.await;
         }));
-        Self { addr, health, stop: Some(stop), served }
+        Self { addr, addrs, health, stop: Some(stop), served }
     }
 
     /// What SIGTERM does.

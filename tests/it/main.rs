@@ -39,5 +39,6 @@ mod reserved;
 mod send;
 mod shutdown;
 mod sign;
+mod tls;
 mod upgrade;
 mod upstream_faults;

@@ -204,7 +204,10 @@ impl Handshake {
             .collect::<Result<Vec<_>, HandshakeFlaw>>()?;
         let by_form = when.iter().any(|(at, _)| matches!(at, Source::Form(_)));
         let by_method = method == Method::GET || method == Method::HEAD;
-        let tells_itself = if spec.signed { !when.is_empty() || spec.echo.is_some() } else { by_form != by_method };
+        // An unsigned one that is no form is looked for only where there is no body at all.
+        let by_absence = spec.no_body && when.iter().any(|(at, _)| matches!(at, Source::Query(_)));
+        let tells_itself =
+            if spec.signed { !when.is_empty() || spec.echo.is_some() } else { by_form != (by_method || by_absence) };
         if !tells_itself {
             return Err(unsound("deliveries look like it"));
         }

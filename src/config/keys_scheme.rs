@@ -14,6 +14,7 @@ const ENGINES: &[&str] = &[
     "adyen-payments",
     "mailgun",
     "dropbox-sign",
+    "microsoft-graph",
     "contentful",
     "aws-sns",
     "jwt",

@@ -125,6 +125,7 @@ async fn a_handshake_that_nobody_signs_is_answered_without_the_app() {
         ("mandrill", "mandrill", ""),
         ("trello", "trello", ""),
         ("trello", "intercom", ""),
+        ("microsoft-graph", "microsoft-graph", ""),
     ] {
         let (app, case) = (App::start().await, vector(name));
         let gate = route(&app, provider, secret(&case), &format!("handshake = true\n{options}")).await;
@@ -141,8 +142,11 @@ async fn a_handshake_that_nobody_signs_is_answered_without_the_app() {
         if case["request"]["method"] == "HEAD" {
             assert!(head(&gate, &sent(&case)).await.starts_with("HTTP/1.1 405 "), "{provider}");
         } else {
-            let (status, code) =
-                if provider == "slack" { (400, "header_missing") } else { (405, "method_not_allowed") };
+            let (status, code) = match provider {
+                "slack" => (400, "header_missing"),
+                "microsoft-graph" => (401, "signature_mismatch"),
+                _ => (405, "method_not_allowed"),
+            };
             assert_refusal(&gate.exchange(sent(&case).bytes()).await, status, code, provider);
         }
         app.assert_unreached(provider).await;
@@ -241,6 +245,11 @@ async fn deliveries_still_reach_the_app() {
     ] {
         assert_delivered(&gate, &app, &discord(Sent::post("/hook", body)), body).await;
     }
+    let gate = route(&app, "microsoft-graph", SECRET_TEXT, "handshake = true").await;
+    let item = format!(r#"{{"value":[{{"clientState":"{SECRET_TEXT}","changeType":"created"}}]}}"#);
+    assert_delivered(&gate, &app, &Sent::post("/hook", &item), "a notification").await;
+    let asked = Sent::post("/hook?validationToken=x", &item);
+    assert_delivered(&gate, &app, &asked, "a notification is none, whatever its query says").await;
     let gate = route(&app, "twitch", SECRET_TEXT, "handshake = true").await;
     for kind in ["revocation", "notification"] {
         let body = r#"{"subscription":{"id":"1"},"challenge":"a"}"#;

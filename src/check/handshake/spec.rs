@@ -14,6 +14,9 @@ pub struct HandshakeSpec {
     /// The method: unless it is signed, also one that the route does not take.
     #[serde(default = "post")]
     pub method: String,
+    /// It has no body, which every delivery of the provider has.
+    #[serde(default)]
+    pub no_body: bool,
     /// What tells it from a delivery: all of it has to hold.
     #[serde(default)]
     pub when: Vec<Condition>,

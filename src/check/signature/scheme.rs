@@ -110,6 +110,8 @@ pub enum Engine {
     Mailgun,
     /// `coded/dropbox_sign.rs`.
     DropboxSign,
+    /// `coded/microsoft_graph.rs`.
+    MicrosoftGraph,
     /// `coded/contentful.rs`.
     Contentful,
     /// `coded/aws_sns.rs`.

@@ -16,6 +16,7 @@ mod jwt;
 mod mailgun;
 mod mandrill;
 mod media;
+mod microsoft_graph;
 mod multipart;
 mod rfc9421;
 mod strict_json;
@@ -113,6 +114,7 @@ pub(super) fn named_headers(engine: Engine) -> &'static [&'static str] {
         | Engine::AdyenPayments
         | Engine::Mailgun
         | Engine::DropboxSign
+        | Engine::MicrosoftGraph
         | Engine::Jwt
         | Engine::Rfc9421 => &[],
     }
@@ -131,6 +133,7 @@ pub(super) fn compile(
         Engine::AdyenPayments => Some(adyen_payments::compile(spec, options)),
         Engine::Mailgun => Some(mailgun::compile(spec, options)),
         Engine::DropboxSign => Some(dropbox_sign::compile(spec, options)),
+        Engine::MicrosoftGraph => Some(microsoft_graph::compile(spec, options)),
         Engine::Contentful => Some(contentful::compile(spec, options)),
         Engine::AwsSns => Some(aws_sns::compile(spec, options)),
         Engine::Jwt => Some(jwt::compile(spec, options)),
@@ -149,6 +152,7 @@ pub(super) fn key_kind(spec: &SchemeSpec, options: &Options) -> Option<(KeyKind,
         | Engine::AdyenPayments
         | Engine::Mailgun
         | Engine::DropboxSign
+        | Engine::MicrosoftGraph
         | Engine::Contentful
         | Engine::AwsSns => None,
     }

@@ -449,7 +449,8 @@ fn the_example_has_every_key_and_its_default() {
             assert!(found.is_empty(), "{path} is not in this version");
         } else if found.is_empty() {
             let commented = text.contains(&format!("# {} = ", key.name)) || text.contains(&format!("`{} = ", key.name));
-            let or = text.contains(&format!("or {} = ", key.name));
+            let or = text.contains(&format!("or {} = ", key.name))
+                || ["# [", "# [["].iter().any(|open| text.contains(&format!("{open}{path}")));
             assert!(commented || or, "{path} is not in the example");
         }
         let Some(default) = key.default else { continue };

@@ -7,6 +7,7 @@
 //! (dot segments). Must never rewrite a target: the caller forwards the bytes that were judged.
 
 mod canonical;
+mod lost;
 mod reading;
 mod route_path;
 mod spec;

@@ -100,7 +100,7 @@ impl Context<'_, '_> {
         self.allowlists(raw, listeners.as_deref().unwrap_or_default(), client.as_ref());
         let choice = |table: &str, key: &str| raw.table(table).and_then(|table| table.text(key)).map(|(text, _)| text);
         let plan = Plan {
-            fingerprint: self.fingerprint(raw, &routes),
+            fingerprint: self.fingerprint(raw, &routes, &summaries),
             listeners: listeners?.into_iter().map(Arc::new).collect(),
             upstream: Arc::new(upstream?),
             public_url,

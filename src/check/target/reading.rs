@@ -17,17 +17,17 @@ const MAX_DEPTH: usize = 8;
 pub(super) struct Readings {
     framework: Framework,
     /// The base path and the locales, each as `/x`, lower case.
-    wrappers: Vec<Box<[u8]>>,
-    protected: Vec<Protected>,
+    pub(super) wrappers: Vec<Box<[u8]>>,
+    pub(super) protected: Vec<Protected>,
 }
 
 /// A route or alias among the readings.
 #[derive(Debug)]
 pub(super) struct Protected {
     /// Lower case, without base path; `""` is the root.
-    path: Box<[u8]>,
+    pub(super) path: Box<[u8]>,
     prefix: bool,
-    owner: Owner,
+    pub(super) owner: Owner,
 }
 
 /// Whom a protected path belongs to.

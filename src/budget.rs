@@ -16,7 +16,7 @@ pub(crate) struct Budget(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    limit: u64,
+    limit: AtomicU64,
     used: AtomicU64,
     arriving: Mutex<Vec<Arc<Arriving>>>,
 }
@@ -44,7 +44,13 @@ pub(crate) struct Short;
 
 impl Budget {
     pub(crate) fn new(limit: u64) -> Self {
-        Self(Arc::new(Inner { limit, used: AtomicU64::new(0), arriving: Mutex::new(Vec::new()) }))
+        let (limit, used) = (AtomicU64::new(limit), AtomicU64::new(0));
+        Self(Arc::new(Inner { limit, used, arriving: Mutex::new(Vec::new()) }))
+    }
+
+    /// Another limit from here on. What is charged stays charged, be it more than that.
+    pub(crate) fn resize(&self, limit: u64) {
+        self.0.limit.store(limit, Ordering::Relaxed);
     }
 
     /// Begins a body that has cost nothing yet.
@@ -60,10 +66,11 @@ impl Budget {
 
     fn take(&self, bytes: u64) -> bool {
         let used = self.0.used.fetch_add(bytes, Ordering::AcqRel).saturating_add(bytes);
-        if used > self.0.limit {
+        let fits = used <= self.0.limit.load(Ordering::Relaxed);
+        if !fits {
             self.0.used.fetch_sub(bytes, Ordering::AcqRel);
         }
-        used <= self.0.limit
+        fits
     }
 
     /// Drops the slowest body that is slower than `rate` (bytes per second). Its memory comes back when its task sees it.
@@ -229,6 +236,22 @@ mod tests {
         slow.list(start);
         assert_eq!(slow.add(20, start, || later), Err(Short));
         assert_eq!(budget.used(), 90);
+    }
+
+    #[test]
+    fn a_lower_limit_drops_nothing_and_takes_no_more_until_there_is_room() {
+        let budget = Budget::new(100);
+        let now = crate::clock::monotonic();
+        let (mut first, mut second) = (budget.charge(), budget.charge());
+        first.add(80, now, || now).unwrap();
+        budget.resize(50);
+        assert_eq!(second.add(1, now, || now), Err(Short));
+        drop(first);
+        assert_eq!(second.add(51, now, || now), Err(Short));
+        second.add(50, now, || now).unwrap();
+        budget.resize(51);
+        second.add(1, now, || now).unwrap();
+        assert_eq!(budget.used(), 51);
     }
 
     #[test]

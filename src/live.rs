@@ -3,7 +3,8 @@
 //! A reload swaps the plan whole; whoever judges a request takes it once. Must never be held over an await by more than the
 //! request that took it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 
@@ -15,6 +16,19 @@ use crate::plan::Plan;
 pub struct Live {
     plan: ArcSwap<Plan>,
     history: Mutex<History>,
+    followers: Mutex<Followers>,
+}
+
+/// What has to hear of a new plan because it does not ask for each request.
+#[derive(Default)]
+struct Followers(Vec<Follower>);
+
+type Follower = Box<dyn Fn(&Plan) + Send>;
+
+impl fmt::Debug for Followers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} followers", self.0.len())
+    }
 }
 
 /// When and how the plan last changed. Times in unix seconds.
@@ -52,7 +66,7 @@ impl Live {
     /// The first plan.
     pub fn new(plan: Arc<Plan>) -> Self {
         let history = History { loaded: clock::unix_now(), last: None };
-        Self { plan: ArcSwap::new(plan), history: Mutex::new(history) }
+        Self { plan: ArcSwap::new(plan), history: Mutex::new(history), followers: Mutex::default() }
     }
 
     /// The plan in force now.
@@ -66,22 +80,31 @@ impl Live {
         if old.upstream == plan.upstream {
             plan.upstream = Arc::clone(&old.upstream);
         }
-        self.plan.store(Arc::new(plan));
+        let plan = Arc::new(plan);
+        self.plan.store(Arc::clone(&plan));
+        lock(&self.followers).0.iter().for_each(|follow| follow(&plan));
         let now = clock::unix_now();
-        *self.lock() = History { loaded: now, last: Some((ReloadOutcome::Applied, now)) };
+        *lock(&self.history) = History { loaded: now, last: Some((ReloadOutcome::Applied, now)) };
+    }
+
+    /// Tells `follow` of the plan in force, and of each that is put in force later.
+    pub(crate) fn follow(&self, follow: impl Fn(&Plan) + Send + 'static) {
+        let mut followers = lock(&self.followers);
+        follow(&self.plan());
+        followers.0.push(Box::new(follow));
     }
 
     /// Notes an attempt that left the plan as it is.
     pub fn kept(&self, outcome: ReloadOutcome) {
-        self.lock().last = Some((outcome, clock::unix_now()));
+        lock(&self.history).last = Some((outcome, clock::unix_now()));
     }
 
     /// When and how the plan last changed.
     pub fn history(&self) -> History {
-        *self.lock()
+        *lock(&self.history)
     }
+}
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, History> {
-        self.history.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

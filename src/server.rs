@@ -146,8 +146,11 @@ impl Server {
         if let Some(listener) = self.health {
             helpers.spawn(admin::serve(listener, Arc::new(admin)));
         }
+        let budget = Budget::new(0);
+        let resized = budget.clone();
+        self.live.follow(move |plan| resized.resize(plan.limits.buffered_bytes));
         let gate = Arc::new(Gate {
-            budget: Budget::new(self.live.plan().limits.buffered_bytes),
+            budget,
             live: Arc::clone(&self.live),
             forwarder,
             documents: Documents::new(Https::new()),

@@ -1,4 +1,4 @@
-//! `hookward run`: load the configuration, bind, serve, drain on SIGTERM or SIGINT.
+//! `hookward run`: load the configuration, bind, serve, reload on SIGHUP, drain on SIGTERM or SIGINT.
 //!
 //! Must never bind a port before the whole configuration holds.
 
@@ -10,11 +10,13 @@ use std::sync::Arc;
 
 use clap::ValueEnum;
 use tokio::runtime::{Builder, Runtime};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::config_file;
-use crate::config::{self, Loaded, System};
-use crate::plan::LogFormat;
+use crate::config::{Loaded, System};
+use crate::ip_lists::IpLists;
+use crate::plan::{LogFormat, Plan};
+use crate::reload::{self, Careful, Reading, Reloader, Wake, WithLists};
 use crate::server::Server;
 use crate::telemetry::{self, AccessLog, Output};
 
@@ -40,7 +42,21 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Ok(path) => path,
         Err(error) => return fail(&error),
     };
-    let Loaded { plan, notices, .. } = match config::load(&path, &System) {
+    // The cgroup's CPU quota and the affinity mask both count here.
+    let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let runtime = match runtime(workers) {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(&error),
+    };
+    // Before anything that takes time: until there is a handler, SIGHUP ends the process.
+    let hangups = match runtime.block_on(async { signal(SignalKind::hangup()) }) {
+        Ok(hangups) => hangups,
+        Err(error) => return fail(&error),
+    };
+    let lists = Arc::new(IpLists::default());
+    let environment = WithLists { inner: System, lists: Arc::clone(&lists) };
+    let (reading, outcome) = reload::load(&path, &environment);
+    let Loaded { plan, notices, .. } = match outcome {
         Ok(loaded) => loaded,
         Err(report) => return fail(&report),
     };
@@ -57,42 +73,68 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     for notice in &notices {
         tracing::warn!("{}", notice.to_string().trim_end());
     }
-    // The cgroup's CPU quota and the affinity mask both count here.
-    let workers = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
-    let served = runtime(workers).and_then(|runtime| {
-        runtime.block_on(async {
-            let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-            let upstream = plan.upstream.to_string();
-            let routes = plan.routes.len();
-            let server = Server::bind(Arc::new(plan), AccessLog::new(output, format), workers).await?;
-            let addresses: Vec<String> = server.local_addrs()?.iter().map(ToString::to_string).collect();
-            let addresses = addresses.join(", ");
-            tracing::info!(
-                version = env!("CARGO_PKG_VERSION"),
-                listen = addresses,
-                health = server.health_addr().map(tracing::field::display),
-                upstream,
-                routes,
-                workers,
-                config = %path.display(),
-                "ready"
-            );
-            server
-                .run(async move {
-                    tokio::select! {
-                        _ = terminate.recv() => {}
-                        _ = interrupt.recv() => {}
-                    }
-                })
-                .await;
-            io::Result::Ok(())
-        })
-    });
+    let access = AccessLog::new(output, format);
+    let served = runtime.block_on(serve(Start { path, plan, reading, lists, access, workers, hangups }));
     drop(writer);
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
     }
+}
+
+/// Everything that is there before the ports are.
+struct Start {
+    path: PathBuf,
+    plan: Plan,
+    reading: Reading,
+    lists: Arc<IpLists>,
+    access: AccessLog,
+    workers: usize,
+    hangups: Signal,
+}
+
+async fn serve(start: Start) -> io::Result<()> {
+    let Start { path, plan, reading, lists, access, workers, mut hangups } = start;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let (waker, woken) = reload::channel();
+    let (upstream, routes, fingerprint) = (plan.upstream.to_string(), plan.routes.len(), plan.fingerprint.clone());
+    let fetched = waker.clone();
+    let server = Server::bind(Arc::new(plan), access, workers)
+        .await?
+        .with_lists(Arc::clone(&lists), move || fetched.wake(Wake::Lists));
+    let environment = WithLists { inner: Careful, lists };
+    let reloader = Reloader::new(path.clone(), environment, reading, server.live(), server.metrics());
+    let watcher = reloader.watch(waker.clone(), woken)?;
+    let asked = tokio::spawn(async move {
+        while hangups.recv().await.is_some() {
+            waker.wake(Wake::Signal);
+        }
+    });
+    let addresses: Vec<String> = server.local_addrs()?.iter().map(ToString::to_string).collect();
+    let addresses = addresses.join(", ");
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        listen = addresses,
+        health = server.health_addr().map(tracing::field::display),
+        upstream,
+        routes,
+        fingerprint = &*fingerprint,
+        workers,
+        config = %path.display(),
+        "ready"
+    );
+    server
+        .run(async move {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt.recv() => {}
+            }
+            // A plan that came now would serve nobody.
+            asked.abort();
+            drop(watcher);
+        })
+        .await;
+    Ok(())
 }
 
 /// One core means one thread: no work-stealing, no wake-ups across cores.

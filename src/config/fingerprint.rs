@@ -80,14 +80,18 @@ impl Print<'_> {
             Value::Texts(texts) => {
                 self.text("texts");
                 self.count(texts.len());
-                texts.iter().for_each(|(text, _)| self.text(text));
+                for (text, _) in texts {
+                    self.text(text);
+                }
             }
             Value::Table(options) if node.name == "options" => {
                 let mut names: Vec<&str> = options.nodes.iter().map(|node| node.name.as_str()).collect();
                 names.sort_unstable();
                 self.text("options");
                 self.count(names.len());
-                names.into_iter().for_each(|name| self.text(name));
+                for name in names {
+                    self.text(name);
+                }
             }
             Value::Table(table) => {
                 self.text("table");
@@ -96,7 +100,9 @@ impl Print<'_> {
             Value::Tables(tables) => {
                 self.text("tables");
                 self.count(tables.len());
-                tables.iter().for_each(|table| self.table(table));
+                for table in tables {
+                    self.table(table);
+                }
             }
         }
     }

@@ -1,0 +1,66 @@
+//! What a new plan means beside the old one: what it would take away, what waits for a restart, which secrets come and go.
+//!
+//! Pure. Must never name anything of a secret but its label.
+
+use std::net::SocketAddr;
+
+use crate::config::{Problem, Report, Severity};
+use crate::plan::{Plan, Route, Unmatched};
+
+/// Every error of a report, one line each.
+pub(super) fn problems(report: &Report) -> Vec<String> {
+    report.problems.iter().filter(|problem| problem.severity == Severity::Error).map(line).collect()
+}
+
+/// A finding in one line.
+pub(super) fn line(problem: &Problem) -> String {
+    problem.to_string().trim_end().replace("\n  hint: ", "; ").replace('\n', " ")
+}
+
+/// # Errors
+/// One line for each thing that `new` would no longer protect, unless it says that this is meant.
+pub(super) fn protection(old: &Plan, new: &Plan) -> Result<(), Vec<String>> {
+    let mut lost = old.targets.lost(&new.targets);
+    if (old.unmatched, new.unmatched) == (Unmatched::Deny, Unmatched::Forward) {
+        lost.push("every path that no route matches (server.unmatched)".to_owned());
+    }
+    if lost.is_empty() || new.allow_route_removal {
+        return Ok(());
+    }
+    let say =
+        |what| format!("{what} would lose its protection; write server.allow_route_removal = true if that is meant");
+    Err(lost.into_iter().map(say).collect())
+}
+
+/// The keys in which `new` differs from what was bound and opened at start.
+pub(super) fn needs_restart(started: &Plan, new: &Plan) -> Vec<&'static str> {
+    let addresses = |plan: &Plan| {
+        let mut addresses: Vec<SocketAddr> = plan.listeners.iter().map(|listener| listener.address).collect();
+        addresses.sort_unstable();
+        addresses
+    };
+    let keys = [
+        ("server.listen", addresses(started) != addresses(new)),
+        ("admin.health", started.health != new.health),
+        ("telemetry.log", started.log != new.log),
+    ];
+    keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+}
+
+/// The secrets, as `route/label`, that `new` accepts and `old` does not, and the other way round. A secret whose bytes have
+/// changed under its label is both.
+pub(super) fn secrets(old: &Plan, new: &Plan) -> (Vec<String>, Vec<String>) {
+    (only_in_first(new, old), only_in_first(old, new))
+}
+
+fn only_in_first(first: &Plan, second: &Plan) -> Vec<String> {
+    let known = |route: &Route, label: &str, bytes: &[u8]| {
+        let twin = second.routes.iter().find(|other| other.name == route.name);
+        let mut secrets = twin.into_iter().flat_map(|twin| &twin.ingredients.secrets);
+        secrets.any(|(other, secret)| **other == *label && secret.expose() == bytes)
+    };
+    let all = first.routes.iter().flat_map(|route| route.ingredients.secrets.iter().map(move |one| (route, one)));
+    all.filter(|(route, (label, secret))| !known(route, label, secret.expose()))
+        .map(|(route, (label, _))| format!("{}/{label}", route.name))
+        .collect()
+}

@@ -1,0 +1,164 @@
+//! What a load has read, remembered by hash: enough to tell whether it would read the same again.
+//!
+//! Must never keep what a file holds longer than the load takes, nor wait for a pipe or read without end.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use zeroize::Zeroizing;
+
+use crate::config::{Environment, System};
+use crate::ip_lists::IpLists;
+use crate::plan::{ListSource, Listed};
+
+/// A file that is longer than this belongs to no configuration, bytes.
+const LONGEST: u64 = 64 << 20;
+
+type Hash = [u8; 32];
+
+/// What was read: every file, there or not, and every named list. Equal when all content is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Reading {
+    /// The kind of error where a file could not be read.
+    files: BTreeMap<PathBuf, Result<Hash, io::ErrorKind>>,
+    /// `None`: no content yet.
+    lists: Vec<(ListSource, Option<Hash>)>,
+}
+
+impl Reading {
+    /// What `load` reads, which sees each file as it was when it first read it.
+    pub(super) fn of<T>(environment: &dyn Environment, load: impl FnOnce(&dyn Environment) -> T) -> (Self, T) {
+        let recorder = Recorder { environment, files: RefCell::default(), lists: RefCell::default() };
+        let outcome = load(&recorder);
+        let files = recorder.files.into_inner().into_iter().map(|(path, read)| (path, content(&read))).collect();
+        let lists = recorder
+            .lists
+            .into_inner()
+            .into_iter()
+            .map(|(source, listed)| (source, version(listed.as_ref())))
+            .collect();
+        (Self { files, lists }, outcome)
+    }
+
+    /// Whether the same would be read now. Reads no further than the first difference.
+    pub(super) fn still_holds(&self, environment: &dyn Environment) -> bool {
+        let now = |path: &Path| content(&environment.read(path).map(Zeroizing::new));
+        self.lists.iter().all(|(source, hash)| version(environment.list(source).as_ref()) == *hash)
+            && self.files.iter().all(|(path, hash)| now(path) == *hash)
+    }
+}
+
+fn content(read: &io::Result<Zeroizing<Vec<u8>>>) -> Result<Hash, io::ErrorKind> {
+    match read {
+        Ok(bytes) => Ok(Sha256::digest(bytes.as_slice()).into()),
+        Err(error) => Err(error.kind()),
+    }
+}
+
+/// By the addresses alone: a list that was fetched again and is the same changes nothing.
+fn version(listed: Option<&Listed>) -> Option<Hash> {
+    let mut hash = Sha256::new();
+    for network in listed?.entries.iter() {
+        hash.update(format!("{network} "));
+    }
+    Some(hash.finalize().into())
+}
+
+/// Hands on what the environment gives, and remembers it.
+struct Recorder<'e> {
+    environment: &'e dyn Environment,
+    files: RefCell<BTreeMap<PathBuf, io::Result<Zeroizing<Vec<u8>>>>>,
+    lists: RefCell<Vec<(ListSource, Option<Listed>)>>,
+}
+
+impl Environment for Recorder<'_> {
+    fn variable(&self, name: &str) -> Option<Vec<u8>> {
+        self.environment.variable(name)
+    }
+
+    fn variable_names(&self) -> Vec<String> {
+        self.environment.variable_names()
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut files = self.files.borrow_mut();
+        let read = files.entry(path.to_path_buf()).or_insert_with(|| self.environment.read(path).map(Zeroizing::new));
+        match read {
+            Ok(bytes) => Ok(bytes.to_vec()),
+            Err(error) => Err(match error.raw_os_error() {
+                Some(code) => io::Error::from_raw_os_error(code),
+                None => io::Error::new(error.kind(), error.to_string()),
+            }),
+        }
+    }
+
+    fn list(&self, source: &ListSource) -> Option<Listed> {
+        let mut lists = self.lists.borrow_mut();
+        if let Some((_, listed)) = lists.iter().find(|(known, _)| known == source) {
+            return listed.clone();
+        }
+        let listed = self.environment.list(source);
+        lists.push((source.clone(), listed.clone()));
+        listed
+    }
+}
+
+/// The process's own environment, for reading the same files again and again: regular ones of a sane length.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Careful;
+
+impl Environment for Careful {
+    fn variable(&self, name: &str) -> Option<Vec<u8>> {
+        System.variable(name)
+    }
+
+    fn variable_names(&self) -> Vec<String> {
+        System.variable_names()
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        // Asked before it is opened: opening a pipe waits for its other end.
+        if !fs::metadata(path)?.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file"));
+        }
+        let mut bytes = Vec::new();
+        File::open(path)?.take(LONGEST.saturating_add(1)).read_to_end(&mut bytes)?;
+        if u64::try_from(bytes.len()).is_ok_and(|length| length <= LONGEST) {
+            Ok(bytes)
+        } else {
+            Err(io::Error::new(io::ErrorKind::FileTooLarge, "is longer than 64 MiB"))
+        }
+    }
+}
+
+/// An environment in which the named lists are known.
+#[derive(Debug, Clone)]
+pub struct WithLists<E> {
+    /// Gives everything else.
+    pub inner: E,
+    /// The lists of the process.
+    pub lists: Arc<IpLists>,
+}
+
+impl<E: Environment> Environment for WithLists<E> {
+    fn variable(&self, name: &str) -> Option<Vec<u8>> {
+        self.inner.variable(name)
+    }
+
+    fn variable_names(&self) -> Vec<String> {
+        self.inner.variable_names()
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.inner.read(path)
+    }
+
+    fn list(&self, source: &ListSource) -> Option<Listed> {
+        self.lists.current(source)
+    }
+}

@@ -255,8 +255,8 @@ fn what_is_bound_and_opened_at_start_waits_for_a_restart() {
         config::compile(&toml, Path::new("a.toml"), &Disk::default()).unwrap().plan
     };
     let one = plan("[server]\nlisten = \"127.0.0.1:8080\"");
-    for (toml, keys) in [
-        ("[server]\nlisten = \"127.0.0.1:8080\"", &[] as &[&str]),
+    let cases: [(&str, &[&str]); 6] = [
+        ("[server]\nlisten = \"127.0.0.1:8080\"", &[]),
         ("[server]\nlisten = \"127.0.0.1:8080\"\nunmatched = \"deny\"", &[]),
         ("[server]\nlisten = \"127.0.0.1:8081\"", &["server.listen"]),
         ("[[server.listener]]\nlisten = \"127.0.0.1:8080\"", &[]),
@@ -268,7 +268,8 @@ fn what_is_bound_and_opened_at_start_waits_for_a_restart() {
             "[server]\nlisten = \"127.0.0.1:8080\"\n[admin]\nhealth = \"127.0.0.1:9090\"\n[telemetry]\nlog = \"text\"",
             &["admin.health", "telemetry.log"],
         ),
-    ] {
+    ];
+    for (toml, keys) in cases {
         assert_eq!(judge::needs_restart(&one, &plan(toml)), keys, "{toml}");
     }
 }
@@ -299,12 +300,12 @@ impl Environment for Restless {
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.0.set(self.0.get() + 1);
+        self.0.set(self.0.get().wrapping_add(1));
         if path == Path::new("/absent") { Err(io::ErrorKind::NotFound.into()) } else { Ok(vec![self.0.get()]) }
     }
 
     fn list(&self, _: &ListSource) -> Option<Listed> {
-        self.0.set(self.0.get() + 1);
+        self.0.set(self.0.get().wrapping_add(1));
         let entries = [ipnet::IpNet::new([192, 0, 2, self.0.get()].into(), 32).unwrap()];
         Some(Listed { entries: entries.into(), as_of: u64::from(self.0.get()) })
     }

@@ -35,6 +35,7 @@ mod leaving;
 mod limits;
 mod pass;
 mod providers;
+mod reload;
 mod reserved;
 mod send;
 mod shutdown;

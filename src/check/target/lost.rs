@@ -145,22 +145,16 @@ mod tests {
     /// Every pair of many tables, every one of many spellings: a verdict falls to `Unmatched` only where a loss was named.
     #[test]
     fn no_spelling_is_let_through_without_a_loss_being_named() {
+        const LOCALES: [&[&str]; 4] = [&[], &["en"], &["en", "de"], &["docs"]];
+        const ALIASES: [&[&str]; 4] = [&[], &["/old"], &["/old/*"], &["/b"]];
+        const ROUTES: [&[&str]; 7] =
+            [&["/a"], &["/a/*"], &["/a", "/b"], &["/a/b", "/a/*"], &["/A"], &["/x.php"], &["/"]];
         let mut tables = Vec::new();
         for framework in [Framework::NextJs, Framework::None] {
             for base in ["", "/docs", "/a"] {
-                for locales in [&[] as &[&str], &["en"], &["en", "de"], &["docs"]] {
-                    for aliases in [&[] as &[&str], &["/old"], &["/old/*"], &["/b"]] {
-                        for routes in [
-                            &["/a"] as &[&str],
-                            &["/a/*"],
-                            &["/a", "/b"],
-                            &["/a/b", "/a/*"],
-                            &["/A"],
-                            &["/x.php"],
-                            &["/"],
-                        ] {
-                            tables.extend(table(&Spec { framework, base, locales, aliases, routes }));
-                        }
+                for (locales, aliases) in LOCALES.iter().flat_map(|one| ALIASES.iter().map(move |other| (one, other))) {
+                    for routes in ROUTES {
+                        tables.extend(table(&Spec { framework, base, locales, aliases, routes }));
                     }
                 }
             }

@@ -224,12 +224,31 @@ mod tests {
     }
 
     #[test]
-    fn a_certificate_counts_by_what_it_holds() {
-        let certificate = include_str!("../https/testdata/ca.pem").replace('\n', "\\n");
-        let toml = TOML.replace("http://", "https://") + "[server.upstream_tls]\nca = \"/ca.pem\"\n";
-        let with = |text: &str| format!("{BASE}# file /ca.pem={text}\n");
-        let print = of(&with(&certificate), &toml);
-        assert_eq!(of(&with(&certificate), &toml), print);
-        assert_ne!(of(&with(&format!("{certificate}# newer\\n")), &toml), print);
+    fn the_values_of_options_do_not_count() {
+        let with = |options: &str| {
+            let toml = format!("[routes.a]\npath = \"/a\"\nprovider = \"aws-sns\"\noptions = {{ {options} }}\n");
+            of(BASE, &toml)
+        };
+        let topics = |last: &str| format!("topics = \"arn:aws:sns:us-east-1:123456789012:{last}\"");
+        assert_eq!(with(&topics("one")), with(&topics("two")));
+    }
+
+    #[test]
+    fn a_certificate_counts_by_what_it_holds_and_a_key_does_not() {
+        let (cert, key) =
+            (include_str!("../../tests/data/tls/server.pem"), include_str!("../../tests/data/tls/server.key"));
+        let (new_cert, new_key) =
+            (include_str!("../../tests/data/tls/renewed.pem"), include_str!("../../tests/data/tls/renewed.key"));
+        let ca = include_str!("../../tests/data/tls/ca.pem");
+        let toml = TOML.replace("http://", "https://")
+            + "[server.upstream_tls]\nca = \"/ca.pem\"\n[server.tls]\ncert = \"/tls.crt\"\nkey = \"/tls.key\"\n";
+        let with = |ca: &str, cert: &str, key: &str| {
+            let line = |path: &str, text: &str| format!("# file {path}={}\n", text.replace('\n', "\\n"));
+            of(&[BASE, &line("/ca.pem", ca), &line("/tls.crt", cert), &line("/tls.key", key)].concat(), &toml)
+        };
+        let print = with(ca, cert, key);
+        assert_eq!(with(ca, cert, &format!("{key}\n")), print, "another key file");
+        assert_ne!(with(ca, new_cert, new_key), print);
+        assert_ne!(with(&format!("{ca}\n"), cert, key), print);
     }
 }

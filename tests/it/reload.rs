@@ -439,6 +439,33 @@ async fn what_needs_a_restart_says_so_and_the_rest_is_applied() {
 }
 
 #[tokio::test]
+async fn a_certificate_is_renewed_with_its_key_or_not_at_all() {
+    let data =
+        |name: &str| fs::read_to_string(format!("{}/tests/data/tls/{name}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let app = App::start().await;
+    let mut volume = Volume::new(&[]);
+    let here = volume.directory.path().display().to_string();
+    let toml =
+        config(app.addr, &format!("tls = {{ cert = \"{here}/tls.crt\", key = \"{here}/tls.key\" }}\n"), &inline(1), "");
+    let pair = |name: &str| (data(&format!("{name}.pem")), data(&format!("{name}.key")));
+    let ((cert, key), (new_cert, new_key)) = (pair("server"), pair("renewed"));
+    volume.swap(&[("hookward.toml", &toml), ("tls.crt", &cert), ("tls.key", &key)]);
+    let mut running = Running::start(&volume).await;
+    let addr = running.program.addr;
+    let shown = || async move {
+        let stream = crate::tls::dial(addr, "ca.pem", &["http/1.1"]).await.unwrap();
+        stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
+    };
+    let first = shown().await;
+    volume.swap(&[("hookward.toml", &toml), ("tls.crt", &new_cert), ("tls.key", &key)]);
+    running.reload(REFUSED).await;
+    assert_eq!(shown().await, first);
+    volume.swap(&[("hookward.toml", &toml), ("tls.crt", &new_cert), ("tls.key", &new_key)]);
+    running.reload("reloaded").await;
+    assert_ne!(shown().await, first);
+}
+
+#[tokio::test]
 async fn a_signal_that_comes_before_it_is_ready_does_no_harm() {
     let app = App::start().await;
     let volume = Volume::new(&[("hookward.toml", "")]);

@@ -33,7 +33,7 @@ fn client_config(ca: &str, alpn: &[&str]) -> Arc<ClientConfig> {
     Arc::new(config)
 }
 
-async fn dial(address: SocketAddr, ca: &str, alpn: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
+pub async fn dial(address: SocketAddr, ca: &str, alpn: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
     let connector = TlsConnector::from(client_config(ca, alpn));
     connector.connect(ServerName::try_from("localhost").unwrap(), TcpStream::connect(address).await?).await
 }

@@ -123,10 +123,13 @@ impl Environment for Careful {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         // Asked before it is opened: opening a pipe waits for its other end.
-        if !fs::metadata(path)?.is_file() {
+        let metadata = fs::metadata(path)?;
+        if !metadata.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file"));
         }
-        let mut bytes = Vec::new();
+        // Room for all of it at once: a buffer that grew would leave copies of a secret behind.
+        let expected = usize::try_from(metadata.len().min(LONGEST)).unwrap_or_default();
+        let mut bytes = Vec::with_capacity(expected.saturating_add(1));
         File::open(path)?.take(LONGEST.saturating_add(1)).read_to_end(&mut bytes)?;
         if u64::try_from(bytes.len()).is_ok_and(|length| length <= LONGEST) {
             Ok(bytes)

@@ -308,8 +308,6 @@ async fn what_is_no_http_at_all_is_answered_at_once() {
     for (bytes, why) in [
         (hello, "TLS"),
         (b"\x80\x2e\x01\x00\x02\x00\x15\x00\x00\x00\x10".to_vec(), "SSL 2"),
-        (b"PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\nGET / HTTP/1.1\r\nhost: a\r\n\r\n".to_vec(), "PROXY protocol v1"),
-        (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0c\x7f\0\0\x01\x7f\0\0\x01\0\x01\0\x02".to_vec(), "PROXY protocol v2"),
         (b"PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n".to_vec(), "half a preface"),
         (b"{\"data\":{}}\n".to_vec(), "a body without a head"),
         (vec![0; 100], "NULs"),

@@ -65,6 +65,8 @@ DOORS = [
     Door("e. nginx, stream with PROXY", "proxy", ports.N_STREAM),
     l7("f. HAProxy, TCP with PROXY v2, then nginx, HTTP", "l7", ports.H_HOP_V2, chain=HOPS),
     l7("f. HAProxy, HTTP, then nginx, HTTP", "l7", ports.H_HOP_HTTP, chain=HOPS),
+    Door("f. HAProxy, HTTP, then nginx, stream with PROXY", "l7-proxy", ports.H_HOP_STREAM, peer="front", trusted=True,
+         reads="balancer", chain=("client", "front"), proto=None),
     l7("h. HAProxy, TLS ended, HTTP with forwardfor", "l7", ports.H_TLS, tls="balancer", proto="https"),
     Door("h. HAProxy, TLS passed on with PROXY v2", "tls-proxy", ports.H_TLS_PASSED, tls="hookward", proto="https"),
     Door("h. around the balancer, to the TLS and PROXY listener", "tls-proxy", ports.TLS_PROXY, direct=True,

@@ -94,6 +94,7 @@ def configurations(work):
         "plain": server(ports.PLAIN),
         "proxy": server(ports.PROXY, proxy),
         "l7": server(ports.L7) + trusting("x-forwarded-for"),
+        "l7-proxy": server(ports.L7_PROXY, proxy) + trusting("x-forwarded-for"),
         "real-ip": server(ports.REAL_IP) + trusting("x-real-ip"),
         "forwarded": server(ports.FORWARDED) + trusting("forwarded"),
         "tls-proxy": server(ports.TLS_PROXY, proxy) + f"[server.tls]\n{identity}",

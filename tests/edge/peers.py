@@ -143,13 +143,16 @@ defaults
         to_nginx = end_point(BALANCER[family], ports.N_HOP_V2)
         text += (f"listen hop-v2-{family}\n  mode tcp\n  bind {end_point(EDGE[family], ports.H_HOP_V2)}\n"
                  f"  server nginx {to_nginx} send-proxy-v2 {first_hop}\n")
-        to_nginx = end_point(BALANCER[family], ports.N_HOP_HTTP)
-        text += (f"listen hop-http-{family}\n  mode http\n  http-reuse always\n  {forward}\n"
-                 f"  bind {end_point(EDGE[family], ports.H_HOP_HTTP)}\n  server nginx {to_nginx} {first_hop}\n")
+        for name, port, to in (("http", ports.H_HOP_HTTP, ports.N_HOP_HTTP), ("stream", ports.H_HOP_STREAM, ports.N_HOP_STREAM)):
+            text += (f"listen hop-{name}-{family}\n  mode http\n  http-reuse always\n  {forward}\n"
+                     f"  bind {end_point(EDGE[family], port)}\n"
+                     f"  server nginx {end_point(BALANCER[family], to)} {first_hop}\n")
         pod = end_point(POD[family], ports.PROXY)
+        tls_pod = end_point(POD[family], ports.TLS_PROXY)
         checked = end_point(POD[family], ports.CHECKED)
         for version, option in (("v1", "send-proxy"), ("v2", "send-proxy-v2")):
             text += f"backend check-tcp-{version}-{family}\n  mode tcp\n  server pod {pod} {option} check inter 250ms\n"
+            text += f"backend check-tls-{version}-{family}\n  mode tcp\n  server pod {tls_pod} {option} check inter 250ms\n"
             text += (f"backend check-page-{version}-{family}\n  mode http\n  option httpchk GET /health\n"
                      f"  http-check expect status 200\n  server pod {checked} {option} check inter 250ms\n")
             text += (f"backend check-webhook-{version}-{family}\n  mode http\n  option httpchk\n"
@@ -194,7 +197,8 @@ def nginx(folder):
         http += server(end_point(edge, ports.N_FORWARDED), "forwarded", "proxy_set_header Forwarded $forwarded_chain")
         http += server(f"{end_point(inner, ports.N_HOP_V2)} proxy_protocol", "l7", "proxy_set_header X-Forwarded-For $named_chain")
         http += server(end_point(inner, ports.N_HOP_HTTP), "l7", appended)
-        stream += f"  server {{ listen {end_point(edge, ports.N_STREAM)}; proxy_pass {pod}:{ports.PROXY}; proxy_protocol on; }}\n"
+        for listen, to in ((end_point(edge, ports.N_STREAM), ports.PROXY), (end_point(inner, ports.N_HOP_STREAM), ports.L7_PROXY)):
+            stream += f"  server {{ listen {listen}; proxy_pass {pod}:{to}; proxy_protocol on; }}\n"
     return f"""
 load_module /usr/lib/nginx/modules/ngx_stream_module.so;
 daemon off;

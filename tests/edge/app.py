@@ -10,6 +10,9 @@ import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import ports
+from processes import wait_for
+
 
 class UnixServer(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     """An HTTP server on a Unix socket."""
@@ -54,6 +57,15 @@ def recorder(door, record):
             """Not here."""
 
     return Recorder
+
+
+def start(network, processes, work):
+    """Runs this file in the pod."""
+    log = work / "app.log"
+    places = str(work / "app.jsonl"), str(ports.APP), str(ports.APP_TLS), str(work / "app.sock")
+    identity = f"{work}/leaf.pem", f"{work}/leaf.key"
+    process = processes.start(network.inside("pod", sys.executable, __file__, *places, *identity), log)
+    wait_for("the app", lambda: b"ready" in log.read_bytes(), process, log)
 
 
 def main(file, tcp_port, tls_port, unix_path, cert, key):

@@ -1,6 +1,7 @@
 """Every way from a client to the app, and what hookward can know about who came through it.
 
-One row a topology: the cases send the same requests through each. Must never hold an expectation that differs by request.
+One row a topology: the cases send the same requests through each. Must never hold an expectation that differs by
+request.
 """
 
 from dataclasses import dataclass
@@ -38,8 +39,8 @@ class Door:
 
 def l7(label, hookward, port, **more):
     """Behind a balancer that speaks HTTP and is trusted."""
-    settings = {"peer": "balancer", "trusted": True, "reads": "balancer", "chain": ("client", "balancer"), "proto": None}
-    return Door(label, hookward, port, **{**settings, **more})
+    usual = {"peer": "balancer", "trusted": True, "reads": "balancer", "chain": ("client", "balancer"), "proto": None}
+    return Door(label, hookward, port, **{**usual, **more})
 
 
 def hidden(label, port, **more):

@@ -9,13 +9,18 @@ import sys
 import time
 from pathlib import Path
 
+import app
+import certificates
+import haproxy
 import hookward
-import peers
+import nft
+import nginx
 import sender
 from cases import Cases
 from doors import DOORS, TRANSLATED
 from hookward import JsonLines
 from net import FAMILIES, Network, Refused
+from processes import Processes
 
 REFUSED = 77
 
@@ -30,7 +35,7 @@ def main():
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.monotonic()
-    network, processes = Network(options.suffix), peers.Processes()
+    network, processes = Network(options.suffix), Processes()
     try:
         network.build()
         # From here on this process is the client.
@@ -48,16 +53,16 @@ def run(network, processes, options, started):
     """Starts what is needed, then every case."""
     work = options.work
     skipped = []
-    peers.certificates(work)
-    peers.start_app(network, processes, work)
+    certificates.make(work)
+    app.start(network, processes, work)
     logs = hookward.start_all(network, processes, work, options.binary)
-    peers.start_haproxy(network, processes, work)
-    peers.start_nginx(network, processes, work)
+    haproxy.start(network, processes, work)
+    nginx.start(network, processes, work)
     http2 = sender.curl_speaks_http2()
     if not http2:
         skipped.append("HTTP/2: curl is not there, or without it")
     doors = list(DOORS)
-    untranslated = peers.translate(network)
+    untranslated = nft.translate(network)
     if untranslated:
         skipped.append(f"nft: {untranslated}")
     else:
@@ -69,7 +74,7 @@ def run(network, processes, options, started):
     cases.doors(sorted(doors, key=lambda door: door.label[0]), http2)
     for family in FAMILIES:
         cases.case(f"c. HAProxy owes the PROXY header, {family}", lambda: cases.missing(family))
-        cases.case(f"j. the app has a certificate of another authority, {family}", lambda: cases.wrong_authority(family))
+        cases.case(f"j. the app's certificate is of another authority, {family}", lambda: cases.wrong_authority(family))
     cases.case("c. HAProxy's health checks", lambda: cases.health_checks(visits))
     cases.case("k. nothing that no case asked for", cases.nothing_left)
     for why in skipped:

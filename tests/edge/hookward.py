@@ -9,7 +9,7 @@ import time
 
 import ports
 from net import ALLOWED, BALANCER, FAMILIES, FRONT
-from peers import wait_for
+from processes import wait_for
 from sender import PATH, SECRET
 
 LINE_LIMIT = 5

@@ -1,7 +1,7 @@
 """Three network namespaces in a row: client - balancer - pod, IPv4 and IPv6.
 
-Addresses are from the ranges for documentation and for local use (RFC 5737, RFC 4193). Must never touch a namespace without
-the run's own suffix.
+Addresses are from the ranges for documentation and for local use (RFC 5737, RFC 4193). Must never touch a namespace
+without the run's own suffix.
 """
 
 import ctypes

@@ -1,7 +1,7 @@
 """The sender: signs as Svix does, and says exactly the bytes that it is told to.
 
-Source: https://docs.svix.com/receiving/verifying-payloads/how-manual. Must never tidy a request: repeated headers and bytes
-before the request are what the cases are about.
+Source: https://docs.svix.com/receiving/verifying-payloads/how-manual. Must never tidy a request: repeated headers and
+bytes before the request are what the cases are about.
 """
 
 import base64
@@ -29,8 +29,8 @@ STREAM_ERROR = 92
 class AnswerDiscarded(Exception):
     """curl threw the answer away, because it came before the body was sent.
 
-    A server may answer early and then reset the stream with NO_ERROR, and clients must not discard that answer (RFC 9113
-    §8.1). curl before 8 does, now and then.
+    A server may answer early and then reset the stream with NO_ERROR, and clients must not discard that answer
+    (RFC 9113 §8.1). curl 7.88 does, now and then.
     """
 
 
@@ -67,8 +67,8 @@ def delivery(genuine=True):
 def send(sent, source, to, more=(), first=b"", in_tls=b"", ca=None):
     """Sends from an address to `(address, port)`, and reads to the end.
 
-    `more` are further header lines, `first` are bytes before everything, `in_tls` bytes before the request inside of TLS,
-    which is spoken where `ca` is given.
+    `more` are further header lines, `first` are bytes before everything, `in_tls` bytes before the request inside of
+    TLS, which is spoken where `ca` is given.
     """
     lines = [("host", HOST), ("connection", "close"), ("content-length", str(len(sent.body))), *sent.headers, *more]
     head = f"POST {PATH} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines) + "\r\n"
@@ -93,7 +93,8 @@ def send(sent, source, to, more=(), first=b"", in_tls=b"", ca=None):
 
 def send_http2(sent, source, to, ca=None, more=()):
     """The same over HTTP/2: negotiated by ALPN where `ca` is given, else with prior knowledge (RFC 9113 §3.3)."""
-    command = ["curl", "--silent", "--show-error", "--interface", source, "--max-time", str(TIME_LIMIT), "--data-binary", "@-"]
+    command = ["curl", "--silent", "--show-error", "--interface", source, "--max-time", str(TIME_LIMIT)]
+    command += ["--data-binary", "@-"]
     command += ["--http2", "--cacert", ca] if ca else ["--http2-prior-knowledge"]
     command += ["--connect-to", f"{HOST}::{end_point(*to)}", "--write-out", "\n%{http_code} %{http_version}"]
     command += [f"{'https' if ca else 'http'}://{HOST}{PATH}"]

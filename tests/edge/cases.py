@@ -74,8 +74,10 @@ class Cases:
                 through.forged_proxy(first, in_tls=False)
                 if door.tls:
                     through.forged_proxy(first, in_tls=True)
+        with About("the access log"):
+            through.settle()
         if source == DISALLOWED[family]:
-            through.hostile(hostile(claim))
+            through.hostile(hostile(claim, to))
         return through.count
 
     def missing(self, family):

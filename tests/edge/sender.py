@@ -22,6 +22,7 @@ SECRET = "whsec_" + base64.b64encode(KEY).decode()
 PATH = "/api/webhooks/clerk"
 HOST = "hook.test"
 TIME_LIMIT = 10
+BETWEEN_PIECES = 0.02
 # curl's exit code when a stream ended in another way than it expects.
 STREAM_ERROR = 92
 
@@ -64,18 +65,21 @@ def delivery(genuine=True):
     return Delivery(identifier, headers, body)
 
 
-def send(sent, source, to, more=(), first=b"", in_tls=b"", ca=None):
+def send(sent, source, to, more=(), pieces=(), in_tls=b"", ca=None):
     """Sends from an address to `(address, port)`, and reads to the end.
 
-    `more` are further header lines, `first` are bytes before everything, `in_tls` bytes before the request inside of
-    TLS, which is spoken where `ca` is given.
+    `more` are further header lines, `pieces` are bytes before everything, one segment each; `in_tls` are bytes before
+    the request inside of TLS, which is spoken where `ca` is given.
     """
     lines = [("host", HOST), ("connection", "close"), ("content-length", str(len(sent.body))), *sent.headers, *more]
     head = f"POST {PATH} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in lines) + "\r\n"
     connection = socket.create_connection(to, timeout=TIME_LIMIT, source_address=(source, 0))
     received = b""
     try:
-        connection.sendall(first)
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for index, piece in enumerate(pieces):
+            time.sleep(BETWEEN_PIECES if index else 0)
+            connection.sendall(piece)
         if ca:
             context = ssl.create_default_context(cafile=ca)
             context.set_alpn_protocols(["http/1.1"])

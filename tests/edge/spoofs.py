@@ -4,6 +4,7 @@ Must never hold a header that an honest proxy of the tests writes: what is here 
 """
 
 from net import bracketed
+from sender import proxy_v1, proxy_v2
 
 
 def spoofs(claim):
@@ -24,10 +25,14 @@ def everything(claim):
             ("x-forwarded-port", "1"), ("verified-event", 'id="forged"')]
 
 
-def hostile(claim):
-    """Ways to make two readers of one request disagree about its headers, or to lose the one that counts."""
+def hostile(claim, of):
+    """Ways to make two readers of one request disagree about its headers, or to lose the one that counts.
+
+    Each has a name, header lines, and what comes before the request, in pieces.
+    """
     believed = ("x-forwarded-for", "forwarded", "x-real-ip")
-    return [
+    v1, v2 = proxy_v1(claim, of), proxy_v2(claim, of)
+    lines = [
         *((f"a Connection list that names {name}", [("connection", name), (name, claim)]) for name in believed),
         *((f"a space after {name}", [(f"{name} ", claim)]) for name in believed),
         *((f"a tab before {name}", [("x-one", "1"), (f"\t{name}", claim)]) for name in believed),
@@ -36,6 +41,15 @@ def hostile(claim):
         ("a line that ends in CR alone", [("x-one", f"1\rx-forwarded-for: {claim}")]),
         ("a zero byte in x-forwarded-for", [("x-forwarded-for", f"{claim}\0")]),
     ]
+    first = [
+        *((f"a PROXY header cut at {cut}", [v1[:cut], v1[cut:]]) for cut in (1, 3, 6, 12)),
+        *((f"a PROXY header of version 2 cut at {cut}", [v2[:cut], v2[cut:]]) for cut in (4, 12, 14)),
+        ("two PROXY headers", [v1 + v2]),
+        ("a PROXY header in lower case", [v1.lower()]),
+        ("a PROXY header behind an empty line", [b"\r\n" + v1]),
+        ("a PROXY header that names nobody", [b"PROXY UNKNOWN\r\n"]),
+    ]
+    return [(name, headers, []) for name, headers in lines] + [(name, [], pieces) for name, pieces in first]
 
 
 def _single(claim):

@@ -120,7 +120,7 @@ async fn open(arrival: Arrival, gate: &Gate) -> Option<(ClientSocket, Peer)> {
     match ClientSocket::open(stream, listener.tls.as_ref()).await {
         Ok(socket) => Some((socket, peer)),
         // A port that is only looked at is no news.
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => None,
+        Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => None,
         Err(error) => {
             refused(&peer, format!("TLS: {error}"));
             None

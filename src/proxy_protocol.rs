@@ -1,6 +1,6 @@
 //! The PROXY header that a load balancer sends before anything else: who is really connected.
 //!
-//! Versions 1 and 2 of HAProxy's PROXY protocol (proxy-protocol.txt). Who must send it and who may not is the listener's
+//! Versions 1 and 2 of the PROXY protocol, which `HAProxy`'s proxy-protocol.txt describes. Who must send it and who may not is the listener's
 //! list; the header is read to its last byte and not one further, because TLS or HTTP follows. Must never take an address
 //! from a peer that is not on the list, nor guess at a header.
 
@@ -37,6 +37,9 @@ pub(crate) enum NoHeader {
     /// It begins like a header, and is none.
     #[error("the PROXY header is malformed or too long")]
     Malformed,
+    /// The peer has sent nothing at all: it only looked whether the port is open.
+    #[error("the connection was closed before its first byte")]
+    Empty,
     /// The socket ended or failed.
     #[error("the connection ended within the PROXY header")]
     Ended(#[from] std::io::Error),
@@ -48,7 +51,11 @@ pub(crate) enum NoHeader {
 /// [`NoHeader`]; nothing more is to be read then.
 pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<Named, NoHeader> {
     let mut header = vec![0; SIGNATURE.len()];
-    stream.read_exact(&mut header).await?;
+    let (first, rest) = header.split_at_mut(1);
+    if !matches!(stream.read(first).await, Ok(1)) {
+        return Err(NoHeader::Empty);
+    }
+    stream.read_exact(rest).await?;
     if header == SIGNATURE {
         header.resize(FIXED, 0);
         stream.read_exact(header.get_mut(SIGNATURE.len()..).ok_or(NoHeader::Malformed)?).await?;
@@ -173,9 +180,10 @@ mod tests {
             let (named, _) = reads(&bytes).await;
             assert!(matches!(named, Err(NoHeader::Missing | NoHeader::Malformed)), "{bytes:?}: {named:?}");
         }
-        for bytes in [&b"PROXY "[..], b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\0", b""] {
+        for bytes in [&b"P"[..], b"PROXY ", b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\0"] {
             assert!(matches!(reads(bytes).await.0, Err(NoHeader::Ended(_))), "{bytes:?}");
         }
+        assert!(matches!(reads(b"").await.0, Err(NoHeader::Empty)));
     }
 
     #[test]

@@ -58,11 +58,14 @@ impl Context<'_, '_> {
             None if table.given("tls") => return None,
             None => None,
         };
-        Some(Listener { address: address?, proxies: proxies?, tls })
+        Some(Listener { address: address?, proxies: proxies.ok()?, tls })
     }
 
     /// `proxy_protocol` and `proxy_protocol_from`.
-    fn proxies(&mut self, table: &Table) -> Option<Option<IpSet>> {
+    ///
+    /// # Errors
+    /// A problem was reported.
+    fn proxies(&mut self, table: &Table) -> Result<Option<IpSet>, ()> {
         let networks = self.networks(table, "proxy_protocol_from");
         let spot = table.spot_of("proxy_protocol_from");
         if table.bool("proxy_protocol") != Some(true) {
@@ -70,20 +73,20 @@ impl Context<'_, '_> {
                 let hint = "write proxy_protocol = true, or remove it";
                 self.findings.error(&spot, "nobody may speak the PROXY protocol while proxy_protocol is false", hint);
             }
-            return Some(None);
+            return Ok(None);
         }
         if networks.is_empty() {
             if !self.findings.refused_inside(&spot) {
                 let hint = "write the addresses of the load balancers that send the PROXY header";
                 self.findings.error(&spot, "is empty: the PROXY protocol would be taken from nobody", hint);
             }
-            return None;
+            return Err(());
         }
         for (network, spot) in networks.iter().filter(|(network, _)| network.prefix_len() == 0) {
             let what = format!("{network} lets everyone claim any address");
             self.findings.warn(spot, what, "write the load balancers' own addresses");
         }
-        Some(Some(networks.into_iter().map(|(network, _)| network).collect()))
+        Ok(Some(networks.into_iter().map(|(network, _)| network).collect()))
     }
 
     /// Certificate and key of a listener.
@@ -294,10 +297,12 @@ fn reaches(host: IpAddr, port: u16, address: SocketAddr) -> bool {
     port != 0 && port == address.port() && same
 }
 
-/// Whether two sockets cannot both be bound.
+/// Whether two sockets cannot both be bound. `[::]` takes IPv4 too.
 fn collide(one: SocketAddr, other: SocketAddr) -> bool {
-    let wide = |address: SocketAddr| address.ip().is_unspecified() && one.is_ipv4() == other.is_ipv4();
-    one.port() != 0 && one.port() == other.port() && (one.ip() == other.ip() || wide(one) || wide(other))
+    let covers =
+        |wide: SocketAddr, narrow: SocketAddr| wide.ip().is_unspecified() && (wide.is_ipv6() || narrow.is_ipv4());
+    let same = one.ip() == other.ip() || covers(one, other) || covers(other, one);
+    one.port() != 0 && one.port() == other.port() && same
 }
 
 fn provider() -> Arc<CryptoProvider> {
@@ -308,7 +313,6 @@ fn provider() -> Arc<CryptoProvider> {
 mod tests {
     use std::path::Path;
 
-    use super::*;
     use crate::config::{System, compile};
 
     fn problems(server: &str) -> Vec<String> {
@@ -346,6 +350,8 @@ mod tests {
             ("0.0.0.0:80", "127.0.0.1:80"),
             ("127.0.0.1:80", "0.0.0.0:80"),
             ("[::]:80", "[::1]:80"),
+            ("0.0.0.0:80", "[::]:80"),
+            ("[::]:80", "127.0.0.1:80"),
         ] {
             let found = two(one, other);
             assert_eq!(found, [format!("server.listener[1].listen: {other} is the address of another listener")]);

@@ -94,7 +94,7 @@ impl Metrics {
         self.verified.get_or_create(&BySecret { route: Arc::clone(route), secret: Arc::clone(secret) }).inc();
     }
 
-    /// The text that a scraper gets (OpenMetrics 1.0).
+    /// The text that a scraper gets (`OpenMetrics` 1.0).
     pub(crate) fn encode(&self) -> String {
         let mut text = String::new();
         // Writing into a string cannot fail.

@@ -31,7 +31,7 @@ fn every_item_has_to_carry_the_word() {
     assert_eq!(refusal(&body(&[good.clone(), good.clone()])), None);
     for bad in [
         body(&[]),
-        body(&[other.clone()]),
+        body(std::slice::from_ref(&other)),
         body(&[good.clone(), other.clone()]),
         body(&[other, good.clone()]),
         body(&[good.clone(), r#"{"changeType":"created"}"#.into()]),

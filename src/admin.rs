@@ -133,6 +133,9 @@ impl Admin {
     /// Set when asked for: an age has no other moment.
     fn measure_lists(&self) {
         let metrics = &self.metrics.lists;
+        // A reload may have taken lists away.
+        metrics.age.clear();
+        metrics.entries.clear();
         for list in self.lists.status(&self.live) {
             let label = ByList { list: Arc::clone(&list.name) };
             if let Some(age) = list.age {

@@ -1,23 +1,29 @@
 //! One HTTP exchange with a server elsewhere, over TLS unless the URL says `http`.
 //!
-//! For `send`, and for the few public documents that verification needs; never for a delivery. Everything is bounded: time,
-//! the answer's size, no redirects. Must never be lax about a certificate. Sources: RFC 9110, RFC 9112, RFC 8446.
+//! For `send`, for the few public documents that verification needs and for lists of addresses; never for a delivery.
+//! Everything is bounded: time, the answer's size, no redirects. Must never be lax about a certificate. Sources: RFC 9110,
+//! RFC 9112, RFC 8446.
+
+mod proxy;
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{HOST, PROXY_AUTHORIZATION};
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+
+use self::proxy::{Proxies, Proxy, ProxyError, unbracketed};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +34,12 @@ pub(crate) enum ExchangeError {
     /// No connection, or no TLS on it.
     #[error("connecting failed: {0}")]
     Connect(#[source] io::Error),
+    /// The environment asks for a proxy that cannot be used, or that refuses.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// None of the authorities to trust can be read.
+    #[error("the authorities to trust cannot be read")]
+    Authorities,
     /// The connection broke, or spoke something that is not HTTP.
     #[error("the answer was broken: {0}")]
     Broken(#[source] hyper::Error),
@@ -43,6 +55,7 @@ pub(crate) enum ExchangeError {
 #[derive(Debug, Clone)]
 pub(crate) struct Https {
     tls: Arc<ClientConfig>,
+    proxies: Proxies,
     /// For tests: where every connection goes, whatever the URL says.
     #[cfg(test)]
     everything_to: Option<std::net::SocketAddr>,
@@ -63,6 +76,13 @@ impl Https {
         Self::trusting(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
     }
 
+    /// Trusts these authorities alone.
+    pub(crate) fn trusting_pem(pem: &[u8]) -> Result<Self, ExchangeError> {
+        let mut roots = RootCertStore::empty();
+        let (added, _) = roots.add_parsable_certificates(CertificateDer::pem_slice_iter(pem).flatten());
+        if added == 0 { Err(ExchangeError::Authorities) } else { Ok(Self::trusting(roots)) }
+    }
+
     fn trusting(roots: RootCertStore) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let versions = rustls::DEFAULT_VERSIONS;
@@ -75,6 +95,7 @@ impl Https {
         });
         Self {
             tls: Arc::new(tls),
+            proxies: Proxies::of_environment(),
             #[cfg(test)]
             everything_to: None,
         }
@@ -103,18 +124,29 @@ impl Https {
             Some("http") => false,
             Some(_) | None => return Err(ExchangeError::Url),
         };
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let host = unbracketed(authority.host()).to_owned();
         let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
         if !request.headers().contains_key(HOST) {
             let value = HeaderValue::try_from(authority.as_str()).map_err(|_| ExchangeError::Url)?;
             request.headers_mut().insert(HOST, value);
         }
+        let proxy = self.proxies.of(&uri)?;
+        let (to, at) = proxy.as_ref().map_or((host.as_str(), port), |proxy| (proxy.host.as_str(), proxy.port));
+        let stream = self.connect(to, at).await.map_err(ExchangeError::Connect)?;
+        // A proxy is told the whole address of what is not in a tunnel.
+        if let (false, Some(proxy)) = (secure, &proxy) {
+            authorize(&mut request, proxy);
+            return speak(stream, request, longest).await;
+        }
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
         *request.uri_mut() = target.parse::<Uri>().map_err(|_| ExchangeError::Url)?;
-        let stream = self.connect(&host, port).await.map_err(ExchangeError::Connect)?;
         if !secure {
             return speak(stream, request, longest).await;
         }
+        let stream = match &proxy {
+            Some(proxy) => proxy.tunnel(stream, &format!("{}:{port}", authority.host())).await?,
+            None => stream,
+        };
         let name = ServerName::try_from(host).map_err(|_| ExchangeError::Url)?;
         let connector = TlsConnector::from(Arc::clone(&self.tls));
         let stream = connector.connect(name, stream).await.map_err(ExchangeError::Connect)?;
@@ -132,6 +164,12 @@ impl Https {
             Some(address) => TcpStream::connect(address).await,
             None => TcpStream::connect((host, port)).await,
         }
+    }
+}
+
+fn authorize(request: &mut Request<Full<Bytes>>, proxy: &Proxy) {
+    if let Some(value) = &proxy.authorization {
+        request.headers_mut().insert(PROXY_AUTHORIZATION, value.clone());
     }
 }
 
@@ -164,8 +202,7 @@ pub(crate) mod tests {
     use std::net::SocketAddr;
 
     use rustls::ServerConfig;
-    use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::pki_types::PrivateKeyDer;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio_rustls::TlsAcceptor;
@@ -182,11 +219,11 @@ pub(crate) mod tests {
         pub(crate) fn of_tests(address: SocketAddr) -> Self {
             let mut roots = RootCertStore::empty();
             roots.add(CertificateDer::from_pem_slice(CA).unwrap()).unwrap();
-            Self { everything_to: Some(address), ..Self::trusting(roots) }
+            Self { everything_to: Some(address), proxies: Proxies::none(), ..Self::trusting(roots) }
         }
 
         fn without_roots(address: SocketAddr) -> Self {
-            Self { everything_to: Some(address), ..Self::new() }
+            Self { everything_to: Some(address), proxies: Proxies::none(), ..Self::new() }
         }
     }
 

@@ -91,6 +91,19 @@ pub enum ListFault {
     },
 }
 
+impl ListFault {
+    /// The same without what stands in the document, which may be anything if it is not one that somebody published.
+    #[must_use]
+    pub fn without_entry(self) -> Self {
+        match self {
+            Self::Line { line, error, .. } => Self::Line { line, entry: "…".into(), error },
+            Self::Element { key, index, error, .. } => Self::Element { key, index, entry: "…".into(), error },
+            Self::NeedsSelect(inner) => Self::NeedsSelect(Box::new(inner.without_entry())),
+            other => other,
+        }
+    }
+}
+
 /// A document's addresses and networks, sorted, each once. With `select` exactly these keys of an object count; without, every
 /// array in it.
 ///

@@ -298,6 +298,90 @@ pub(crate) mod tests {
         }
     }
 
+    /// A proxy that notes each head, answers it with `answer`, and joins the connection with `to`.
+    async fn proxy(
+        answer: &'static [u8],
+        to: SocketAddr,
+    ) -> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (noted, heads) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                noted.send(String::from_utf8(head).unwrap()).unwrap();
+                let mut behind = TcpStream::connect(to).await.unwrap();
+                stream.write_all(answer).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut behind).await;
+            }
+        });
+        (address, heads)
+    }
+
+    fn through(proxy: SocketAddr, user: &str) -> Https {
+        let direct = Https::of_tests(proxy);
+        Https { everything_to: None, proxies: Proxies::all(&format!("http://{user}{proxy}"), ""), ..direct }
+    }
+
+    #[tokio::test]
+    async fn speaks_tls_through_a_tunnel_of_the_proxy() {
+        let (address, count) = server(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi".to_vec()).await;
+        let (by, mut heads) = proxy(b"HTTP/1.1 200 Connection established\r\nx-proxy: 1\r\n\r\n", address).await;
+        let answer =
+            through(by, "u:p%20w@").exchange(get("https://sns.eu-west-1.amazonaws.com/x"), BOUNDS).await.unwrap();
+        assert_eq!((answer.status().as_u16(), &**answer.body()), (200, &b"hi"[..]));
+        assert_eq!(
+            heads.recv().await.unwrap(),
+            "CONNECT sns.eu-west-1.amazonaws.com:443 HTTP/1.1\r\nhost: sns.eu-west-1.amazonaws.com:443\r\n\
+             proxy-authorization: Basic dTpwIHc=\r\n\r\n"
+        );
+        let other = through(by, "").exchange(get("https://sns.eu-west-2.amazonaws.com:8443/x"), BOUNDS).await;
+        assert!(matches!(other, Err(ExchangeError::Connect(_))), "the proxy is not believed either: {other:?}");
+        let head = heads.recv().await.unwrap();
+        assert!(head.starts_with("CONNECT sns.eu-west-2.amazonaws.com:8443 ") && !head.contains("authorization"));
+        assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_refuses_or_talks_nonsense_is_an_error() {
+        let (address, count) = server(Vec::new()).await;
+        for (answer, error) in [
+            (&b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"[..], "the proxy answered 407 to CONNECT"),
+            (b"HTTP/1.1 302 Found\r\nlocation: /\r\n\r\n", "the proxy answered 302 to CONNECT"),
+            (b"HTTP/1.1 2000 OK\r\n\r\n", "the proxy's answer to CONNECT is not HTTP"),
+            (b"SSH-2.0-x\r\n\r\n", "the proxy's answer to CONNECT is not HTTP"),
+            (&[b'x'; 9000], "the proxy's answer to CONNECT is not HTTP"),
+        ] {
+            let (by, _heads) = proxy(answer, address).await;
+            let refused = through(by, "").exchange(get("https://sns.eu-west-1.amazonaws.com/x"), BOUNDS).await;
+            assert_eq!(refused.unwrap_err().to_string(), error);
+        }
+        assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_told_the_whole_address_of_what_is_not_encrypted() {
+        let (address, _) = server(Vec::new()).await;
+        let (by, mut heads) = proxy(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", address).await;
+        let answer = through(by, "u:p@").exchange(get("http://app.example/x?y"), BOUNDS).await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200);
+        let head = heads.recv().await.unwrap();
+        assert!(head.starts_with("GET http://app.example/x?y HTTP/1.1\r\n"), "{head}");
+        assert!(
+            head.contains("host: app.example\r\n") && head.contains("proxy-authorization: Basic dTpw\r\n"),
+            "{head}"
+        );
+    }
+
+    #[test]
+    fn trusts_the_authorities_that_it_is_given_or_none() {
+        assert!(Https::trusting_pem(CA).is_ok());
+        assert!(matches!(Https::trusting_pem(b"nothing"), Err(ExchangeError::Authorities)));
+    }
+
     #[tokio::test]
     async fn gives_up_in_time() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

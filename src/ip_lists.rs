@@ -322,3 +322,176 @@ fn shipped(source: &ListSource) -> Option<(Vec<IpNet>, u64)> {
     let snapshot = ip_lists::snapshot(&source.name)?;
     Some((snapshot.selected(&source.select)?, snapshot.date))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::StatusCode;
+
+    use super::*;
+    use crate::check::address_list::ListFault;
+    use crate::config;
+
+    fn source(name: &str, select: &[&str], cache: Option<PathBuf>) -> ListSource {
+        ListSource {
+            name: name.into(),
+            url: "https://lists.example/a".parse().unwrap(),
+            refresh: Duration::from_hours(6),
+            select: select.iter().map(|key| (*key).into()).collect(),
+            cache,
+            ca: None,
+        }
+    }
+
+    fn document(text: &str, etag: Option<&'static str>) -> Result<Fetched, FetchError> {
+        let etag = etag.map(HeaderValue::from_static);
+        Ok(Fetched::Document { bytes: bytes::Bytes::copy_from_slice(text.as_bytes()), etag })
+    }
+
+    fn broken() -> Result<Fetched, FetchError> {
+        Err(FetchError::Status(StatusCode::BAD_GATEWAY))
+    }
+
+    impl IpLists {
+        fn has(&self, source: &ListSource) -> Vec<String> {
+            let listed = self.current(source);
+            listed.iter().flat_map(|listed| listed.entries.iter()).map(ToString::to_string).collect()
+        }
+
+        fn set_time(&self, source: &ListSource, as_of: u64) {
+            let mut all = self.lock();
+            let content = all.get_mut(&Key::of(source)).unwrap().content.as_mut().unwrap();
+            (content.listed.as_of, content.since) = (as_of, as_of);
+        }
+    }
+
+    #[test]
+    fn the_first_list_is_new_and_the_same_again_only_makes_it_fresh() {
+        let (lists, of) = (IpLists::default(), source("own", &[], None));
+        assert_eq!(lists.current(&of), None);
+        assert_eq!(lists.take(&of, document("192.0.2.1", Some("\"1\""))), Outcome::New);
+        let fresh = |lists: &IpLists| lists.current(&of).unwrap().as_of > 1_700_000_000;
+        for again in [document("192.0.2.1\n192.0.2.1", None), Ok(Fetched::Unchanged)] {
+            lists.set_time(&of, 7);
+            assert!(!fresh(&lists));
+            assert_eq!(lists.take(&of, again), Outcome::Same);
+            assert!(fresh(&lists), "its age begins anew");
+        }
+        assert_eq!(lists.take(&of, document("192.0.2.2", None)), Outcome::New);
+        assert_eq!(lists.has(&of), ["192.0.2.2/32"]);
+    }
+
+    #[test]
+    fn failures_keep_the_list_and_are_counted_until_one_is_good() {
+        let (lists, of) = (IpLists::default(), source("own", &[], None));
+        lists.take(&of, document("192.0.2.1\n192.0.2.2\n192.0.2.3", None));
+        lists.set_time(&of, 7);
+        for bad in [broken(), document("", None), document("192.0.2.1", None), document("?", None)] {
+            assert_eq!(lists.take(&of, bad), Outcome::Failed);
+            let kept = lists.current(&of).unwrap();
+            assert_eq!((kept.entries.len(), kept.as_of), (3, 7));
+        }
+        let key = Key::of(&of);
+        assert_eq!(lists.lock().get(&key).map(|kept| (kept.failures, kept.error.is_some())), Some((4, true)));
+        lists.take(&of, document("192.0.2.1\n192.0.2.2", None));
+        assert_eq!(lists.lock().get(&key).map(|kept| (kept.failures, kept.error.is_some())), Some((0, false)));
+    }
+
+    #[test]
+    fn an_unasked_304_is_no_list() {
+        let (lists, of) = (IpLists::default(), source("own", &[], None));
+        assert_eq!(lists.take(&of, Ok(Fetched::Unchanged)), Outcome::Failed);
+        assert_eq!(lists.current(&of), None);
+    }
+
+    #[test]
+    fn the_first_list_is_compared_with_the_snapshot_of_its_name() {
+        let (lists, all, us) = (IpLists::default(), source("svix", &[], None), source("svix", &["us"], None));
+        let of = |count: u8| {
+            let entries: Vec<String> = (0..count).map(|n| format!("\"192.0.2.{n}\"")).collect();
+            document(&format!("{{\"us\": [{}]}}", entries.join(",")), None)
+        };
+        assert_eq!(lists.take(&all, of(9)), Outcome::Failed, "20 shipped");
+        let error = lists.lock().get(&Key::of(&all)).unwrap().error.clone().unwrap();
+        let fault = ListFault::Shrunk { new: 9, old: 20 };
+        assert_eq!(&*error, FetchError::List(fault).to_string());
+        assert_eq!(lists.take(&all, of(10)), Outcome::New);
+        assert_eq!(lists.take(&us, of(2)), Outcome::Failed, "5 shipped for this region");
+        assert_eq!(lists.take(&us, of(3)), Outcome::New);
+        assert_eq!((lists.has(&all).len(), lists.has(&us).len()), (10, 3), "each selection has a content of its own");
+    }
+
+    #[test]
+    fn a_cache_counts_for_its_own_source_and_while_no_snapshot_is_newer() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("svix.json");
+        let of = source("svix", &["us"], Some(file.clone()));
+        let first = IpLists::default();
+        assert_eq!(
+            first.take(&of, document(r#"{"us": ["192.0.2.1", "192.0.2.2", "192.0.2.3"]}"#, Some("\"1\""))),
+            Outcome::New
+        );
+        assert_eq!(IpLists::default().has(&of).len(), 3);
+        assert_eq!(IpLists::default().current(&source("svix", &["eu"], Some(file.clone()))), None);
+        let elsewhere = ListSource { url: "https://lists.example/b".parse().unwrap(), ..of.clone() };
+        assert_eq!(IpLists::default().current(&elsewhere), None);
+
+        let (_, date) = shipped(&of).unwrap();
+        for (fetched, entries) in [(date, 3), (date - 1, 0)] {
+            first.set_time(&of, fetched);
+            Saved::of(&of, first.lock().get(&Key::of(&of)).unwrap().content.as_ref().unwrap()).write(&file).unwrap();
+            assert_eq!(IpLists::default().has(&of).len(), entries, "{fetched}");
+        }
+    }
+
+    #[test]
+    fn a_time_in_a_cache_that_has_not_come_yet_is_now() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("own.json");
+        let of = source("own", &[], Some(file.clone()));
+        let first = IpLists::default();
+        first.take(&of, document("192.0.2.1", None));
+        first.set_time(&of, u64::MAX);
+        Saved::of(&of, first.lock().get(&Key::of(&of)).unwrap().content.as_ref().unwrap()).write(&file).unwrap();
+        assert!(IpLists::default().current(&of).unwrap().as_of <= clock::unix_now());
+    }
+
+    #[test]
+    fn a_list_that_no_plan_names_any_more_is_forgotten() {
+        let (lists, a, b) = (IpLists::default(), source("a", &[], None), source("b", &[], None));
+        lists.take(&a, document("192.0.2.1", None));
+        lists.take(&b, document("192.0.2.2", None));
+        lists.forget_all_but(&[Arc::new(a.clone())]);
+        assert_eq!((lists.has(&a).len(), lists.has(&b).len()), (1, 0));
+    }
+
+    #[test]
+    fn the_age_is_that_of_what_the_plan_holds() {
+        const CONFIG: &str = "[routes.a]\npath = \"/a\"\nprovider = \"github\"\n\
+            secrets = [{ insecure_value = \"mysecretmysecret\" }]\nallow_ips = [\"own\", \"stripe\"]\n\
+            [ip_lists.own]\nurl = \"https://lists.example/a\"\nrefresh = \"6h\"\n";
+        let (lists, of) = (Arc::new(IpLists::default()), source("own", &[], None));
+        let environment = WithLists::new(config::System, Arc::clone(&lists));
+        let plan = || config::compile(CONFIG, Path::new("x.toml"), &environment).unwrap().plan;
+        let live = Live::new(Arc::new(plan()));
+        let own = |lists: &IpLists, live: &Live| {
+            let status = lists.status(live).into_iter().find(|list| &*list.name == "own").unwrap();
+            (status.entries, status.age)
+        };
+        assert_eq!(own(&lists, &live), (0, None));
+        assert!(
+            lists.status(&live).iter().any(|list| &*list.name == "stripe" && list.entries == 15 && list.age.is_some())
+        );
+        let now = clock::unix_now();
+        lists.take(&of, document("192.0.2.1", None));
+        assert_eq!(own(&lists, &live), (0, None), "the plan does not have it yet");
+        lists.set_time(&of, now - 1000);
+        live.swap(plan());
+        assert!(matches!(own(&lists, &live), (1, Some(1000..1010))));
+        lists.take(&of, document("192.0.2.1", None));
+        assert!(matches!(own(&lists, &live), (1, Some(0..10))), "confirmed a moment ago");
+        lists.take(&of, document("192.0.2.2", None));
+        assert!(matches!(own(&lists, &live), (1, Some(1000..1010))), "the plan still has the old one");
+    }
+}

@@ -274,9 +274,8 @@ impl Kept {
         };
         match found {
             // A release may bring a snapshot that is newer.
-            Ok(content) => {
-                self.content = shipped(source).is_none_or(|(_, date)| date <= content.listed.as_of).then_some(content)
-            }
+            Ok(content) if shipped(source).is_some_and(|(_, date)| date > content.listed.as_of) => {}
+            Ok(content) => self.content = Some(content),
             Err(error) => {
                 tracing::warn!(list = &*source.name, path = %path.display(), %error, "the list's cache is ignored");
             }
@@ -344,6 +343,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "it is what a fetch gives")]
     fn document(text: &str, etag: Option<&'static str>) -> Result<Fetched, FetchError> {
         let etag = etag.map(HeaderValue::from_static);
         Ok(Fetched::Document { bytes: bytes::Bytes::copy_from_slice(text.as_bytes()), etag })

@@ -394,8 +394,8 @@ mod tests {
         entries.iter().map(|entry| parse_entry(entry).unwrap()).collect()
     }
 
-    fn many(count: u32) -> Vec<IpNet> {
-        (0..count).map(|n| IpNet::from(std::net::IpAddr::V4((0x0a00_0000 + n).into()))).collect()
+    fn many(count: u8) -> Vec<IpNet> {
+        (0..count).map(|n| IpNet::from(std::net::IpAddr::from([10, 0, 0, n]))).collect()
     }
 
     const SVIX: &str = r#"{"us": ["192.0.2.1", "2001:db8::/56"], "eu": ["192.0.2.2", "192.0.2.1"]}"#;
@@ -526,7 +526,7 @@ mod tests {
             [(5, 10, true), (4, 10, false), (5, 9, true), (4, 9, false), (1, 2, true), (1, 3, false)]
         {
             let result = accept(&many(new), Some(&many(old)));
-            let refused = ListFault::Shrunk { new: new as usize, old: old as usize };
+            let refused = ListFault::Shrunk { new: new.into(), old: old.into() };
             assert_eq!(result, if good { Ok(()) } else { Err(refused) }, "{new} of {old}");
         }
     }

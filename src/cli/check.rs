@@ -239,7 +239,7 @@ secrets = [{ env = "GITHUB" }]
 
         fn list(&self, source: &ListSource) -> Option<Listed> {
             let entries = Arc::new([crate::check::ip::parse_entry("192.0.2.9").unwrap()]);
-            (&*source.name == "cached").then(|| Listed { entries, as_of: NOW - 3_700 })
+            (&*source.name == "cached").then_some(Listed { entries, as_of: NOW - 3_700 })
         }
     }
 

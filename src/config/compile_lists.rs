@@ -288,6 +288,12 @@ impl Context<'_, '_> {
                 self.lines_of(path, spot, std::str::from_utf8(&bytes).unwrap_or_default());
                 None
             }
+            Err(ListFault::NeedsSelect(fault)) => {
+                let hint = "keep the keys that hold addresses: `select` is for the documents of [ip_lists.NAME]";
+                let what = format!("{path}: not every key holds addresses: {}", fault.without_entry());
+                self.findings.error(spot, what, hint);
+                None
+            }
             Err(fault) => {
                 let hint = "write one address or CIDR a line, or what the provider publishes as JSON";
                 self.findings.error(spot, format!("{path} is no list of addresses: {}", fault.without_entry()), hint);

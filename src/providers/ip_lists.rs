@@ -40,8 +40,8 @@ impl Snapshot {
         if select.is_empty() {
             return Some(self.entries());
         }
-        let of = |key: &Box<str>| self.keys.iter().find(|(name, _)| *name == &**key).map(|(_, entries)| entries);
-        let found: Option<Vec<&Vec<IpNet>>> = select.iter().map(of).collect();
+        let of = |key: &str| self.keys.iter().find(|(name, _)| *name == key).map(|(_, entries)| entries);
+        let found: Option<Vec<&Vec<IpNet>>> = select.iter().map(|key| of(key)).collect();
         Some(sorted(found?.into_iter().flatten().copied()))
     }
 }

@@ -5,8 +5,8 @@
 //! Must never serve anything about a request.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -41,6 +41,8 @@ pub(crate) struct Admin {
     lists: Arc<IpLists>,
     metrics: Arc<Metrics>,
     ready: Readiness,
+    /// Held by the one scrape that sets and reads the gauges.
+    scrape: Mutex<()>,
 }
 
 /// Whether connections are accepted. Cheap to clone.
@@ -77,7 +79,7 @@ pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>) {
 
 impl Admin {
     pub(crate) fn new(live: Arc<Live>, lists: Arc<IpLists>, metrics: Arc<Metrics>) -> Self {
-        Self { live, lists, metrics, ready: Readiness(Arc::new(AtomicBool::new(true))) }
+        Self { live, lists, metrics, ready: Readiness(Arc::new(AtomicBool::new(true))), scrape: Mutex::default() }
     }
 
     pub(crate) fn readiness(&self) -> Readiness {
@@ -89,6 +91,7 @@ impl Admin {
             (&Method::GET | &Method::HEAD, "/livez") => answer(StatusCode::OK, TEXT, "alive\n"),
             (&Method::GET | &Method::HEAD, "/readyz") => self.readyz(),
             (&Method::GET | &Method::HEAD, "/metrics") => {
+                let _only = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
                 self.measure_lists();
                 answer(StatusCode::OK, OPEN_METRICS, self.metrics.encode())
             }
@@ -133,6 +136,9 @@ impl Admin {
     /// Set when asked for: an age has no other moment.
     fn measure_lists(&self) {
         let metrics = &self.metrics.lists;
+        // A reload may have taken lists away.
+        metrics.age.clear();
+        metrics.entries.clear();
         for list in self.lists.status(&self.live) {
             let label = ByList { list: Arc::clone(&list.name) };
             if let Some(age) = list.age {

@@ -63,6 +63,21 @@ pub fn rfc3339(unix_seconds: u64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
+/// Days from 1970-01-01 to a date. Years begin in March here, so that a leap day is the last of its year.
+pub(crate) const fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year.wrapping_sub(1) } else { year };
+    let era = year.wrapping_div(400);
+    let year_of_era = year.wrapping_sub(era.wrapping_mul(400));
+    let march_month = if month > 2 { month.wrapping_sub(3) } else { month.wrapping_add(9) };
+    let day_of_year = march_month.wrapping_mul(153).wrapping_add(2).wrapping_div(5).wrapping_add(day).wrapping_sub(1);
+    let day_of_era = year_of_era
+        .wrapping_mul(365)
+        .wrapping_add(year_of_era.wrapping_div(4))
+        .wrapping_sub(year_of_era.wrapping_div(100))
+        .wrapping_add(day_of_year);
+    era.wrapping_mul(146_097).wrapping_add(day_of_era).wrapping_sub(719_468)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

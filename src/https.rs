@@ -1,23 +1,29 @@
 //! One HTTP exchange with a server elsewhere, over TLS unless the URL says `http`.
 //!
-//! For `send`, and for the few public documents that verification needs; never for a delivery. Everything is bounded: time,
-//! the answer's size, no redirects. Must never be lax about a certificate. Sources: RFC 9110, RFC 9112, RFC 8446.
+//! For `send`, for the few public documents that verification needs and for lists of addresses; never for a delivery.
+//! Everything is bounded: time, the answer's size, no redirects. Must never be lax about a certificate. Sources: RFC 9110,
+//! RFC 9112, RFC 8446.
+
+mod proxy;
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::HOST;
+use http::header::{HOST, PROXY_AUTHORIZATION};
 use http::{HeaderValue, Request, Response, Uri};
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+
+use self::proxy::{Proxies, Proxy, ProxyError, unbracketed};
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +34,12 @@ pub(crate) enum ExchangeError {
     /// No connection, or no TLS on it.
     #[error("connecting failed: {0}")]
     Connect(#[source] io::Error),
+    /// The environment asks for a proxy that cannot be used, or that refuses.
+    #[error(transparent)]
+    Proxy(#[from] ProxyError),
+    /// None of the authorities to trust can be read.
+    #[error("the authorities to trust cannot be read")]
+    Authorities,
     /// The connection broke, or spoke something that is not HTTP.
     #[error("the answer was broken: {0}")]
     Broken(#[source] hyper::Error),
@@ -43,6 +55,7 @@ pub(crate) enum ExchangeError {
 #[derive(Debug, Clone)]
 pub(crate) struct Https {
     tls: Arc<ClientConfig>,
+    proxies: Proxies,
     /// For tests: where every connection goes, whatever the URL says.
     #[cfg(test)]
     everything_to: Option<std::net::SocketAddr>,
@@ -63,6 +76,13 @@ impl Https {
         Self::trusting(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
     }
 
+    /// Trusts these authorities alone.
+    pub(crate) fn trusting_pem(pem: &[u8]) -> Result<Self, ExchangeError> {
+        let mut roots = RootCertStore::empty();
+        let (added, _) = roots.add_parsable_certificates(CertificateDer::pem_slice_iter(pem).flatten());
+        if added == 0 { Err(ExchangeError::Authorities) } else { Ok(Self::trusting(roots)) }
+    }
+
     fn trusting(roots: RootCertStore) -> Self {
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let versions = rustls::DEFAULT_VERSIONS;
@@ -75,6 +95,7 @@ impl Https {
         });
         Self {
             tls: Arc::new(tls),
+            proxies: Proxies::of_environment(),
             #[cfg(test)]
             everything_to: None,
         }
@@ -103,18 +124,29 @@ impl Https {
             Some("http") => false,
             Some(_) | None => return Err(ExchangeError::Url),
         };
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
+        let host = unbracketed(authority.host()).to_owned();
         let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
         if !request.headers().contains_key(HOST) {
             let value = HeaderValue::try_from(authority.as_str()).map_err(|_| ExchangeError::Url)?;
             request.headers_mut().insert(HOST, value);
         }
+        let proxy = self.proxies.of(&uri)?;
+        let (to, at) = proxy.as_ref().map_or((host.as_str(), port), |proxy| (proxy.host.as_str(), proxy.port));
+        let stream = self.connect(to, at).await.map_err(ExchangeError::Connect)?;
+        // A proxy is told the whole address of what is not in a tunnel.
+        if let (false, Some(proxy)) = (secure, &proxy) {
+            authorize(&mut request, proxy);
+            return speak(stream, request, longest).await;
+        }
         let target = uri.path_and_query().map_or("/", |target| target.as_str());
         *request.uri_mut() = target.parse::<Uri>().map_err(|_| ExchangeError::Url)?;
-        let stream = self.connect(&host, port).await.map_err(ExchangeError::Connect)?;
         if !secure {
             return speak(stream, request, longest).await;
         }
+        let stream = match &proxy {
+            Some(proxy) => proxy.tunnel(stream, &format!("{}:{port}", authority.host())).await?,
+            None => stream,
+        };
         let name = ServerName::try_from(host).map_err(|_| ExchangeError::Url)?;
         let connector = TlsConnector::from(Arc::clone(&self.tls));
         let stream = connector.connect(name, stream).await.map_err(ExchangeError::Connect)?;
@@ -132,6 +164,12 @@ impl Https {
             Some(address) => TcpStream::connect(address).await,
             None => TcpStream::connect((host, port)).await,
         }
+    }
+}
+
+fn authorize(request: &mut Request<Full<Bytes>>, proxy: &Proxy) {
+    if let Some(value) = &proxy.authorization {
+        request.headers_mut().insert(PROXY_AUTHORIZATION, value.clone());
     }
 }
 
@@ -164,8 +202,7 @@ pub(crate) mod tests {
     use std::net::SocketAddr;
 
     use rustls::ServerConfig;
-    use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use rustls::pki_types::PrivateKeyDer;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
     use tokio_rustls::TlsAcceptor;
@@ -182,11 +219,11 @@ pub(crate) mod tests {
         pub(crate) fn of_tests(address: SocketAddr) -> Self {
             let mut roots = RootCertStore::empty();
             roots.add(CertificateDer::from_pem_slice(CA).unwrap()).unwrap();
-            Self { everything_to: Some(address), ..Self::trusting(roots) }
+            Self { everything_to: Some(address), proxies: Proxies::none(), ..Self::trusting(roots) }
         }
 
         fn without_roots(address: SocketAddr) -> Self {
-            Self { everything_to: Some(address), ..Self::new() }
+            Self { everything_to: Some(address), proxies: Proxies::none(), ..Self::new() }
         }
     }
 
@@ -259,6 +296,90 @@ pub(crate) mod tests {
             let answer = Https::of_tests(address).exchange(get(url), BOUNDS).await;
             assert!(matches!(answer, Err(ExchangeError::Url)), "{url}");
         }
+    }
+
+    /// A proxy that notes each head, answers it with `answer`, and joins the connection with `to`.
+    async fn proxy(
+        answer: &'static [u8],
+        to: SocketAddr,
+    ) -> (SocketAddr, tokio::sync::mpsc::UnboundedReceiver<String>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (noted, heads) = tokio::sync::mpsc::unbounded_channel();
+        tokio::spawn(async move {
+            while let Ok((mut stream, _)) = listener.accept().await {
+                let mut head = Vec::new();
+                while !head.ends_with(b"\r\n\r\n") {
+                    head.push(stream.read_u8().await.unwrap());
+                }
+                noted.send(String::from_utf8(head).unwrap()).unwrap();
+                let mut behind = TcpStream::connect(to).await.unwrap();
+                stream.write_all(answer).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut stream, &mut behind).await;
+            }
+        });
+        (address, heads)
+    }
+
+    fn through(proxy: SocketAddr, user: &str) -> Https {
+        let direct = Https::of_tests(proxy);
+        Https { everything_to: None, proxies: Proxies::all(&format!("http://{user}{proxy}"), ""), ..direct }
+    }
+
+    #[tokio::test]
+    async fn speaks_tls_through_a_tunnel_of_the_proxy() {
+        let (address, count) = server(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nhi".to_vec()).await;
+        let (by, mut heads) = proxy(b"HTTP/1.1 200 Connection established\r\nx-proxy: 1\r\n\r\n", address).await;
+        let answer =
+            through(by, "u:p%20w@").exchange(get("https://sns.eu-west-1.amazonaws.com/x"), BOUNDS).await.unwrap();
+        assert_eq!((answer.status().as_u16(), &**answer.body()), (200, &b"hi"[..]));
+        assert_eq!(
+            heads.recv().await.unwrap(),
+            "CONNECT sns.eu-west-1.amazonaws.com:443 HTTP/1.1\r\nhost: sns.eu-west-1.amazonaws.com:443\r\n\
+             proxy-authorization: Basic dTpwIHc=\r\n\r\n"
+        );
+        let other = through(by, "").exchange(get("https://sns.eu-west-2.amazonaws.com:8443/x"), BOUNDS).await;
+        assert!(matches!(other, Err(ExchangeError::Connect(_))), "the proxy is not believed either: {other:?}");
+        let head = heads.recv().await.unwrap();
+        assert!(head.starts_with("CONNECT sns.eu-west-2.amazonaws.com:8443 ") && !head.contains("authorization"));
+        assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 1);
+    }
+
+    #[tokio::test]
+    async fn a_proxy_that_refuses_or_talks_nonsense_is_an_error() {
+        let (address, count) = server(Vec::new()).await;
+        for (answer, error) in [
+            (&b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n"[..], "the proxy answered 407 to CONNECT"),
+            (b"HTTP/1.1 302 Found\r\nlocation: /\r\n\r\n", "the proxy answered 302 to CONNECT"),
+            (b"HTTP/1.1 2000 OK\r\n\r\n", "the proxy's answer to CONNECT is not HTTP"),
+            (b"SSH-2.0-x\r\n\r\n", "the proxy's answer to CONNECT is not HTTP"),
+            (&[b'x'; 9000], "the proxy's answer to CONNECT is not HTTP"),
+        ] {
+            let (by, _heads) = proxy(answer, address).await;
+            let refused = through(by, "").exchange(get("https://sns.eu-west-1.amazonaws.com/x"), BOUNDS).await;
+            assert_eq!(refused.unwrap_err().to_string(), error);
+        }
+        assert_eq!(count.load(std::sync::atomic::Ordering::SeqCst), 0);
+    }
+
+    #[tokio::test]
+    async fn a_proxy_is_told_the_whole_address_of_what_is_not_encrypted() {
+        let (address, _) = server(Vec::new()).await;
+        let (by, mut heads) = proxy(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", address).await;
+        let answer = through(by, "u:p@").exchange(get("http://app.example/x?y"), BOUNDS).await.unwrap();
+        assert_eq!(answer.status().as_u16(), 200);
+        let head = heads.recv().await.unwrap();
+        assert!(head.starts_with("GET http://app.example/x?y HTTP/1.1\r\n"), "{head}");
+        assert!(
+            head.contains("host: app.example\r\n") && head.contains("proxy-authorization: Basic dTpw\r\n"),
+            "{head}"
+        );
+    }
+
+    #[test]
+    fn trusts_the_authorities_that_it_is_given_or_none() {
+        assert!(Https::trusting_pem(CA).is_ok());
+        assert!(matches!(Https::trusting_pem(b"nothing"), Err(ExchangeError::Authorities)));
     }
 
     #[tokio::test]

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel as pair};
 use std::time::Duration;
 
-pub use self::reading::{Careful, Reading, WithLists};
+pub use self::reading::{Careful, Reading};
 use crate::clock;
 use crate::config::{self, Environment, Loaded, Report};
 use crate::live::{Live, ReloadOutcome};

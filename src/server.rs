@@ -140,7 +140,8 @@ impl Server {
         let forwarder = Forwarder::new(self.workers, in_flight.clone());
         let mut helpers = JoinSet::new();
         helpers.spawn(Arc::clone(&forwarder).sweep());
-        helpers.spawn(Arc::clone(&self.lists).refresh(Arc::clone(&self.live), self.lists_changed));
+        let (live, metrics) = (Arc::clone(&self.live), Arc::clone(&self.metrics));
+        helpers.spawn(Arc::clone(&self.lists).refresh(live, metrics, self.lists_changed));
         let admin = Admin::new(Arc::clone(&self.live), self.lists, Arc::clone(&self.metrics));
         let readiness = admin.readiness();
         if let Some(listener) = self.health {

@@ -3,6 +3,7 @@
 //! Nothing here may be async, do I/O, read a clock, or name tokio or tracing (a test holds that), so that every decision
 //! can be tested at its boundary and fuzzed by calling one function.
 
+pub mod address_list;
 pub mod client;
 pub mod diagnose;
 pub mod framing;

@@ -7,10 +7,15 @@ use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use super::config_file;
 use super::run::fail;
-use crate::config::{self, Environment, Loaded, Origin, Problem, Report, RouteSummary, Severity, System};
+use crate::clock;
+use crate::config::{
+    self, Environment, ListOrigin, ListSummary, Loaded, Origin, Problem, Report, RouteSummary, Severity, System,
+};
+use crate::ip_lists::WithLists;
 use crate::plan::{Route, Unmatched};
 
 /// Options of `check`.
@@ -29,7 +34,8 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
         Ok(path) => path,
         Err(error) => return fail(&error),
     };
-    match check(&path, args.next_manifest.as_deref(), &System, out) {
+    let environment = WithLists::new(System, Arc::default());
+    match check(&path, args.next_manifest.as_deref(), &environment, clock::unix_now(), out) {
         Ok(problems) if problems.is_empty() => ExitCode::SUCCESS,
         Ok(problems) => fail(&problems),
         Err(error) => fail(&error),
@@ -41,6 +47,7 @@ fn check(
     path: &Path,
     manifest: Option<&Path>,
     environment: &dyn Environment,
+    now: u64,
     out: &mut dyn Write,
 ) -> io::Result<String> {
     let loaded = match config::load(path, environment) {
@@ -51,7 +58,7 @@ fn check(
         Ok(found) => found.unwrap_or_default(),
         Err(problem) => return Ok(problem),
     };
-    table(path, &loaded, out)?;
+    table(path, &loaded, now, out)?;
     let (problems, notices): (Vec<&Problem>, Vec<&Problem>) =
         loaded.notices.iter().chain(&found).partition(|problem| problem.severity == Severity::Error);
     if !notices.is_empty() {
@@ -78,7 +85,7 @@ fn inspect(path: &Path, loaded: &Loaded) -> Result<Vec<Problem>, String> {
     Ok(config::inspect_next_manifest(&manifest, handlers.as_deref(), path, loaded))
 }
 
-fn table(path: &Path, loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
+fn table(path: &Path, loaded: &Loaded, now: u64, out: &mut dyn Write) -> io::Result<()> {
     let plan = &loaded.plan;
     writeln!(out, "{}", path.display())?;
     for listener in &plan.listeners {
@@ -100,7 +107,7 @@ fn table(path: &Path, loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
     for (route, summary) in plan.routes.iter().zip(&loaded.summaries) {
         writeln!(out)?;
         writeln!(out, "{}", route.name)?;
-        for (what, value) in rows(route, summary, &loaded.app.base_path) {
+        for (what, value) in rows(route, summary, &loaded.app.base_path, now) {
             writeln!(out, "  {what:<10} {value}")?;
         }
         for (number, source) in summary.secrets.iter().enumerate() {
@@ -116,35 +123,71 @@ fn table(path: &Path, loaded: &Loaded, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
-fn rows(route: &Route, summary: &RouteSummary, base_path: &str) -> Vec<(&'static str, String)> {
-    let allow_ips = match &route.allow_ips {
-        None => "any address".to_owned(),
-        Some(allowed) if allowed.set.is_everything() => "everyone is on the list".to_owned(),
-        Some(_) => match summary.allow_ips {
-            1 => "1 address or network".to_owned(),
-            count => format!("{count} addresses and networks"),
-        },
+fn rows(route: &Route, summary: &RouteSummary, base_path: &str, now: u64) -> Vec<(&'static str, String)> {
+    let mut clients: Vec<String> = match &route.allow_ips {
+        None => vec!["any address".to_owned()],
+        Some(allowed) if allowed.set.is_everything() => vec!["everyone is on the list".to_owned()],
+        Some(_) if summary.allow_ips == 0 => Vec::new(),
+        Some(_) => vec![entries(summary.allow_ips)],
     };
+    clients.extend(summary.lists.iter().map(|list| describe(list, now)));
+    let clients = std::iter::once("clients").chain(std::iter::repeat("")).zip(clients);
     let tolerance = match route.scheme.default_tolerance() {
         Some(_) => format!("{} either way", config::show_duration(std::time::Duration::from_secs(route.tolerance))),
         None => "none: this provider signs no time".to_owned(),
     };
     let events = if route.events.patterns.is_empty() { "all".to_owned() } else { route.events.patterns.join(", ") };
-    vec![
+    let mut rows = vec![
         ("path", format!("{base_path}{}", route.path)),
         ("methods", route.allow.to_str().unwrap_or_default().to_owned()),
         ("provider", route.provider.to_string()),
-        ("clients", allow_ips),
+    ];
+    rows.extend(clients);
+    rows.extend([
         ("tolerance", tolerance),
         ("deadline", config::show_duration(route.deadline)),
         ("max_body", config::show_size(route.max_body)),
         ("events", events),
-    ]
+    ]);
+    rows
+}
+
+fn entries(count: usize) -> String {
+    match count {
+        1 => "1 address or network".to_owned(),
+        count => format!("{count} addresses and networks"),
+    }
+}
+
+/// `svix: 20 addresses and networks, 142 days old, built in`.
+fn describe(list: &ListSummary, now: u64) -> String {
+    if list.is_pending() {
+        return format!("{}: nothing yet: 503 until it is fetched for the first time", list.name);
+    }
+    let age = list.as_of.map(|as_of| age(now.saturating_sub(as_of))).unwrap_or_default();
+    let rest = match list.origin {
+        ListOrigin::BuiltIn { older: false } => format!(", {age} old, built in"),
+        ListOrigin::BuiltIn { older: true } => format!(", at least {age} old, built in"),
+        ListOrigin::Fetched => format!(", fetched {age} ago"),
+        ListOrigin::File => String::new(),
+    };
+    format!("{}: {}{rest}", list.name, entries(list.entries))
+}
+
+/// In the largest unit that fits: nobody needs more.
+fn age(seconds: u64) -> String {
+    const UNITS: [(u64, &str); 3] = [(86_400, "day"), (3_600, "hour"), (60, "minute")];
+    let fits = UNITS.iter().find(|(unit, _)| seconds >= *unit).unwrap_or(&(1, "second"));
+    match seconds.checked_div(fits.0).unwrap_or_default() {
+        1 => format!("1 {}", fits.1),
+        count => format!("{count} {}s", fits.1),
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::{ListSource, Listed};
 
     const CONFIG: &str = r#"
 [app]
@@ -166,6 +209,9 @@ provider = "github"
 secrets = [{ env = "GITHUB" }]
 "#;
 
+    /// 2026-11-21.
+    const NOW: u64 = 1_795_219_200;
+
     struct Fake(&'static str);
 
     impl Environment for Fake {
@@ -184,15 +230,22 @@ secrets = [{ env = "GITHUB" }]
         fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
             if path == Path::new("hookward.toml") {
                 Ok(self.0.as_bytes().to_vec())
+            } else if path == Path::new("/lists/own") {
+                Ok(b"192.0.2.1\n2001:db8::/32\n".to_vec())
             } else {
                 Err(io::ErrorKind::NotFound.into())
             }
+        }
+
+        fn list(&self, source: &ListSource) -> Option<Listed> {
+            let entries = Arc::new([crate::check::ip::parse_entry("192.0.2.9").unwrap()]);
+            (&*source.name == "cached").then_some(Listed { entries, as_of: NOW - 3_700 })
         }
     }
 
     fn checked(config: &'static str, manifest: Option<&Path>) -> (String, String) {
         let mut out = Vec::new();
-        let problems = check(Path::new("hookward.toml"), manifest, &Fake(config), &mut out).unwrap();
+        let problems = check(Path::new("hookward.toml"), manifest, &Fake(config), NOW, &mut out).unwrap();
         (String::from_utf8(out).unwrap(), problems)
     }
 
@@ -236,6 +289,65 @@ hookward.toml:12:123: warning: routes.clerk.secrets[2].insecure_value: the secre
   hint: use `env` or `file` outside of tests
 "
         );
+    }
+
+    #[test]
+    fn shows_the_size_and_the_age_of_each_list() {
+        let (out, problems) = checked(
+            r#"
+[client_ip]
+trusted_proxies = ["10.0.3.7"]
+[routes.clerk]
+path = "/clerk"
+provider = "clerk"
+secrets = [{ env = "CLERK" }]
+allow_ips = ["svix", "192.0.2.1", "github", "cached", "later", "file:/lists/own"]
+[routes.one]
+path = "/one"
+provider = "github"
+secrets = [{ env = "GITHUB" }]
+allow_ips = ["svix-us-east"]
+[ip_lists.cached]
+url = "https://lists.example/cached"
+[ip_lists.later]
+url = "https://lists.example/later"
+"#,
+            None,
+        );
+        assert_eq!(problems, "");
+        let clients: Vec<&str> = out.lines().skip_while(|line| !line.contains("  clients")).take(6).collect();
+        assert_eq!(
+            clients,
+            [
+                "  clients    1 address or network",
+                "             svix: 20 addresses and networks, 142 days old, built in",
+                "             github: 6 addresses and networks, at least 324 days old, built in",
+                "             cached: 1 address or network, fetched 1 hour ago",
+                "             later: nothing yet: 503 until it is fetched for the first time",
+                "             /lists/own: 2 addresses and networks",
+            ]
+        );
+        assert!(
+            out.contains("\n  clients    svix-us-east: 3 addresses and networks, 142 days old, built in\n"),
+            "{out}"
+        );
+    }
+
+    #[test]
+    fn an_age_has_one_unit() {
+        for (seconds, text) in [
+            (0, "0 seconds"),
+            (1, "1 second"),
+            (59, "59 seconds"),
+            (60, "1 minute"),
+            (3_599, "59 minutes"),
+            (3_600, "1 hour"),
+            (86_399, "23 hours"),
+            (86_400, "1 day"),
+            (172_800, "2 days"),
+        ] {
+            assert_eq!(age(seconds), text);
+        }
     }
 
     #[test]

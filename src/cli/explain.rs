@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal, Read, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -20,6 +21,7 @@ use crate::check::signature::SchemeSpec;
 use crate::clock;
 use crate::config::{self, Loaded, System};
 use crate::explain::{self, Asked, Case, Explanation, Question, Usage};
+use crate::ip_lists::WithLists;
 
 /// For testing hypotheses: whoever asks waits.
 const BUDGET: Duration = Duration::from_secs(5);
@@ -214,7 +216,7 @@ fn configuration(
         (None, None) => config_file::find(None).map_err(|_| Usage::NoProvider.to_string())?,
         (_, Some(path)) => path.clone(),
     };
-    let loaded = match config::load(&path, &System) {
+    let loaded = match config::load(&path, &WithLists::new(System, Arc::default())) {
         Ok(loaded) => Some(loaded),
         Err(report) if args.provider.is_some() && path.exists() => {
             let count = report.errors();

@@ -4,11 +4,13 @@ use std::io::{Read, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::config_file;
 use super::run::fail;
 use crate::config::{self, System};
+use crate::ip_lists::WithLists;
 
 /// For connecting, and again for the answer.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -45,7 +47,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 
 fn configured(args: &Args) -> Result<SocketAddr, String> {
     let path = config_file::find(args.config.as_deref()).map_err(|error| error.to_string())?;
-    let loaded = config::load(&path, &System).map_err(|report| report.to_string())?;
+    let loaded = config::load(&path, &WithLists::new(System, Arc::default())).map_err(|report| report.to_string())?;
     loaded.plan.health.ok_or_else(|| format!("{}: admin.health is not set, so there is nothing to ask", path.display()))
 }
 

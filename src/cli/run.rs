@@ -14,9 +14,9 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::config_file;
 use crate::config::{Loaded, System};
-use crate::ip_lists::IpLists;
+use crate::ip_lists::{IpLists, WithLists};
 use crate::plan::{LogFormat, Plan};
-use crate::reload::{self, Careful, Reading, Reloader, Wake, WithLists};
+use crate::reload::{self, Careful, Reading, Reloader, Wake};
 use crate::server::Server;
 use crate::telemetry::{self, AccessLog, Output};
 
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Err(error) => return fail(&error),
     };
     let lists = Arc::new(IpLists::default());
-    let environment = WithLists { inner: System, lists: Arc::clone(&lists) };
+    let environment = WithLists::new(System, Arc::clone(&lists));
     let (reading, outcome) = reload::load(&path, &environment);
     let Loaded { plan, notices, .. } = match outcome {
         Ok(loaded) => loaded,
@@ -102,7 +102,7 @@ async fn serve(start: Start) -> io::Result<()> {
     let server = Server::bind(Arc::new(plan), access, workers)
         .await?
         .with_lists(Arc::clone(&lists), move || fetched.wake(Wake::Lists));
-    let environment = WithLists { inner: Careful, lists };
+    let environment = WithLists::new(Careful, lists);
     let reloader = Reloader::new(path.clone(), environment, reading, server.live(), server.metrics());
     let watcher = reloader.watch(waker.clone(), woken)?;
     let asked = tokio::spawn(async move {

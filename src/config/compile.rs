@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use toml::de::DeTable;
 
+use super::compile_lists::HeldList;
 use super::compile_routes::{self, Routes};
 use super::compile_scheme;
 use super::findings::{Findings, Spot};
@@ -18,7 +19,7 @@ use super::values::{show_duration, show_size};
 use super::walk;
 use super::{App, Environment, Loaded, RouteSummary};
 use crate::check::target::{Framework, RoutePath, SpecFault, TargetSpec, Targets};
-use crate::plan::{Limits, LogFormat, NamedList, Plan, Unmatched};
+use crate::plan::{Limits, LogFormat, Plan, Unmatched};
 use crate::providers::Catalog;
 
 /// Node keeps this much of a body when Next runs any middleware, and runs the handler on the rest cut off.
@@ -34,7 +35,7 @@ pub(super) struct Context<'c, 'a> {
     /// Files that were read.
     pub(super) files: Vec<PathBuf>,
     /// Named lists that are configured, and those that routes use.
-    pub(super) lists: Vec<NamedList>,
+    pub(super) lists: Vec<HeldList>,
 }
 
 pub(super) fn compile(text: &str, file: &str, environment: &dyn Environment) -> Result<Loaded, Report> {
@@ -97,6 +98,7 @@ impl Context<'_, '_> {
         if framework == Framework::NextJs {
             self.next_limits(raw);
         }
+        self.idle_lists();
         self.allowlists(raw, listeners.as_deref().unwrap_or_default(), client.as_ref());
         let choice = |table: &str, key: &str| raw.table(table).and_then(|table| table.text(key)).map(|(text, _)| text);
         let plan = Plan {
@@ -113,7 +115,7 @@ impl Context<'_, '_> {
             log: if choice("telemetry", "log")? == "text" { LogFormat::Text } else { LogFormat::Json },
             routes,
             allow_route_removal: server.and_then(|server| server.bool("allow_route_removal"))?,
-            ip_lists: std::mem::take(&mut self.lists),
+            ip_lists: self.lists.drain(..).map(|list| list.named).collect(),
         };
         Some((plan, app, summaries))
     }

@@ -13,6 +13,9 @@ use crate::check::client::{ClientHeader, ClientRules};
 use crate::check::ip::{IpEntryError, IpSet, parse_entry};
 use crate::plan::{ClientPolicy, Listener};
 
+/// Whoever is in these lists can claim to be anyone, so they are never somebody else's to write.
+const PROXIES: &str = "write the addresses or CIDRs of your own proxies";
+
 impl Context<'_, '_> {
     pub(super) fn client(&mut self, table: &Table) -> Option<ClientPolicy> {
         let networks = self.networks(table, "trusted_proxies");
@@ -106,15 +109,15 @@ impl Context<'_, '_> {
         networks
     }
 
-    fn network_problem(&mut self, (text, spot): Text<'_>, error: IpEntryError) {
+    pub(super) fn network_problem(&mut self, (text, spot): Text<'_>, error: IpEntryError) {
         let is_name = text.starts_with(|c: char| c.is_ascii_alphabetic()) && !text.contains([':', '.', '/']);
         let (what, hint) = match error {
             _ if text.starts_with("file:") => {
-                ("`file:` lists: not in this version".to_owned(), "write CIDRs".to_owned())
+                ("a file has no place here, only in a route's allow_ips".to_owned(), PROXIES.to_owned())
             }
             IpEntryError::Malformed if is_name => {
-                let what = format!("named lists come in a later version: {text:?}");
-                (what, "write the CIDRs that the provider publishes".to_owned())
+                let what = format!("the name of a list has no place here, only in a route's allow_ips: {text:?}");
+                (what, PROXIES.to_owned())
             }
             IpEntryError::HostBits(network) => (format!("{text} has host bits set"), format!("write {network}")),
             IpEntryError::MappedTooWide => {

@@ -1,33 +1,342 @@
 //! Lists of addresses: `[ip_lists.NAME]`, the names and files in `allow_ips`.
 //!
-//! Must never take a list that is empty or wider than a list of senders can be.
+//! Must never take a list that is empty, nor a name that nobody knows, nor quote a file: named by mistake, it may hold a
+//! secret.
+
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use http::Uri;
+use ipnet::IpNet;
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 use super::compile::Context;
-use super::raw::Table;
-use crate::check::ip::IpSet;
-use crate::plan::{Allowlist, NamedList};
+use super::findings::Spot;
+use super::hint::nearest;
+use super::raw::{Table, Text, is_label};
+use super::{ListOrigin, ListSummary};
+use crate::check::address_list::{self, ListFault};
+use crate::check::ip::{IpEntryError, IpSet, parse_entry};
+use crate::plan::{Allowlist, ListSource, Listed, NamedList};
+use crate::providers::ip_lists::{self, Snapshot};
+
+/// How many problems of one file are told one by one.
+const TOLD: usize = 3;
+
+/// A named list with what it holds.
+#[derive(Debug)]
+pub(super) struct HeldList {
+    pub(super) named: NamedList,
+    /// Empty: it has no content yet.
+    pub(super) entries: Arc<[IpNet]>,
+    origin: ListOrigin,
+    spot: Spot,
+    used: bool,
+}
+
+impl HeldList {
+    /// Its problem was reported; whoever names it has none of his own.
+    fn refused(name: &str, spot: Spot) -> Self {
+        let named = NamedList { name: name.into(), entries: 0, as_of: None, source: None };
+        Self { named, entries: Arc::default(), origin: ListOrigin::Fetched, spot, used: true }
+    }
+}
+
+/// What `allow_ips` comes to.
+#[derive(Debug, Default)]
+pub(super) struct Clients {
+    /// `None`: any address may call.
+    pub(super) allowed: Option<Allowlist>,
+    /// Entries that are typed in place.
+    pub(super) typed: usize,
+    /// The lists.
+    pub(super) lists: Vec<ListSummary>,
+}
 
 impl Context<'_, '_> {
     /// `[ip_lists]`, with what each holds now.
-    pub(super) fn ip_lists(&mut self, _raw: &Table) -> Vec<NamedList> {
-        Vec::new()
+    pub(super) fn ip_lists(&mut self, raw: &Table) -> Vec<HeldList> {
+        let mut lists: Vec<HeldList> = Vec::new();
+        for (name, table) in raw.table("ip_lists").into_iter().flat_map(Table::named) {
+            let snapshot = ip_lists::snapshot(name);
+            let Some(source) = self.list_source(name, table, snapshot.as_ref()) else {
+                lists.push(HeldList::refused(name, table.spot.clone()));
+                continue;
+            };
+            let caches = |list: &HeldList| list.named.source.as_ref().and_then(|source| source.cache.clone());
+            let shared = lists.iter().find(|list| source.cache.is_some() && caches(list) == source.cache);
+            if let Some(other) = shared {
+                let what = format!("is the cache of ip_lists.{} too", other.named.name);
+                self.findings.error(&table.spot_of("cache"), what, "give each list a file of its own");
+            }
+            lists.push(self.held(source, snapshot.as_ref(), table.spot.clone()));
+        }
+        lists
     }
 
-    /// A route's `allow_ips`: addresses, networks, names of lists, `file:`. `None`: not there, so that any address may call.
-    pub(super) fn allow_ips(&mut self, table: &Table) -> Option<Allowlist> {
-        if !table.given("allow_ips") {
+    /// Content as it was last fetched or shipped, whichever is newer.
+    fn held(&self, source: ListSource, snapshot: Option<&Snapshot>, spot: Spot) -> HeldList {
+        let shipped = snapshot.and_then(|snapshot| {
+            let listed = Listed { entries: snapshot.selected(&source.select)?.into(), as_of: snapshot.date };
+            Some((listed, ListOrigin::BuiltIn { older: snapshot.older }))
+        });
+        let fetched = self.environment.list(&source).map(|listed| (listed, ListOrigin::Fetched));
+        let content = match (fetched, shipped) {
+            (Some(fetched), Some(shipped)) if fetched.0.as_of < shipped.0.as_of => Some(shipped),
+            (fetched, shipped) => fetched.or(shipped),
+        };
+        let name = Arc::clone(&source.name);
+        let source = Some(Arc::new(source));
+        let (entries, as_of, origin): (Arc<[IpNet]>, _, _) = match content {
+            Some((listed, origin)) => (listed.entries, Some(listed.as_of), origin),
+            None => (Arc::default(), None, ListOrigin::Fetched),
+        };
+        let named = NamedList { name, entries: entries.len(), as_of, source };
+        HeldList { named, entries, origin, spot, used: false }
+    }
+
+    /// `None`: a problem was reported.
+    fn list_source(&mut self, name: &str, table: &Table, snapshot: Option<&Snapshot>) -> Option<ListSource> {
+        let url = self.list_url(table, snapshot);
+        let cache = table.text("cache");
+        if let Some((_, spot)) = cache.filter(|(path, _)| path.is_empty() || path.ends_with('/') || path.contains('\0'))
+        {
+            self.findings.error(spot, "is not the path of a file", "write the path of a file that hookward may write");
             return None;
         }
-        let networks = self.networks(table, "allow_ips");
+        let ca = match table.text("ca") {
+            Some(ca) => Some(self.authorities(ca)?),
+            None => None,
+        };
+        let mut select: Vec<Box<str>> = Vec::new();
+        for (key, spot) in table.texts("select") {
+            if select.iter().any(|earlier| &**earlier == key) {
+                self.findings.warn(spot, "is in this list already", "remove it");
+            } else {
+                select.push(key.into());
+            }
+        }
+        if !table.given("select") {
+            select = snapshot.map(|snapshot| snapshot.select.clone()).unwrap_or_default();
+        }
+        let cache = cache.map(|(path, _)| PathBuf::from(path));
+        Some(ListSource { name: name.into(), url: url?, refresh: table.duration("refresh")?, select, cache, ca })
+    }
+
+    fn list_url(&mut self, table: &Table, snapshot: Option<&Snapshot>) -> Option<Uri> {
+        let (text, spot) = table.text("url")?;
+        let form = match snapshot {
+            Some(snapshot) => format!("it is published at {}", snapshot.url),
+            None => "write https://, a host and the document's path".to_owned(),
+        };
+        let what = if text.starts_with("http://") {
+            "without TLS anyone on the way could write this list: it must be https://"
+        } else if !text.starts_with("https://") {
+            "is not an https:// address"
+        } else if text.split(['/', '?', '#']).nth(2).is_some_and(|authority| authority.contains('@')) {
+            "a user name or password has no place here"
+        } else if text.contains('#') {
+            "has a fragment, which is never sent"
+        } else {
+            let whole = |uri: &Uri| {
+                uri.authority().is_some_and(|authority| {
+                    let port = authority.as_str().strip_prefix(authority.host()).unwrap_or_default();
+                    let digits = port.strip_prefix(':').unwrap_or("443");
+                    !authority.host().is_empty()
+                        && digits.bytes().all(|byte| byte.is_ascii_digit())
+                        && authority.port_u16() != Some(0)
+                        && digits.parse::<u16>().is_ok()
+                })
+            };
+            match text.parse::<Uri>().ok().filter(whole) {
+                Some(url) => return Some(url),
+                None => "is not an https:// address",
+            }
+        };
+        self.findings.error(spot, what, form);
+        None
+    }
+
+    fn authorities(&mut self, (path, spot): Text<'_>) -> Option<Box<[u8]>> {
+        let pem = self.pem((path, spot))?;
+        let (added, _) =
+            RootCertStore::empty().add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
+        if added == 0 {
+            let hint = "name a PEM file with the authority that signed the list's server";
+            self.findings.error(spot, format!("{path} holds no usable certificate"), hint);
+            return None;
+        }
+        Some(pem.into())
+    }
+
+    /// A route's `allow_ips`: addresses, networks, names of lists, `file:`.
+    pub(super) fn allow_ips(&mut self, table: &Table) -> Clients {
+        if !table.given("allow_ips") {
+            return Clients::default();
+        }
         let spot = table.spot_of("allow_ips");
+        let mut entries: Vec<IpNet> = Vec::new();
+        let mut seen: HashSet<&str> = HashSet::new();
+        let mut networks: HashSet<IpNet> = HashSet::new();
+        let mut clients = Clients::default();
+        let (mut pending, mut told) = (false, false);
+        for (text, spot) in table.texts("allow_ips") {
+            let again = match parse_entry(text) {
+                Ok(network) => {
+                    entries.push(network);
+                    clients.typed = clients.typed.saturating_add(1);
+                    !networks.insert(network)
+                }
+                Err(_) if !seen.insert(text) => true,
+                Err(error) => {
+                    let list = match text.strip_prefix("file:") {
+                        Some(path) => self.address_file((path, spot)).map(|found| {
+                            told |= found.iter().any(|entry| entry.prefix_len() == 0);
+                            let origin = ListOrigin::File;
+                            (ListSummary { name: path.into(), entries: found.len(), as_of: None, origin }, found.into())
+                        }),
+                        None => self.named_list((text, spot), error),
+                    };
+                    if let Some((summary, found)) = list {
+                        pending |= summary.is_pending();
+                        entries.extend_from_slice(&found);
+                        clients.lists.push(summary);
+                    }
+                    false
+                }
+            };
+            if again {
+                self.findings.warn(spot, format!("{text} is in this list already"), "remove it");
+            }
+        }
         if table.has_list("allow_ips") && table.texts("allow_ips").next().is_none() {
             let hint = "add addresses, or remove the key to let any call";
             self.findings.error(&spot, "the list is empty: nobody could call", hint);
         }
-        let set: IpSet = networks.into_iter().map(|(network, _)| network).collect();
-        if set.is_everything() {
+        let set: IpSet = entries.into_iter().collect();
+        if set.is_everything() && !told {
             self.findings.warn(&spot, "lets everyone in", "remove it, or list the sender's addresses");
         }
-        Some(Allowlist { set, pending: false })
+        clients.allowed = Some(Allowlist { set, pending });
+        clients
+    }
+
+    /// A list by its name: configured, else shipped.
+    fn named_list(&mut self, (text, spot): Text<'_>, error: IpEntryError) -> Option<(ListSummary, Arc<[IpNet]>)> {
+        if !self.lists.iter().any(|list| &*list.named.name == text)
+            && let Some(snapshot) = ip_lists::snapshot(text)
+        {
+            let entries: Arc<[IpNet]> = snapshot.entries().into();
+            let (name, as_of) = (text.into(), Some(snapshot.date));
+            let named = NamedList { name, entries: entries.len(), as_of, source: None };
+            let origin = ListOrigin::BuiltIn { older: snapshot.older };
+            self.lists.push(HeldList { named, entries, origin, spot: spot.clone(), used: true });
+        }
+        if let Some(list) = self.lists.iter_mut().find(|list| &*list.named.name == text) {
+            list.used = true;
+            let NamedList { name, entries, as_of, .. } = &list.named;
+            let summary = ListSummary { name: (**name).into(), entries: *entries, as_of: *as_of, origin: list.origin };
+            return Some((summary, Arc::clone(&list.entries)));
+        }
+        if error != IpEntryError::Malformed || !text.starts_with(|c: char| c.is_ascii_alphabetic()) || !is_label(text) {
+            self.network_problem((text, spot), error);
+            return None;
+        }
+        let mut known: Vec<String> = self.lists.iter().map(|list| list.named.name.as_ref().to_owned()).collect();
+        known.extend(ip_lists::names());
+        let hint = match nearest(text, known.iter().map(String::as_str)) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("describe it in [ip_lists.{text}], or write addresses, CIDRs or file:/path"),
+        };
+        self.findings.error(spot, format!("there is no list {text:?}"), hint);
+        None
+    }
+
+    /// `file:`: its entries, sorted. Plain text, or JSON as it is published.
+    fn address_file(&mut self, (path, spot): Text<'_>) -> Option<Vec<IpNet>> {
+        if path.is_empty() || path.contains('\0') {
+            self.findings.error(spot, "names no file", "write \"file:/path\"");
+            return None;
+        }
+        let bytes = match self.environment.read(Path::new(path)) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let hint = "mount or create the file, readable by hookward's user";
+                self.findings.error(spot, format!("{path} cannot be read: {error}"), hint);
+                return None;
+            }
+        };
+        if !self.files.iter().any(|file| file == Path::new(path)) {
+            self.files.push(PathBuf::from(path));
+        }
+        match address_list::parse(&bytes, &[]) {
+            Ok(entries) if entries.is_empty() => {
+                self.findings.error(spot, format!("{path} is empty: it lets nobody in"), "write one entry a line");
+                None
+            }
+            Ok(entries) => {
+                if let Some(wide) = entries.iter().find(|entry| entry.prefix_len() == 0) {
+                    let what = format!("{path} lets everyone in: {wide} is in it");
+                    self.findings.warn(spot, what, "remove it, or list the sender's addresses");
+                }
+                Some(entries)
+            }
+            Err(ListFault::Line { .. }) => {
+                self.lines_of(path, spot, std::str::from_utf8(&bytes).unwrap_or_default());
+                None
+            }
+            Err(ListFault::NeedsSelect(fault)) => {
+                let hint = "keep the keys that hold addresses: `select` is for the documents of [ip_lists.NAME]";
+                let what = format!("{path}: not every key holds addresses: {}", fault.without_entry());
+                self.findings.error(spot, what, hint);
+                None
+            }
+            Err(fault) => {
+                let hint = "write one address or CIDR a line, or what the provider publishes as JSON";
+                self.findings.error(spot, format!("{path} is no list of addresses: {}", fault.without_entry()), hint);
+                None
+            }
+        }
+    }
+
+    /// What is wrong with a file: the first lines one by one, the others counted.
+    fn lines_of(&mut self, path: &str, spot: &Spot, text: &str) {
+        let mut more = 0_usize;
+        for (count, fault) in address_list::lines(text).filter_map(|line| line.entry.err()).enumerate() {
+            match fault {
+                ListFault::Line { line, error, .. } if count < TOLD => {
+                    let hint = match error {
+                        IpEntryError::HostBits(network) => format!("write {network}"),
+                        _ => "write one address or CIDR a line; `#` begins a comment".to_owned(),
+                    };
+                    self.findings.error(spot, format!("{path}:{line}: {error}"), hint);
+                }
+                _ => more = more.saturating_add(1),
+            }
+        }
+        if more > 0 {
+            let lines = if more == 1 { "line is" } else { "lines are" };
+            self.findings.error_without_hint(spot, format!("{path}: {more} more {lines} wrong"));
+        }
+    }
+
+    /// Said when all routes are known: lists that are fetched for nobody, and those that are missed.
+    pub(super) fn idle_lists(&mut self) {
+        for list in &self.lists {
+            if !list.used {
+                let hint = format!("add \"{}\" to a route's allow_ips, or remove it", list.named.name);
+                self.findings.warn(&list.spot, "no route uses this list", hint);
+            } else if let Some(source) = list.named.source.as_ref().filter(|_| list.named.as_of.is_none()) {
+                let what = "has no content yet: routes that name it answer 503 until it is fetched for the first time";
+                let hint = match &source.cache {
+                    None => "set `cache` to keep it over a restart",
+                    Some(_) => "`cache` will keep it over a restart",
+                };
+                self.findings.warn(&list.spot, what, hint);
+            }
+        }
     }
 }

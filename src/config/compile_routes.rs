@@ -68,7 +68,7 @@ pub(super) fn routes(
         }
         let chosen = context.scheme_of(raw, table, &mut custom);
         let methods = context.methods(table);
-        let allow_ips = context.allow_ips(table);
+        let clients = context.allow_ips(table);
         let events = context.events(table, chosen.as_ref());
         let max_body = context.max_body(table, limits);
         let Keys { usable: keys, sources, texts } = {
@@ -84,7 +84,7 @@ pub(super) fn routes(
         else {
             continue;
         };
-        all.summaries.push(RouteSummary { secrets: sources, allow_ips: table.texts("allow_ips").count() });
+        all.summaries.push(RouteSummary { secrets: sources, allow_ips: clients.typed, lists: clients.lists });
         let companions = chosen.spec.companions.clone();
         let route = Route {
             name: name.into(),
@@ -95,7 +95,7 @@ pub(super) fn routes(
             scheme: chosen.scheme,
             keys,
             ingredients: Ingredients { spec: chosen.spec, options: chosen.options, secrets: texts },
-            allow_ips,
+            allow_ips: clients.allowed,
             tolerance,
             deadline,
             max_body,

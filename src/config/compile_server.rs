@@ -132,7 +132,7 @@ impl Context<'_, '_> {
         key
     }
 
-    fn pem(&mut self, (path, spot): Text<'_>) -> Option<Vec<u8>> {
+    pub(super) fn pem(&mut self, (path, spot): Text<'_>) -> Option<Vec<u8>> {
         match self.environment.read(Path::new(path)) {
             Ok(bytes) if bytes.len() <= LONGEST => {
                 self.files.push(PathBuf::from(path));

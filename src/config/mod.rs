@@ -100,8 +100,44 @@ pub struct App {
 pub struct RouteSummary {
     /// Where each of its keys came from, in their order.
     pub secrets: Vec<SecretSource>,
-    /// Entries of `allow_ips`.
+    /// Addresses and networks that are typed in `allow_ips`.
     pub allow_ips: usize,
+    /// Named lists and files in `allow_ips`.
+    pub lists: Vec<ListSummary>,
+}
+
+/// A list of addresses that a route uses.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListSummary {
+    /// Its name, or its file's path.
+    pub name: Box<str>,
+    /// Addresses and networks in it.
+    pub entries: usize,
+    /// When it was published or fetched, unix seconds. `None`: a file, or nothing yet.
+    pub as_of: Option<u64>,
+    /// Where its content comes from.
+    pub origin: ListOrigin,
+}
+
+/// The kinds of [`ListSummary`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListOrigin {
+    /// Shipped with this version.
+    BuiltIn {
+        /// It is at least as old as its date.
+        older: bool,
+    },
+    /// Fetched, by this process or one before it.
+    Fetched,
+    /// A file of the user's own.
+    File,
+}
+
+impl ListSummary {
+    /// Whether it has no content yet.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.as_of.is_none() && self.origin != ListOrigin::File
+    }
 }
 
 /// Where a secret came from; never the secret.

@@ -4,6 +4,8 @@
 
 use toml::value::{Datetime, Offset};
 
+use crate::civil;
+
 /// Unix seconds beyond this are milliseconds (the year 5138).
 pub(super) const LATEST: u64 = 100_000_000_000;
 /// Unix seconds before this are something else (the year 2001): no sender of webhooks is as old.
@@ -70,26 +72,11 @@ fn seconds(date: &Datetime) -> Option<u64> {
         Offset::Z => 0,
         Offset::Custom { minutes } => i64::from(minutes).checked_mul(60)?,
     };
-    let days = days_since_1970(i64::from(day.year), i64::from(day.month), i64::from(day.day));
+    let days = civil::days_since_1970(i64::from(day.year), i64::from(day.month), i64::from(day.day));
     let hours = days.checked_mul(24)?.checked_add(i64::from(time.hour))?;
     let minutes = hours.checked_mul(60)?.checked_add(i64::from(time.minute))?;
     let seconds = minutes.checked_mul(60)?.checked_add(i64::from(time.second.unwrap_or_default()))?;
     u64::try_from(seconds.checked_sub(east)?).ok()
-}
-
-/// Years begin in March here, so that a leap day is the last of its year.
-const fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
-    let year = if month <= 2 { year.wrapping_sub(1) } else { year };
-    let era = year.wrapping_div(400);
-    let year_of_era = year.wrapping_sub(era.wrapping_mul(400));
-    let march_month = if month > 2 { month.wrapping_sub(3) } else { month.wrapping_add(9) };
-    let day_of_year = march_month.wrapping_mul(153).wrapping_add(2).wrapping_div(5).wrapping_add(day).wrapping_sub(1);
-    let day_of_era = year_of_era
-        .wrapping_mul(365)
-        .wrapping_add(year_of_era.wrapping_div(4))
-        .wrapping_sub(year_of_era.wrapping_div(100))
-        .wrapping_add(day_of_year);
-    era.wrapping_mul(146_097).wrapping_add(day_of_era).wrapping_sub(719_468)
 }
 
 #[cfg(test)]

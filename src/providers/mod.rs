@@ -5,6 +5,7 @@
 
 #[cfg(test)]
 pub(crate) mod example;
+pub mod ip_lists;
 mod print;
 pub mod samples;
 mod signs;

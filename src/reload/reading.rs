@@ -7,13 +7,11 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
 
 use crate::config::{Environment, System};
-use crate::ip_lists::IpLists;
 use crate::plan::{ListSource, Listed};
 
 /// A file that is longer than this belongs to no configuration, bytes.
@@ -136,32 +134,5 @@ impl Environment for Careful {
         } else {
             Err(io::Error::new(io::ErrorKind::FileTooLarge, "is longer than 64 MiB"))
         }
-    }
-}
-
-/// An environment in which the named lists are known.
-#[derive(Debug, Clone)]
-pub struct WithLists<E> {
-    /// Gives everything else.
-    pub inner: E,
-    /// The lists of the process.
-    pub lists: Arc<IpLists>,
-}
-
-impl<E: Environment> Environment for WithLists<E> {
-    fn variable(&self, name: &str) -> Option<Vec<u8>> {
-        self.inner.variable(name)
-    }
-
-    fn variable_names(&self) -> Vec<String> {
-        self.inner.variable_names()
-    }
-
-    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        self.inner.read(path)
-    }
-
-    fn list(&self, source: &ListSource) -> Option<Listed> {
-        self.lists.current(source)
     }
 }

@@ -77,7 +77,11 @@ impl Gate {
             ("STRIPE".into(), "whsec_test_secret".into()),
         ]));
         let loaded = config::compile(toml, Path::new("test.toml"), &env).unwrap_or_else(|report| panic!("{report}"));
-        let server = Server::bind(Arc::new(loaded.plan), AccessLog::off(), 1).await.unwrap();
+        Self::serving(Server::bind(Arc::new(loaded.plan), AccessLog::off(), 1).await.unwrap())
+    }
+
+    /// A gate that is bound already.
+    pub fn serving(server: Server) -> Self {
         let (addr, health) = (server.local_addr().unwrap(), server.health_addr());
         let addrs = server.local_addrs().unwrap();
         let (stop, stopped) = oneshot::channel();

@@ -30,6 +30,7 @@ mod explain;
 mod forged;
 mod handshakes;
 mod http2;
+mod ip_lists;
 mod keep_alive;
 mod leaving;
 mod limits;

@@ -16,6 +16,6 @@ leaf() { # FILE NAME SAN
 }
 authority ca "hookward tests"
 authority other-ca "hookward tests, another authority"
-leaf server localhost "DNS:localhost,DNS:app.internal,IP:127.0.0.1,IP:::1"
+leaf server localhost "DNS:localhost,DNS:app.internal,DNS:lists.test,IP:127.0.0.1,IP:::1"
 leaf renewed localhost "DNS:localhost,DNS:renewed.internal,IP:127.0.0.1,IP:::1"
 rm -f -- *.csr *.srl ca.key other-ca.key

@@ -46,7 +46,7 @@ const SEND_BUFFER: usize = 64 * 1024;
 const RESET_UNSEEN: usize = 20;
 const RESET_BY_US: usize = 128;
 /// hyper's buffer a connection, besides a head of any allowed size.
-const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = 32 * 1024;
 
 /// A connection that was accepted.
 #[derive(Debug)]

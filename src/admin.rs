@@ -20,7 +20,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use tokio::net::TcpListener;
 
+use crate::budget::Budget;
 use crate::civil;
+use crate::in_flight::InFlight;
 use crate::ip_lists::IpLists;
 use crate::live::Live;
 use crate::telemetry::Metrics;
@@ -40,9 +42,17 @@ pub(crate) struct Admin {
     live: Arc<Live>,
     lists: Arc<IpLists>,
     metrics: Arc<Metrics>,
+    load: Load,
     ready: Readiness,
     /// Held by the one scrape that sets and reads the gauges.
     scrape: Mutex<()>,
+}
+
+/// What is held for clients now.
+#[derive(Debug)]
+pub(crate) struct Load {
+    pub(crate) budget: Budget,
+    pub(crate) connections: InFlight,
 }
 
 /// Whether connections are accepted. Cheap to clone.
@@ -78,8 +88,8 @@ pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>) {
 }
 
 impl Admin {
-    pub(crate) fn new(live: Arc<Live>, lists: Arc<IpLists>, metrics: Arc<Metrics>) -> Self {
-        Self { live, lists, metrics, ready: Readiness(Arc::new(AtomicBool::new(true))), scrape: Mutex::default() }
+    pub(crate) fn new(live: Arc<Live>, lists: Arc<IpLists>, metrics: Arc<Metrics>, load: Load) -> Self {
+        Self { live, lists, metrics, load, ready: Readiness(Arc::new(AtomicBool::new(true))), scrape: Mutex::default() }
     }
 
     pub(crate) fn readiness(&self) -> Readiness {
@@ -93,6 +103,7 @@ impl Admin {
             (&Method::GET | &Method::HEAD, "/metrics") => {
                 let _only = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
                 self.measure_lists();
+                self.metrics.load(self.load.budget.used(), self.load.connections.running());
                 answer(StatusCode::OK, OPEN_METRICS, self.metrics.encode())
             }
             _ => answer(StatusCode::NOT_FOUND, TEXT, NOT_FOUND),
@@ -164,7 +175,8 @@ mod tests {
         let toml =
             "[routes.a]\npath = \"/a\"\nprovider = \"github\"\nsecrets = [{ insecure_value = \"mysecretmysecret\" }]";
         let loaded = crate::config::compile(toml, std::path::Path::new("a.toml"), &crate::config::System).unwrap();
-        Admin::new(Arc::new(Live::new(Arc::new(loaded.plan))), Arc::default(), Arc::new(Metrics::new()))
+        let load = Load { budget: Budget::new(1), connections: InFlight::default() };
+        Admin::new(Arc::new(Live::new(Arc::new(loaded.plan))), Arc::default(), Arc::new(Metrics::new()), load)
     }
 
     fn status(admin: &Admin, method: Method, path: &str) -> u16 {

@@ -59,7 +59,6 @@ impl Budget {
     }
 
     /// Bytes charged now.
-    #[cfg(test)]
     pub(crate) fn used(&self) -> u64 {
         self.0.used.load(Ordering::Relaxed)
     }

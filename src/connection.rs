@@ -2,35 +2,51 @@
 //!
 //! What a listener asks for is taken from the plan in force when the connection arrives. Must never look into a request.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio::time::Sleep;
 
 use crate::check::framing;
 use crate::client_socket::ClientSocket;
+use crate::clock;
+use crate::crowd::{Leave, Seat};
 use crate::gate::{Caller, Gate};
 use crate::headers::Peer;
 use crate::in_flight::raised;
+use crate::inbound::{self, Offer};
 use crate::plan::{Limits, Listener};
 use crate::proxy_protocol::{self, Named};
 use crate::reject::Reject;
 use crate::telemetry::access::Record;
-use crate::wire::{Guarded, Protocol, Timeouts};
+use crate::wire::{Guarded, Line, Protocol, Timeouts};
 
 /// For answers that are already on their way when a shutdown can wait no longer.
 pub(crate) const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Streams that one HTTP/2 connection may have open.
 const MAX_STREAMS: u32 = 128;
+/// What a client may send ahead on one stream, and on all of them together, before any of it counts against
+/// `limits.buffered_bytes`: h2 holds it until the body is read.
+const STREAM_WINDOW: u32 = 64 * 1024;
+const CONNECTION_WINDOW: u32 = 256 * 1024;
+/// What h2 holds of one answer that the client does not take.
+const SEND_BUFFER: usize = 64 * 1024;
+/// Streams reset by the client before we saw them, and by us for an error of the client's, until the connection is ended.
+const RESET_UNSEEN: usize = 20;
+const RESET_BY_US: usize = 128;
 /// hyper's buffer a connection, besides a head of any allowed size.
-const BUFFER: usize = 64 * 1024;
+const BUFFER: usize = 32 * 1024;
 
 /// A connection that was accepted.
 #[derive(Debug)]
@@ -43,7 +59,7 @@ pub(crate) struct Arrival {
 }
 
 /// Serves a connection to its end.
-pub(crate) async fn serve(arrival: Arrival, gate: &Arc<Gate>, mut stopping: watch::Receiver<bool>) {
+pub(crate) async fn serve(arrival: Arrival, seat: Seat, gate: &Arc<Gate>, mut stopping: watch::Receiver<bool>) {
     let plan = gate.live.plan();
     let limits = plan.limits.clone();
     drop(plan);
@@ -53,14 +69,17 @@ pub(crate) async fn serve(arrival: Arrival, gate: &Arc<Gate>, mut stopping: watc
     let opened = tokio::select! {
         opened = tokio::time::timeout(limits.head_timeout, open(arrival, gate)) => opened,
         () = raised(&mut stopping) => return,
+        _ = seat.leave() => return,
     };
     let Ok(Some((socket, peer))) = opened else { return };
     let timeouts = Timeouts { head: limits.head_timeout, body: limits.body_timeout, idle: limits.idle_timeout };
     let framing = framing::Limits { max_head: limits.max_head, max_headers: limits.max_headers };
-    let (mut io, line) = Guarded::new(socket, framing, timeouts);
+    let line = Arc::clone(&seat.line);
+    let mut io = Guarded::new(socket, Arc::clone(&line), framing, timeouts);
     let protocol = tokio::select! {
         protocol = io.detect() => protocol,
         () = raised(&mut stopping) => return,
+        _ = seat.leave() => return,
     };
     let Ok(protocol) = protocol else { return };
     if proxy_protocol::is_header(io.held()) {
@@ -69,7 +88,7 @@ pub(crate) async fn serve(arrival: Arrival, gate: &Arc<Gate>, mut stopping: watc
         return;
     }
     let caller = Arc::new(Caller { peer, line, protocol });
-    let expired = gate.expired.clone();
+    let (expired, log, who) = (gate.expired.clone(), gate.access.clone(), Arc::clone(&caller));
     let gate = Arc::clone(gate);
     let service = service_fn(move |request| Arc::clone(&gate).serve(Arc::clone(&caller), request));
     // The same for both protocols, whose connection types have no common trait.
@@ -83,6 +102,20 @@ pub(crate) async fn serve(arrival: Arrival, gate: &Arc<Gate>, mut stopping: watc
                     connection.as_mut().graceful_shutdown();
                     tokio::select! {
                         result = connection => result,
+                        () = cut_off(expired) => return,
+                    }
+                }
+                leave = seat.leave() => {
+                    if leave == Leave::Abused {
+                        let why = "an HTTP/2 client withdraws requests faster than they can be answered";
+                        Record::refused_connection(log, who.peer.text().clone(), Reject::Overloaded, why);
+                    }
+                    connection.as_mut().graceful_shutdown();
+                    tokio::select! {
+                        // First, so that what is to be said is: HTTP/2 sends GOAWAY.
+                        biased;
+                        result = connection => result,
+                        () = left(leave, &seat.line) => return,
                         () = cut_off(expired) => return,
                     }
                 }
@@ -128,6 +161,19 @@ async fn open(arrival: Arrival, gate: &Gate) -> Option<(ClientSocket, Peer)> {
     }
 }
 
+/// Resolves when a connection that is to leave may be dropped: with nothing under way, or when enough was waited for one that
+/// abuses us. What is with the app by then runs to its end without it.
+async fn left(leave: Leave, line: &Line) {
+    match leave {
+        Leave::Dismissed => {
+            let waits = || line.waits(clock::monotonic()).is_some();
+            // Whatever ends a request wakes the connection's task, and with it this.
+            std::future::poll_fn(|_| if waits() { Poll::Ready(()) } else { Poll::Pending }).await;
+        }
+        Leave::Abused => tokio::time::sleep(LAST_WORDS).await,
+    }
+}
+
 /// Resolves when a connection can be waited for no longer.
 async fn cut_off(mut expired: watch::Receiver<bool>) {
     raised(&mut expired).await;
@@ -146,13 +192,53 @@ fn http1_builder(limits: &Limits) -> http1::Builder {
     builder
 }
 
-fn http2_builder(limits: &Limits) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+fn http2_builder(limits: &Limits) -> http2::Builder<Streams> {
+    let mut builder = http2::Builder::new(Streams { stall: limits.idle_timeout });
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_pending_accept_reset_streams(RESET_UNSEEN)
+        .max_local_error_reset_streams(RESET_BY_US)
         .max_header_list_size(u32::try_from(limits.max_head).unwrap_or(u32::MAX))
         .keep_alive_interval(limits.idle_timeout)
         .keep_alive_timeout(limits.head_timeout);
     builder
+}
+
+/// Runs the streams of an HTTP/2 connection, each as a task of its own.
+#[derive(Debug, Clone, Copy)]
+struct Streams {
+    /// How long a client may leave a piece of an answer untaken. A window that it never opens would hold the answer, and the
+    /// app's connection behind it, for ever; over HTTP/1 the socket sees to that.
+    stall: Duration,
+}
+
+impl<F> Executor<F> for Streams
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        let stall = self.stall;
+        tokio::spawn(async move {
+            let mut stream = pin!(stream);
+            let mut untaken: Option<Pin<Box<Sleep>>> = None;
+            std::future::poll_fn(|cx| {
+                let (polled, offer) = inbound::offers(|| stream.as_mut().poll(cx));
+                if polled.is_ready() {
+                    return polled;
+                }
+                match offer {
+                    Some(Offer::Frame) => untaken = Some(Box::pin(tokio::time::sleep(stall))),
+                    Some(Offer::Nothing) => untaken = None,
+                    None => {}
+                }
+                // Dropping the stream resets it.
+                untaken.as_mut().map_or(Poll::Pending, |timer| timer.as_mut().poll(cx))
+            })
+            .await;
+        });
+    }
 }

@@ -5,6 +5,7 @@
 //! path by any way but [`Admitted::delivery`].
 
 use std::convert::Infallible;
+use std::future::Future;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
@@ -54,6 +55,8 @@ pub(crate) struct Gate {
     pub(crate) metrics: Arc<Metrics>,
     pub(crate) in_flight: InFlight,
     pub(crate) connections: InFlight,
+    /// How many connections the descriptors of this process are enough for.
+    pub(crate) places: usize,
     /// Becomes true when a shutdown can wait no longer.
     pub(crate) expired: watch::Receiver<bool>,
 }
@@ -76,22 +79,35 @@ enum Answered {
 }
 
 impl Gate {
-    /// Serves one request. Never fails: every refusal is an answer.
-    pub(crate) async fn serve(
+    /// Serves one request. Never fails: every refusal is an answer. It has begun when this returns, polled or not.
+    pub(crate) fn serve(
         self: Arc<Self>,
         caller: Arc<Caller>,
         request: Request<Incoming>,
-    ) -> Result<Response<Inbound>, Infallible> {
+    ) -> impl Future<Output = Result<Response<Inbound>, Infallible>> + Send + use<> {
         let head = caller.begin();
         // Loaded once per request (per stream in HTTP/2), so that a kept connection cannot keep an old plan.
         let plan = self.live.plan();
-        let crowded = caller.protocol == Protocol::Http2 && self.in_flight.running() >= plan.limits.max_connections;
+        let most = plan.limits.max_connections.min(self.places);
+        let crowded = caller.protocol == Protocol::Http2 && self.in_flight.running() >= most;
         let path = request.uri().path();
-        let mut ending = Ending {
+        let ending = Ending {
             record: Record::new(self.access.clone(), caller.peer.text().clone(), request.method().clone(), path),
             line: Arc::clone(&caller.line),
             _ticket: self.in_flight.ticket(),
         };
+        self.run(plan, caller, head, request, ending, crowded)
+    }
+
+    async fn run(
+        self: Arc<Self>,
+        plan: Arc<Plan>,
+        caller: Arc<Caller>,
+        head: Option<Head>,
+        request: Request<Incoming>,
+        mut ending: Ending,
+        crowded: bool,
+    ) -> Result<Response<Inbound>, Infallible> {
         let outcome = if crowded {
             // A connection may carry many streams, so it is these that are counted in HTTP/2.
             Err(Reject::Overloaded.into())

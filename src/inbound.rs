@@ -2,6 +2,7 @@
 //!
 //! Must never change a byte.
 
+use std::cell::Cell;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -15,6 +16,28 @@ use crate::in_flight::Ticket;
 use crate::telemetry::access::Record;
 use crate::wire::Line;
 
+thread_local! {
+    /// What a stream that is being polled came to. hyper does not ask for a frame before it is rid of the last one, and does not
+    /// say which of the two it waits for.
+    static OFFER: Cell<Option<Offer>> = const { Cell::new(None) };
+}
+
+/// What an answer last had for its client.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Offer {
+    /// A frame, and nobody has asked for the next one.
+    Frame,
+    /// Nothing yet: the app is waited for.
+    Nothing,
+}
+
+/// Polls a stream. `None`: its answer was not asked for anything.
+pub(crate) fn offers<T>(poll: impl FnOnce() -> T) -> (T, Option<Offer>) {
+    OFFER.set(None);
+    let polled = poll();
+    (polled, OFFER.take())
+}
+
 /// What a request holds until its answer is complete. Its drop ends the request: in the log, for the connection's idle time
 /// limit, and for a shutdown that waits.
 #[derive(Debug)]
@@ -26,7 +49,7 @@ pub(crate) struct Ending {
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.line.end();
+        self.line.end(self.record.status.is_some());
     }
 }
 
@@ -81,6 +104,7 @@ impl Body for Inbound {
             Poll::Ready(Some(Err(_))) => this.ending.record.cut_off(),
             Poll::Ready(None) | Poll::Pending => {}
         }
+        OFFER.set(Some(if polled.is_ready() { Offer::Frame } else { Offer::Nothing }));
         polled
     }
 

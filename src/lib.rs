@@ -16,8 +16,8 @@
 //! | 0 | `reject`, `civil`, `clock`, `secret` |
 //! | 1 | `check` (pure: no async, I/O, clock), `providers` (the catalogue, data) |
 //! | 2 | `plan` (the compiled configuration) |
-//! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket`, `https`, `capture`, `live`, `client_socket`, `proxy_protocol` |
-//! | 4 | `documents`, `hint`, `onward`, `http2`, `receive`, `websocket`, `forward`, `inbound`, `answer`, `handshake`, `refusal`, `ip_lists` |
+//! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket`, `https`, `capture`, `live`, `client_socket`, `proxy_protocol`, `descriptors` |
+//! | 4 | `documents`, `hint`, `onward`, `http2`, `receive`, `websocket`, `forward`, `inbound`, `answer`, `handshake`, `refusal`, `ip_lists`, `crowd` |
 //! | 5 | `gate`, `explain` (the gate's checks on a captured request) |
 //! | 6 | `connection`, `admin`, `reload`, `server` |
 //! | 7 | `cli` |
@@ -35,6 +35,8 @@ mod client_socket;
 pub mod clock;
 pub mod config;
 mod connection;
+mod crowd;
+mod descriptors;
 mod documents;
 mod explain;
 mod forward;

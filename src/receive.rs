@@ -1,13 +1,14 @@
 //! A webhook's body, received in bounds: bytes, time, rate, and the process's memory.
 //!
 //! Frames are kept as they arrive and never joined, save small ones: a body sent a byte at a time would cost many times
-//! its size in bookkeeping. Must never wait without a limit, nor take a byte without charging it.
+//! its size in bookkeeping, and each frame keeps the whole buffer alive that it was read into. So a body that is waited for
+//! is copied, and costs what is charged for it, up to a frame's share of its buffer ([`LARGE`]). Must never wait without a limit, nor take a byte without charging it.
 
 use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
@@ -24,6 +25,10 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Frames below this size are put together, in pieces of at most [`PIECE`].
 const SMALL: usize = 4 * 1024;
 const PIECE: usize = 64 * 1024;
+/// The same for a body that is waited for. Half of the most that one read brings.
+const LARGE: usize = 16 * 1024;
+/// By how much a piece grows: doubling it would cost a slow body twice its size.
+const GROWTH: usize = 4 * 1024;
 
 /// How much a body may be, and how long it may take from its head.
 #[derive(Debug)]
@@ -69,6 +74,7 @@ pub(crate) async fn receive(
             Poll::Ready(frame) => frame,
             Poll::Pending => {
                 charge.list(since);
+                frames.wait();
                 let mut expired = bounds.expired.clone();
                 let patience = patience(*received, bounds.time);
                 tokio::select! {
@@ -104,12 +110,17 @@ fn patience(received: u64, limit: Duration) -> Duration {
 struct Frames {
     whole: Vec<Bytes>,
     /// Small frames, put together.
-    tail: BytesMut,
+    tail: Vec<u8>,
+    waited: bool,
 }
 
 impl Frames {
     fn push(&mut self, data: Bytes) {
-        if data.len() < SMALL && !(self.whole.is_empty() && self.tail.is_empty()) {
+        let small = if self.waited { LARGE } else { SMALL };
+        if data.len() < small && (self.waited || !(self.whole.is_empty() && self.tail.is_empty())) {
+            if self.tail.capacity().saturating_sub(self.tail.len()) < data.len() {
+                self.tail.reserve_exact(data.len().max(GROWTH));
+            }
             self.tail.extend_from_slice(&data);
             if self.tail.len() >= PIECE {
                 self.flush();
@@ -120,9 +131,20 @@ impl Frames {
         }
     }
 
+    /// From here on the body is one that is waited for.
+    fn wait(&mut self) {
+        if !self.waited {
+            self.waited = true;
+            self.flush();
+            for frame in std::mem::take(&mut self.whole) {
+                self.push(frame);
+            }
+        }
+    }
+
     fn flush(&mut self) {
         if !self.tail.is_empty() {
-            self.whole.push(self.tail.split().freeze());
+            self.whole.push(std::mem::take(&mut self.tail).into());
         }
     }
 
@@ -159,6 +181,31 @@ mod tests {
         assert_eq!(whole.len(), 3);
         assert_eq!(whole[0].as_ptr(), large.as_ptr());
         assert_eq!(whole.concat(), [&large[..], b"small", &large[..]].concat());
+    }
+
+    #[test]
+    fn a_body_that_is_waited_for_keeps_no_buffer_that_it_was_read_into() {
+        let buffer = Bytes::from(vec![7; 64 * 1024]);
+        let mut frames = Frames::default();
+        frames.push(buffer.slice(..100));
+        assert_eq!(frames.whole[0].as_ptr(), buffer.as_ptr(), "as it arrived, while nobody waits");
+        frames.wait();
+        frames.push(buffer.slice(100..100 + LARGE - 1));
+        frames.push(buffer.slice(..LARGE));
+        let whole = frames.whole();
+        assert_eq!(whole.iter().map(Bytes::len).collect::<Vec<_>>(), [100 + LARGE - 1, LARGE]);
+        assert!(!buffer.as_ptr_range().contains(&whole[0].as_ptr()));
+        assert_eq!(whole[1].as_ptr(), buffer.as_ptr(), "a large one is not copied");
+    }
+
+    #[test]
+    fn a_slow_body_costs_little_more_than_its_size() {
+        let mut frames = Frames::default();
+        frames.wait();
+        for _ in 0..33 {
+            frames.push(Bytes::from(vec![1; 1024]));
+        }
+        assert!(frames.tail.capacity() <= 33 * 1024 + GROWTH, "{}", frames.tail.capacity());
     }
 
     #[test]

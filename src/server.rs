@@ -9,13 +9,16 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::{TcpListener, TcpSocket};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use crate::admin::{self, Admin};
+use crate::admin::{self, Admin, Load};
 use crate::budget::Budget;
+use crate::clock;
 use crate::connection::{self, Arrival, LAST_WORDS};
+use crate::crowd::{Crowd, Seldom};
+use crate::descriptors;
 use crate::documents::Documents;
 use crate::forward::Forwarder;
 use crate::gate::Gate;
@@ -65,6 +68,7 @@ struct Bound {
 #[derive(Debug)]
 struct Shared {
     gate: Arc<Gate>,
+    crowd: Crowd,
     stopping: watch::Receiver<bool>,
 }
 
@@ -142,14 +146,15 @@ impl Server {
         helpers.spawn(Arc::clone(&forwarder).sweep());
         let (live, metrics) = (Arc::clone(&self.live), Arc::clone(&self.metrics));
         helpers.spawn(Arc::clone(&self.lists).refresh(live, metrics, self.lists_changed));
-        let admin = Admin::new(Arc::clone(&self.live), self.lists, Arc::clone(&self.metrics));
+        let budget = Budget::new(0);
+        let resized = budget.clone();
+        self.live.follow(move |plan| resized.resize(plan.limits.buffered_bytes));
+        let load = Load { budget: budget.clone(), connections: connections.clone() };
+        let admin = Admin::new(Arc::clone(&self.live), self.lists, Arc::clone(&self.metrics), load);
         let readiness = admin.readiness();
         if let Some(listener) = self.health {
             helpers.spawn(admin::serve(listener, Arc::new(admin)));
         }
-        let budget = Budget::new(0);
-        let resized = budget.clone();
-        self.live.follow(move |plan| resized.resize(plan.limits.buffered_bytes));
         let gate = Arc::new(Gate {
             budget,
             live: Arc::clone(&self.live),
@@ -160,9 +165,10 @@ impl Server {
             metrics: self.metrics,
             in_flight: in_flight.clone(),
             connections: connections.clone(),
+            places: places(&self.live.plan()),
             expired,
         });
-        let shared = Arc::new(Shared { gate, stopping });
+        let shared = Arc::new(Shared { gate, crowd: Crowd::default(), stopping });
 
         let mut accepting = JoinSet::new();
         for bound in self.listeners {
@@ -201,36 +207,64 @@ fn bind(address: SocketAddr) -> io::Result<TcpListener> {
     listen().map_err(|error: io::Error| io::Error::new(error.kind(), format!("cannot listen on {address}: {error}")))
 }
 
+/// How many connections the descriptors are enough for. Says so when that is not what the plan asks for.
+fn places(plan: &Plan) -> usize {
+    let (Some(limit), wanted) = (descriptors::raise(), plan.limits.max_connections) else { return usize::MAX };
+    let (needed, places) = (descriptors::needed(wanted), descriptors::places(limit));
+    if limit < needed {
+        tracing::warn!(
+            limit,
+            needed,
+            connections = places,
+            "fewer file descriptors than limits.max_connections needs: so many connections are taken, raise RLIMIT_NOFILE"
+        );
+    }
+    places
+}
+
 async fn accept(mut bound: Bound, shared: Arc<Shared>) {
+    let mut failed = Seldom::default();
     loop {
         match bound.socket.accept().await {
-            Ok((stream, peer)) => {
-                let gate = &shared.gate;
-                let plan = gate.live.plan();
-                bound.follow(&plan);
-                if gate.connections.running() >= plan.limits.max_connections {
-                    if bound.listener.tls.is_none() {
-                        // A courtesy: if it does not fit into the socket's buffer, the close says as much.
-                        let _ = stream.try_write(OVERLOADED);
-                    }
-                    let peer = Peer::new(peer.ip(), bound.port, false);
-                    let why = "limits.max_connections are open";
-                    Record::refused_connection(gate.access.clone(), peer.text().clone(), Reject::Overloaded, why);
-                    continue;
-                }
-                let arrival = Arrival { stream, peer, port: bound.port, listener: Arc::clone(&bound.listener) };
-                let open = gate.connections.ticket();
-                let shared = Arc::clone(&shared);
-                tokio::spawn(async move {
-                    let _open = open;
-                    connection::serve(arrival, &shared.gate, shared.stopping.clone()).await;
-                });
-            }
+            Ok((stream, peer)) => shared.seat(stream, peer, &mut bound).await,
             Err(error) => {
-                tracing::warn!(%error, "accept failed");
+                if let Some(count) = failed.note(clock::monotonic()) {
+                    tracing::warn!(%error, count, "accept failed");
+                }
                 tokio::time::sleep(ACCEPT_BACK_OFF).await;
             }
         }
+    }
+}
+
+impl Shared {
+    /// A place for a connection that was accepted, or a refusal.
+    async fn seat(self: &Arc<Self>, stream: TcpStream, peer: SocketAddr, bound: &mut Bound) {
+        let gate = &self.gate;
+        let plan = gate.live.plan();
+        bound.follow(&plan);
+        let open = gate.connections.running().saturating_sub(self.crowd.leaving());
+        if open >= plan.limits.max_connections.min(gate.places) {
+            if !self.crowd.make_room(clock::monotonic()) {
+                if bound.listener.tls.is_none() {
+                    // A courtesy: if it does not fit into the socket's buffer, the close says as much.
+                    let _ = stream.try_write(OVERLOADED);
+                }
+                let peer = Peer::new(peer.ip(), bound.port, false);
+                let why = "limits.max_connections are open";
+                Record::refused_connection(gate.access.clone(), peer.text().clone(), Reject::Overloaded, why);
+                return;
+            }
+            // The one that leaves gets its turn before another one comes: a flood must not outrun it.
+            tokio::task::yield_now().await;
+        }
+        let arrival = Arrival { stream, peer, port: bound.port, listener: Arc::clone(&bound.listener) };
+        let (open, seat) = (gate.connections.ticket(), self.crowd.enter());
+        let shared = Arc::clone(self);
+        tokio::spawn(async move {
+            let _open = open;
+            connection::serve(arrival, seat, &shared.gate, shared.stopping.clone()).await;
+        });
     }
 }
 

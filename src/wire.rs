@@ -26,7 +26,7 @@ use crate::gather::{SMALL, gather};
 mod line;
 mod protocol;
 
-pub(crate) use line::{BodyFault, Head, Line};
+pub(crate) use line::{BodyFault, Head, Line, Wait};
 pub(crate) use protocol::Protocol;
 
 /// What hyper parses in place of a refused head.
@@ -83,11 +83,10 @@ enum Waiting {
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
-    pub(crate) fn new(io: IO, limits: framing::Limits, timeouts: Timeouts) -> (Self, Arc<Line>) {
-        let line = Arc::new(Line::new());
-        let guarded = Self {
+    pub(crate) fn new(io: IO, line: Arc<Line>, limits: framing::Limits, timeouts: Timeouts) -> Self {
+        Self {
             io,
-            line: Arc::clone(&line),
+            line,
             mode: Mode::Http1,
             undecided: false,
             framing: Framing::new(limits),
@@ -101,8 +100,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
             interim_written: 0,
             flushed: true,
             linger: None,
-        };
-        (guarded, line)
+        }
     }
 
     /// Runs the state machine over `bytes`; the number approved from its start.
@@ -144,6 +142,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
                 let n = self.approved.min(buf.remaining());
                 buf.put_slice(self.held.get(..n).unwrap_or_default());
                 self.held.drain(..n);
+                if self.held.is_empty() {
+                    // A connection may be kept for long: not with the room that its longest head took.
+                    self.held = Vec::new();
+                }
                 self.approved = self.approved.saturating_sub(n);
                 return Poll::Ready(Ok(()));
             }
@@ -346,9 +348,16 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
 
     fn after_write(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         match written {
-            Poll::Pending => self.poll_write_patience(cx).map(Err),
+            Poll::Pending => {
+                if self.write_blocked.is_none() {
+                    self.line.lock().unsent = true;
+                }
+                self.poll_write_patience(cx).map(Err)
+            }
             Poll::Ready(result) => {
-                self.write_blocked = None;
+                if self.write_blocked.take().is_some() {
+                    self.line.lock().unsent = false;
+                }
                 Poll::Ready(result)
             }
         }
@@ -394,7 +403,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.io).poll_flush(cx))?;
+        // TLS takes bytes that the socket does not: whether they went is known here.
+        let flushed = Pin::new(&mut self.io).poll_flush(cx).map_ok(|()| 0);
+        ready!(self.after_write(cx, flushed))?;
         self.flushed = true;
         self.poll_interim(cx)
     }

@@ -26,6 +26,7 @@ const LEVELS: &[&[&str]] = &[
         "live",
         "client_socket",
         "proxy_protocol",
+        "descriptors",
     ],
     &[
         "documents",
@@ -40,6 +41,7 @@ const LEVELS: &[&[&str]] = &[
         "handshake",
         "refusal",
         "ip_lists",
+        "crowd",
     ],
     &["gate", "explain"],
     &["admin", "connection", "reload", "server"],

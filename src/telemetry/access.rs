@@ -286,6 +286,16 @@ mod tests {
     }
 
     #[test]
+    fn a_method_is_cut_at_its_bound() {
+        for (length, logged) in [(LONGEST_METHOD, LONGEST_METHOD), (LONGEST_METHOD + 1, LONGEST_METHOD), (4000, 32)] {
+            let method = Method::from_bytes(&vec![b'M'; length]).unwrap();
+            let record = Record::new(AccessLog::off(), PEER, method, "/a");
+            let json: serde_json::Value = serde_json::from_str(&line(&record, LogFormat::Json)).unwrap();
+            assert_eq!(json["method"].as_str().unwrap().len(), logged, "of {length}");
+        }
+    }
+
+    #[test]
     fn a_line_never_holds_a_query() {
         let mut record = Record::new(AccessLog::off(), PEER, Method::POST, "/a?token=hunter2");
         record.outcome = Outcome::Rejected(Reject::SignatureMismatch);

@@ -17,6 +17,8 @@ pub struct Metrics {
     reloads: Family<ByOutcome, Counter>,
     loaded: Gauge,
     verified: Family<BySecret, Counter>,
+    buffered: Gauge,
+    connections: Gauge,
     pub(crate) lists: ListMetrics,
 }
 
@@ -63,6 +65,14 @@ impl Metrics {
             "Requests that were proven genuine, by the secret that matched",
             verified.clone(),
         );
+        let (buffered, connections) = (Gauge::default(), Gauge::default());
+        registry.register_with_unit(
+            "buffered",
+            "Webhook bodies held, of limits.buffered_bytes",
+            Unit::Bytes,
+            buffered.clone(),
+        );
+        registry.register("connections", "Open client connections and tunnels", connections.clone());
         let lists = ListMetrics::default();
         registry.register_with_unit(
             "ip_list_age",
@@ -76,7 +86,7 @@ impl Metrics {
             "Fetches of a named list that failed or were refused",
             lists.failures.clone(),
         );
-        Self { registry, reloads, loaded, verified, lists }
+        Self { registry, reloads, loaded, verified, buffered, connections, lists }
     }
 
     /// An attempt to reload ended.
@@ -92,6 +102,12 @@ impl Metrics {
     /// A request was proven genuine by this secret.
     pub(crate) fn verified(&self, route: &Arc<str>, secret: &Arc<str>) {
         self.verified.get_or_create(&BySecret { route: Arc::clone(route), secret: Arc::clone(secret) }).inc();
+    }
+
+    /// What is held now. Set when it is asked for.
+    pub(crate) fn load(&self, buffered_bytes: u64, connections: usize) {
+        self.buffered.set(i64::try_from(buffered_bytes).unwrap_or(i64::MAX));
+        self.connections.set(i64::try_from(connections).unwrap_or(i64::MAX));
     }
 
     /// The text that a scraper gets (`OpenMetrics` 1.0).

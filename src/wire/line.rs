@@ -6,7 +6,9 @@
 use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
-use std::time::Instant;
+use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
 
 use crate::check::framing::{Fault, HeadFacts};
 use crate::clock;
@@ -20,9 +22,28 @@ pub(crate) enum Head {
     Refused(Fault),
 }
 
+/// By so many more requests may an HTTP/2 client withdraw than it lets us answer. Each cost us work, and a pass-through one a
+/// connection to the app (CVE-2023-44487, "rapid reset").
+const WITHDRAWN: u32 = 100;
+/// What of an answer is still in h2's hands when its body has been taken is not seen here: it gets this long.
+const SETTLING: Duration = Duration::from_secs(1);
+
 /// One connection's shared state.
 #[derive(Debug)]
-pub(crate) struct Line(Mutex<Shared>);
+pub(crate) struct Line {
+    shared: Mutex<Shared>,
+    /// Its task has something to look at: it may be asked to leave, or has to.
+    told: Notify,
+}
+
+/// A connection without a request or an answer under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Wait {
+    /// When its last request ended, or when it was accepted.
+    pub(crate) since: Instant,
+    /// Whether it has ever finished one.
+    pub(crate) served: bool,
+}
 
 #[derive(Debug)]
 pub(super) struct Shared {
@@ -38,6 +59,13 @@ pub(super) struct Shared {
     pub(super) waiting: Option<Waker>,
     /// A verified delivery is with the app: its run does not end with its sender.
     pub(super) committed: bool,
+    /// The client does not take what was written.
+    pub(super) unsent: bool,
+    served: bool,
+    /// Several requests at once.
+    multiplexed: bool,
+    withdrawn: u32,
+    dismissed: bool,
 }
 
 /// Why a body stopped.
@@ -50,8 +78,8 @@ pub(crate) enum BodyFault {
 }
 
 impl Line {
-    pub(super) fn new() -> Self {
-        Self(Mutex::new(Shared {
+    pub(crate) fn new() -> Self {
+        let shared = Mutex::new(Shared {
             heads: VecDeque::new(),
             body_fault: None,
             interim: Vec::new(),
@@ -61,12 +89,18 @@ impl Line {
             idle_since: clock::monotonic(),
             waiting: None,
             committed: false,
-        }))
+            unsent: false,
+            served: false,
+            multiplexed: false,
+            withdrawn: 0,
+            dismissed: false,
+        });
+        Self { shared, told: Notify::new() }
     }
 
-    // Never contended: the connection's task is the only one that takes it, but for a detached body's end.
+    // Hardly ever contended: besides the connection's task only a detached body's end takes it, and a full house.
     pub(super) fn lock(&self) -> MutexGuard<'_, Shared> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The verdict on the head of the request that hyper has just handed over. Begins a request.
@@ -81,14 +115,24 @@ impl Line {
     pub(crate) fn begin(&self) {
         let mut shared = self.lock();
         shared.in_flight = shared.in_flight.saturating_add(1);
+        shared.multiplexed = true;
     }
 
-    /// Ends a request: its answer is complete or given up.
-    pub(crate) fn end(&self) {
+    /// Ends a request: its answer is complete or given up, or it was withdrawn before there was one.
+    pub(crate) fn end(&self, answered: bool) {
         let mut shared = self.lock();
         shared.in_flight = shared.in_flight.saturating_sub(1);
         shared.idle_since = clock::monotonic();
         shared.committed = false;
+        if answered {
+            shared.served = true;
+            shared.withdrawn = shared.withdrawn.saturating_sub(1);
+        } else {
+            shared.withdrawn = shared.withdrawn.saturating_add(1);
+            if shared.withdrawn > WITHDRAWN {
+                self.told.notify_one();
+            }
+        }
         if let Some(waker) = shared.waiting.take() {
             waker.wake();
         }
@@ -120,5 +164,119 @@ impl Line {
     /// From here on the bytes are another protocol's (after a 101).
     pub(crate) fn switch(&self) {
         self.lock().opaque = true;
+    }
+
+    /// How long nothing has been under way, if nothing is.
+    pub(crate) fn waits(&self, now: Instant) -> Option<Wait> {
+        self.lock().waits(now)
+    }
+
+    /// Asks the connection to leave, unless something is under way, or it was asked before.
+    pub(crate) fn dismiss(&self, now: Instant) -> bool {
+        let mut shared = self.lock();
+        let free = !shared.dismissed && shared.waits(now).is_some();
+        if free {
+            shared.dismissed = true;
+            self.told.notify_one();
+        }
+        free
+    }
+
+    /// Whether it was asked to leave.
+    pub(crate) fn is_dismissed(&self) -> bool {
+        self.lock().dismissed
+    }
+
+    /// Something has begun since it was asked to leave.
+    pub(crate) fn stay(&self) {
+        self.lock().dismissed = false;
+    }
+
+    /// Whether its client withdraws requests faster than they can be answered.
+    pub(crate) fn is_abused(&self) -> bool {
+        let shared = self.lock();
+        shared.multiplexed && shared.withdrawn > WITHDRAWN
+    }
+
+    /// Resolves when there is something to look at.
+    pub(crate) async fn told(&self) {
+        self.told.notified().await;
+    }
+}
+
+impl Shared {
+    fn waits(&self, now: Instant) -> Option<Wait> {
+        let busy = self.in_flight > 0 || !self.heads.is_empty() || self.opaque || self.unsent;
+        let settling = self.multiplexed && now.saturating_duration_since(self.idle_since) < SETTLING;
+        (!busy && !settling).then_some(Wait { since: self.idle_since, served: self.served })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn begun(line: &Line) {
+        line.lock().heads.push_back(Head::Refused(Fault::HeadTooLarge));
+        assert!(line.next_head().is_some());
+    }
+
+    #[test]
+    fn waits_from_its_beginning_and_from_the_end_of_each_request() {
+        let line = Line::new();
+        let now = clock::monotonic();
+        let first = line.waits(now).unwrap();
+        assert!(!first.served);
+        line.lock().heads.push_back(Head::Refused(Fault::HeadTooLarge));
+        assert_eq!(line.waits(now), None, "a head that the gate has not seen yet");
+        assert!(line.next_head().is_some());
+        assert_eq!(line.waits(now), None);
+        line.end(true);
+        let second = line.waits(now).unwrap();
+        assert!(second.served && second.since >= first.since);
+        line.lock().unsent = true;
+        assert_eq!(line.waits(now), None, "an answer that the client has not taken");
+    }
+
+    #[test]
+    fn is_asked_to_leave_once_and_never_while_busy() {
+        let line = Line::new();
+        let now = clock::monotonic();
+        begun(&line);
+        assert!(!line.dismiss(now));
+        line.end(true);
+        assert!(line.dismiss(now));
+        assert!(!line.dismiss(now), "it has been asked");
+        line.stay();
+        assert!(line.dismiss(now));
+    }
+
+    #[test]
+    fn an_answer_over_http_2_has_a_second_to_leave_our_hands() {
+        let line = Line::new();
+        line.begin();
+        line.end(true);
+        let ended = line.lock().idle_since;
+        assert_eq!(line.waits(ended + SETTLING - Duration::from_millis(1)), None);
+        assert!(line.waits(ended + SETTLING).is_some());
+    }
+
+    #[test]
+    fn withdrawing_is_abuse_from_a_hundred_more_than_answered() {
+        let line = Line::new();
+        for _ in 0..3 {
+            line.begin();
+            line.end(true);
+        }
+        for _ in 0..WITHDRAWN {
+            line.begin();
+            line.end(false);
+        }
+        assert!(!line.is_abused());
+        line.end(true);
+        line.end(false);
+        assert!(!line.is_abused(), "an answer weighs one up");
+        line.end(false);
+        assert!(line.is_abused());
     }
 }

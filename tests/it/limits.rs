@@ -6,16 +6,21 @@ use crate::harness::{App, BODY, Gate, genuine, get};
 use crate::script::*;
 
 #[tokio::test]
-async fn a_connection_too_many_is_told_so_and_the_next_one_is_served_again() {
+async fn a_connection_too_many_is_told_so_while_all_are_busy_and_served_when_one_is_not() {
     let app = App::start().await;
     let gate = Gate::start(app.addr, "[limits]\nmax_connections = 3\n").await;
-    let mut open = Vec::new();
+    let mut busy = Vec::new();
     for _ in 0..3 {
         let mut client = Wire::dial(gate.addr).await;
-        client.send(get("/", "")).await;
-        assert_eq!(client.answer().await.status(), 200);
-        open.push(client);
+        client.send(get("/?delay=1000", "")).await;
+        busy.push(client);
     }
+    soon("all are busy", async {
+        while app.seen().len() < 3 {
+            pause(2).await;
+        }
+    })
+    .await;
     for request in [get("/", ""), genuine(BODY, ""), String::new()] {
         let mut more = Wire::dial(gate.addr).await;
         let _ = more.try_send(&request).await;
@@ -26,22 +31,19 @@ async fn a_connection_too_many_is_told_so_and_the_next_one_is_served_again() {
         more.assert_ends("refused").await;
     }
     assert_eq!(app.seen().len(), 3);
-    for client in &mut open {
-        client.send(get("/", "")).await;
+    for client in &mut busy {
         assert_eq!(client.answer().await.status(), 200, "those that are in stay in");
     }
-    drop(open.pop());
-    soon("the place is free again", async {
-        loop {
-            let mut client = Wire::dial(gate.addr).await;
-            client.send(get("/", "")).await;
-            if client.answer().await.status() == 200 {
-                return;
-            }
-            pause(5).await;
-        }
-    })
-    .await;
+    pause(50).await;
+    let mut newcomer = Wire::dial(gate.addr).await;
+    newcomer.send(genuine(BODY, "")).await;
+    assert_eq!(newcomer.answer().await.status(), 200);
+    let mut open = 0;
+    for mut client in busy {
+        let _ = client.try_send(get("/", "")).await;
+        open += usize::from(client.answer().await.status() == 200);
+    }
+    assert_eq!(open, 2, "one that waited made room");
 }
 
 #[tokio::test]

@@ -21,6 +21,7 @@ mod script;
 mod sender;
 
 mod access_line;
+mod attacks;
 mod bad_body;
 mod bad_framing;
 mod bad_headers;

@@ -52,6 +52,9 @@ pub enum ReloadOutcome {
 }
 
 impl ReloadOutcome {
+    /// Every outcome.
+    pub const ALL: &'static [Self] = &[Self::Applied, Self::Refused, Self::Unchanged];
+
     /// The label in logs and metrics.
     pub const fn code(self) -> &'static str {
         match self {

@@ -148,7 +148,11 @@ impl Server {
         helpers.spawn(Arc::clone(&self.lists).refresh(live, metrics, self.lists_changed));
         let budget = Budget::new(0);
         let resized = budget.clone();
-        self.live.follow(move |plan| resized.resize(plan.limits.buffered_bytes));
+        let counted = Arc::clone(&self.metrics);
+        self.live.follow(move |plan| {
+            resized.resize(plan.limits.buffered_bytes);
+            counted.expect(plan);
+        });
         let load = Load { budget: budget.clone(), connections: connections.clone() };
         let admin = Admin::new(Arc::clone(&self.live), self.lists, Arc::clone(&self.metrics), load);
         let readiness = admin.readiness();

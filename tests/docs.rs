@@ -223,6 +223,27 @@ fn the_fields_of_the_access_line_are_those_that_are_written() {
 }
 
 #[test]
+fn the_table_of_metrics_is_what_is_registered() {
+    let source = file("src/telemetry/metrics.rs");
+    let mut registered: Vec<String> = Vec::new();
+    for call in source.split("registry.register").skip(1) {
+        let call = call.split(';').next().unwrap();
+        let name = call.split('"').nth(1).unwrap();
+        let unit = call.split("Unit::").nth(1).map(|unit| unit.split(',').next().unwrap().to_lowercase());
+        registered.push(unit.map_or_else(|| name.to_owned(), |unit| format!("{name}_{unit}")));
+    }
+    assert!(registered.len() >= 8, "{registered:?}");
+    let documented: Vec<String> = table("| metric | meaning |")
+        .iter()
+        .map(|row| {
+            let name = code(&row[0]).unwrap().split('{').next().unwrap();
+            name.trim_start_matches("hookward_").trim_end_matches("_total").to_owned()
+        })
+        .collect();
+    assert_eq!(documented, registered);
+}
+
+#[test]
 fn the_example_of_an_answer_is_what_hookward_answers() {
     let examples = blocks_of("json");
     let example: Value =

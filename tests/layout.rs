@@ -50,6 +50,7 @@ const LEVELS: &[&[&str]] = &[
 /// Within a level, these may be imported by their neighbours: each is a leaf of its level or one step above one.
 const NEIGHBOURS: &[(&str, &str)] = &[
     ("providers", "check"),
+    ("telemetry", "live"),
     ("wire", "gather"),
     ("app_socket", "gather"),
     ("outbound", "headers"),

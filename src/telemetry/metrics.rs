@@ -10,6 +10,9 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use crate::live::ReloadOutcome;
+use crate::plan::Plan;
+
 /// The process's metrics.
 #[derive(Debug)]
 pub struct Metrics {
@@ -51,6 +54,10 @@ impl Metrics {
     pub(crate) fn new() -> Self {
         let mut registry = Registry::with_prefix("hookward");
         let reloads = Family::<ByOutcome, Counter>::default();
+        // There from the start: a counter that first appears as 1 has no increase that an alert could see.
+        for outcome in ReloadOutcome::ALL {
+            drop(reloads.get_or_create(&ByOutcome { outcome: outcome.code() }));
+        }
         registry.register("config_reload", "Attempts to reload the configuration", reloads.clone());
         let loaded = Gauge::default();
         registry.register_with_unit(
@@ -97,6 +104,16 @@ impl Metrics {
     /// When the plan in force was loaded, unix seconds.
     pub(crate) fn loaded_at(&self, unix_seconds: u64) {
         self.loaded.set(i64::try_from(unix_seconds).unwrap_or(i64::MAX));
+    }
+
+    /// The secrets of a plan, each with its counter.
+    pub(crate) fn expect(&self, plan: &Plan) {
+        for route in &plan.routes {
+            for key in &route.keys {
+                let label = BySecret { route: Arc::clone(&route.name), secret: Arc::clone(&key.label) };
+                drop(self.verified.get_or_create(&label));
+            }
+        }
     }
 
     /// A request was proven genuine by this secret.

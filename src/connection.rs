@@ -27,7 +27,7 @@ use crate::headers::Peer;
 use crate::in_flight::raised;
 use crate::inbound::{self, Offer};
 use crate::plan::{Limits, Listener};
-use crate::proxy_protocol::{self, Named};
+use crate::proxy_protocol::{self, Named, NoHeader};
 use crate::reject::Reject;
 use crate::telemetry::access::Record;
 use crate::wire::{Guarded, Line, Protocol, Timeouts};
@@ -67,11 +67,11 @@ pub(crate) async fn serve(arrival: Arrival, seat: Seat, gate: &Arc<Gate>, mut st
         tracing::debug!(%error, "set_nodelay");
     }
     let opened = tokio::select! {
-        opened = tokio::time::timeout(limits.head_timeout, open(arrival, gate)) => opened,
+        opened = open(arrival, gate, limits.head_timeout) => opened,
         () = raised(&mut stopping) => return,
         _ = seat.leave() => return,
     };
-    let Ok(Some((socket, peer))) = opened else { return };
+    let Some((socket, peer)) = opened else { return };
     let timeouts = Timeouts { head: limits.head_timeout, body: limits.body_timeout, idle: limits.idle_timeout };
     let framing = framing::Limits { max_head: limits.max_head, max_headers: limits.max_headers };
     let line = Arc::clone(&seat.line);
@@ -133,26 +133,30 @@ pub(crate) async fn serve(arrival: Arrival, seat: Seat, gate: &Arc<Gate>, mut st
     }
 }
 
-/// What comes before HTTP. `None`: the connection was refused, and the log says why.
-async fn open(arrival: Arrival, gate: &Gate) -> Option<(ClientSocket, Peer)> {
+/// What comes before HTTP, all within `limit`. `None`: the connection was refused, and the log says why.
+async fn open(arrival: Arrival, gate: &Gate, limit: Duration) -> Option<(ClientSocket, Peer)> {
+    let deadline = tokio::time::Instant::from_std(clock::monotonic().checked_add(limit)?);
     let Arrival { mut stream, peer: address, port, listener } = arrival;
     let mut peer = Peer::new(address.ip(), port, listener.tls.is_some());
     let refused = |peer: &Peer, why: String| {
         Record::refused_connection(gate.access.clone(), peer.text().clone(), Reject::Framing, why);
     };
     if listener.proxies.as_ref().is_some_and(|proxies| proxies.contains(peer.address)) {
-        match proxy_protocol::read(&mut stream).await {
+        let read = tokio::time::timeout_at(deadline, proxy_protocol::read(&mut stream)).await;
+        match read.unwrap_or(Err(NoHeader::Late)) {
             Ok(Named::Client(client)) => peer = Peer::new(client, port, listener.tls.is_some()),
             Ok(Named::Nobody) => peer = peer.unnamed(),
+            // A port that is only looked at is no news.
+            Err(NoHeader::Empty) => return None,
             Err(error) => {
                 refused(&peer, error.to_string());
                 return None;
             }
         }
     }
-    match ClientSocket::open(stream, listener.tls.as_ref()).await {
+    let opened = tokio::time::timeout_at(deadline, ClientSocket::open(stream, listener.tls.as_ref())).await;
+    match opened.unwrap_or_else(|_elapsed| Err(io::Error::new(io::ErrorKind::TimedOut, "no handshake in time"))) {
         Ok(socket) => Some((socket, peer)),
-        // A port that is only looked at is no news.
         Err(error) if matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset) => None,
         Err(error) => {
             refused(&peer, format!("TLS: {error}"));

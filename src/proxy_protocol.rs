@@ -40,6 +40,9 @@ pub(crate) enum NoHeader {
     /// The peer has sent nothing at all: it only looked whether the port is open.
     #[error("the connection was closed before its first byte")]
     Empty,
+    /// The peer is slow, or waits for us to speak.
+    #[error("a peer in proxy_protocol_from sent no PROXY header in time")]
+    Late,
     /// The socket ended or failed.
     #[error("the connection ended within the PROXY header")]
     Ended(#[from] std::io::Error),

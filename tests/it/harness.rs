@@ -11,8 +11,9 @@ use base64::Engine as _;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use hookward::config::{self, Environment};
+use hookward::plan::LogFormat;
 use hookward::server::Server;
-use hookward::telemetry::AccessLog;
+use hookward::telemetry::{AccessLog, Output};
 use http::{HeaderMap, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -70,6 +71,19 @@ impl Gate {
 
     /// A gate of exactly this configuration.
     pub async fn with(toml: &str) -> Self {
+        Self::logging(toml, AccessLog::off()).await
+    }
+
+    /// The same, and what it writes into its access log.
+    pub async fn logged(toml: &str) -> (Self, Lines) {
+        let lines = Lines::default();
+        let (output, writer) = Output::start(lines.clone()).unwrap();
+        // The thread ends with the test's process.
+        std::mem::forget(writer);
+        (Self::logging(toml, AccessLog::new(output, LogFormat::Json)).await, lines)
+    }
+
+    async fn logging(toml: &str, access: AccessLog) -> Self {
         let env = Env(HashMap::from([
             ("CLERK_WEBHOOK_SIGNING_SECRET".into(), SECRET.into()),
             ("NEXT".into(), "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".into()),
@@ -77,7 +91,7 @@ impl Gate {
             ("STRIPE".into(), "whsec_test_secret".into()),
         ]));
         let loaded = config::compile(toml, Path::new("test.toml"), &env).unwrap_or_else(|report| panic!("{report}"));
-        Self::serving(Server::bind(Arc::new(loaded.plan), AccessLog::off(), 1).await.unwrap())
+        Self::serving(Server::bind(Arc::new(loaded.plan), access, 1).await.unwrap())
     }
 
     /// A gate that is bound already.
@@ -105,6 +119,40 @@ impl Gate {
 
     pub async fn connect(&self) -> TcpStream {
         TcpStream::connect(self.addr).await.unwrap()
+    }
+}
+
+/// What was logged.
+#[derive(Debug, Clone, Default)]
+pub struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// Waits for so many lines, and a moment longer for one too many.
+    pub async fn wait(&self, count: usize) -> Vec<serde_json::Value> {
+        let lines = || -> Vec<serde_json::Value> {
+            let bytes = self.0.lock().unwrap().clone();
+            bytes.split(|byte| *byte == b'\n').filter_map(|line| serde_json::from_slice(line).ok()).collect()
+        };
+        let waiting = async {
+            while lines().len() < count {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, waiting).await.unwrap_or_else(|_| panic!("logged: {:?}", lines()));
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        assert_eq!(lines().len(), count, "{:?}", lines());
+        lines()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

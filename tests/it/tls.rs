@@ -464,3 +464,47 @@ async fn a_slow_signature_over_tls_is_not_cut() {
     assert!(answer.starts_with(b"HTTP/1.1 200 "));
     assert_eq!(app.only().body.len(), 300_000);
 }
+
+#[tokio::test]
+async fn whoever_is_closed_before_the_first_request_has_one_line_in_the_log() {
+    let app = App::start().await;
+    let more = format!("tls = {}\n[limits]\nhead_timeout = \"200ms\"\n", tls_table());
+    let (gate, log) = Gate::logged(&proxied(app.addr, "127.0.0.1", &more)).await;
+    let fine = "PROXY TCP4 203.0.113.7 10.0.0.1 1 2\r\n";
+    let mut expected = Vec::new();
+    for (bytes, waits, peer, detail) in [
+        ("GET / HTTP/1.1\r\nhost: a\r\n\r\n", false, "127.0.0.1", "a peer in proxy_protocol_from sent no PROXY header"),
+        ("PROXY TCP4 1\r\n      ", false, "127.0.0.1", "the PROXY header is malformed or too long"),
+        ("PROXY TCP4", false, "127.0.0.1", "the connection ended within the PROXY header"),
+        ("PROXY TCP4", true, "127.0.0.1", "a peer in proxy_protocol_from sent no PROXY header in time"),
+        ("", true, "127.0.0.1", "a peer in proxy_protocol_from sent no PROXY header in time"),
+        (fine, true, "203.0.113.7", "TLS: no handshake in time"),
+    ] {
+        let mut stream = gate.connect().await;
+        stream.write_all(bytes.as_bytes()).await.unwrap();
+        if !waits {
+            stream.shutdown().await.unwrap();
+        }
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        assert!(answer.is_empty(), "{detail}");
+        expected.push((peer, detail));
+        let lines = log.wait(expected.len()).await;
+        let told: Vec<(&str, &str)> = lines
+            .iter()
+            .map(|line| {
+                assert_eq!((line["outcome"].as_str(), line.get("status")), (Some("framing"), None));
+                (line["peer"].as_str().unwrap(), line["detail"].as_str().unwrap())
+            })
+            .collect();
+        assert_eq!(told, expected);
+    }
+    // A port that is only looked at is no news, nor is a client that leaves before it has shaken hands.
+    drop(gate.connect().await);
+    let mut stream = gate.connect().await;
+    stream.write_all(fine.as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    drop(stream);
+    log.wait(expected.len()).await;
+    app.assert_unreached("none of them").await;
+}

@@ -448,7 +448,7 @@ mod tests {
         assert_eq!((&*usual.name, usual.url.to_string()), ("github", "https://api.github.com/meta".to_owned()));
         assert_eq!((usual.refresh, usual.cache, usual.ca), (Duration::from_hours(6), None, None));
         assert_eq!(usual.select, ["hooks".into()], "the name's own");
-        assert_eq!(source(SVIX, "svix").select, [Box::<str>::default(); 0]);
+        assert!(source(SVIX, "svix").select.is_empty());
         let one = "[ip_lists.svix-us-east]\nurl = \"https://docs.svix.com/webhook-ips.json\"\n";
         assert_eq!(source(one, "svix-us-east").select, ["us-east".into()]);
         let own = source(&format!("{whole}select = []\nrefresh = \"10s\"\ncache = \"/cache/a\""), "github");

@@ -378,6 +378,10 @@ mod tests {
             assert_eq!(lists.take(&of, again), Outcome::Same);
             assert!(fresh(&lists), "its age begins anew");
         }
+        let tag = |lists: &IpLists| lists.lock().get(&Key::of(&of)).unwrap().content.as_ref().unwrap().etag.clone();
+        assert_eq!(tag(&lists), None, "the document came without one");
+        assert_eq!(lists.take(&of, document("192.0.2.1\n", Some("\"2\""))), Outcome::Same);
+        assert_eq!(tag(&lists).unwrap(), "\"2\"");
         assert_eq!(lists.take(&of, document("192.0.2.2", None)), Outcome::New);
         assert_eq!(lists.has(&of), ["192.0.2.2/32"]);
     }

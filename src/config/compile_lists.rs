@@ -340,3 +340,118 @@ impl Context<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::tests::Fake;
+    use crate::config::{Environment, Loaded, compile};
+
+    /// What was fetched of every list.
+    struct Fetched(Fake, Option<Listed>);
+
+    impl Environment for Fetched {
+        fn variable(&self, name: &str) -> Option<Vec<u8>> {
+            self.0.variable(name)
+        }
+        fn variable_names(&self) -> Vec<String> {
+            self.0.variable_names()
+        }
+        fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+            self.0.read(path)
+        }
+        fn list(&self, _: &ListSource) -> Option<Listed> {
+            self.1.clone()
+        }
+    }
+
+    fn loaded(allow_ips: &str, more: &str, fetched: Option<(&str, u64)>) -> Loaded {
+        let text = format!(
+            "# env S=0123456789abcdef0123\n# file /lists/own=9.9.9.9\\n\n[routes.a]\npath = \"/a\"\nprovider = \"github\"\n\
+             secrets = [{{ env = \"S\" }}]\nallow_ips = {allow_ips}\n{more}"
+        );
+        let listed = fetched.map(|(entry, as_of)| Listed { entries: Arc::new([parse_entry(entry).unwrap()]), as_of });
+        let environment = Fetched(Fake::of(&text), listed);
+        compile(&text, Path::new("x.toml"), &environment).unwrap_or_else(|report| panic!("{report}"))
+    }
+
+    fn allows(loaded: &Loaded, address: &str) -> bool {
+        loaded.plan.routes[0].allow_ips.as_ref().unwrap().contains(address.parse().unwrap())
+    }
+
+    fn pending(loaded: &Loaded) -> bool {
+        loaded.plan.routes[0].allow_ips.as_ref().unwrap().pending
+    }
+
+    const SVIX_US: &str = "44.228.126.217";
+    const SVIX_EU: &str = "52.215.16.239";
+    const SVIX: &str = "[ip_lists.svix]\nurl = \"https://docs.svix.com/webhook-ips.json\"\n";
+
+    #[test]
+    fn a_name_stands_for_the_addresses_that_are_shipped_under_it() {
+        let all = loaded("[\"svix\"]", "", None);
+        assert!(allows(&all, SVIX_US) && allows(&all, SVIX_EU) && !allows(&all, "192.30.252.1") && !pending(&all));
+        let one = loaded("[\"svix-eu\", \"github\", \"10.0.0.1\", \"file:/lists/own\"]", "", None);
+        assert!(allows(&one, SVIX_EU) && !allows(&one, SVIX_US) && allows(&one, "192.30.252.1"));
+        assert!(allows(&one, "10.0.0.1") && allows(&one, "9.9.9.9") && !allows(&one, "9.9.9.8"));
+        assert_eq!(one.files, [PathBuf::from("/lists/own")]);
+        let lists: Vec<_> =
+            one.plan.ip_lists.iter().map(|list| (&*list.name, list.entries, list.source.is_some())).collect();
+        assert_eq!(lists, [("svix-eu", 4, false), ("github", 6, false)], "only those that a route uses");
+        let summary = &one.summaries[0];
+        let names: Vec<&str> = summary.lists.iter().map(|list| &*list.name).collect();
+        assert_eq!((summary.allow_ips, names), (1, vec!["svix-eu", "github", "/lists/own"]));
+    }
+
+    #[test]
+    fn a_selection_holds_before_the_first_fetch_too() {
+        let us = loaded("[\"svix\"]", &format!("{SVIX}select = [\"us\"]"), None);
+        assert!(allows(&us, SVIX_US) && !allows(&us, SVIX_EU) && !pending(&us));
+        let unknown = loaded("[\"svix\"]", &format!("{SVIX}select = [\"us\", \"mars\"]"), None);
+        assert!(!allows(&unknown, SVIX_US) && pending(&unknown), "what was shipped does not have it");
+    }
+
+    #[test]
+    fn what_is_newer_counts_the_fetched_or_the_shipped() {
+        let date = ip_lists::snapshot("svix").unwrap().date;
+        for (as_of, fetched) in [(date - 1, false), (date, true), (date + 1, true)] {
+            let loaded = loaded("[\"svix\"]", SVIX, Some(("203.0.113.7", as_of)));
+            assert_eq!((allows(&loaded, "203.0.113.7"), allows(&loaded, SVIX_US)), (fetched, !fetched), "{as_of}");
+            let list = &loaded.plan.ip_lists[0];
+            assert_eq!(list.as_of, Some(if fetched { as_of } else { date }));
+            assert_eq!(list.entries, if fetched { 1 } else { 20 });
+        }
+    }
+
+    #[test]
+    fn a_list_of_ones_own_has_nothing_until_it_is_fetched() {
+        let own = "[ip_lists.own]\nurl = \"https://lists.example/a\"\n";
+        let before = loaded("[\"own\", \"stripe\"]", own, None);
+        assert!(pending(&before) && allows(&before, "3.18.12.63"));
+        assert_eq!((before.plan.ip_lists[0].as_of, before.plan.ip_lists[0].entries), (None, 0));
+        let after = loaded("[\"own\", \"stripe\"]", own, Some(("203.0.113.7", 7)));
+        assert!(!pending(&after) && allows(&after, "203.0.113.7"));
+        assert!(!pending(&loaded("[\"stripe\"]", own, None)), "a list that the route does not name");
+    }
+
+    #[test]
+    fn a_source_holds_what_its_table_says() {
+        let source = |more: &str, name: &str| {
+            let loaded = loaded(&format!("[\"{name}\"]"), more, None);
+            (*loaded.plan.ip_lists[0].source.clone().unwrap()).clone()
+        };
+        let whole = "[ip_lists.github]\nurl = \"https://api.github.com/meta\"\n";
+        let usual = source(whole, "github");
+        assert_eq!((&*usual.name, usual.url.to_string()), ("github", "https://api.github.com/meta".to_owned()));
+        assert_eq!((usual.refresh, usual.cache, usual.ca), (Duration::from_hours(6), None, None));
+        assert_eq!(usual.select, ["hooks".into()], "the name's own");
+        assert!(source(SVIX, "svix").select.is_empty());
+        let one = "[ip_lists.svix-us-east]\nurl = \"https://docs.svix.com/webhook-ips.json\"\n";
+        assert_eq!(source(one, "svix-us-east").select, ["us-east".into()]);
+        let own = source(&format!("{whole}select = []\nrefresh = \"10s\"\ncache = \"/cache/a\""), "github");
+        assert_eq!((own.select.len(), own.refresh, own.cache), (0, Duration::from_secs(10), Some("/cache/a".into())));
+    }
+}

@@ -46,6 +46,7 @@ pub(crate) struct Wait {
 }
 
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "facts of one connection that are true independently of each other")]
 pub(super) struct Shared {
     pub(super) heads: VecDeque<Head>,
     pub(super) body_fault: Option<BodyFault>,

@@ -265,7 +265,7 @@ async fn floods_of_control_frames_hold_up_nobody() {
     ];
     let mut attackers = tokio::task::JoinSet::new();
     for flood in floods {
-        let mut wire = dial(&gate, &[]).await;
+        let wire = dial(&gate, &[]).await;
         attackers.spawn(async move {
             let many = flood.repeat(1000);
             let mut taken = 0;

@@ -63,8 +63,19 @@ macro_rules! transport {
     };
 }
 
+/// The most that one read brings. hyper makes its buffer twice what it gets, up to 408 KiB, and a client that does not take
+/// an answer holds as much of our memory.
+const MOST: usize = 32 * 1024;
+
 impl AsyncRead for AppSocket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if buf.remaining() > MOST {
+            let mut part = ReadBuf::new(buf.initialize_unfilled_to(MOST));
+            ready!(transport!(self, stream => Pin::new(stream).poll_read(cx, &mut part)))?;
+            let read = part.filled().len();
+            buf.advance(read);
+            return Poll::Ready(Ok(()));
+        }
         transport!(self, stream => Pin::new(stream).poll_read(cx, buf))
     }
 }

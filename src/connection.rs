@@ -1,6 +1,13 @@
 //! One client connection: PROXY header, TLS, framing guard, HTTP, in this order.
 //!
-//! What a listener asks for is taken from the plan in force when the connection arrives. Must never look into a request.
+//! What a listener asks for is taken from the plan in force when the connection arrives.
+//!
+//! Memory of all connections is meant to stay under `limits.buffered_bytes` + `limits.max_connections` × 128 KiB over HTTP/1
+//! and × 512 KiB over HTTP/2, with the default `limits.max_head`. Measured, KiB of resident memory a connection: 7 silent,
+//! 35 with half a head of 16 KiB, 85 with a slow body in pieces of 16 KiB, 130 with four such streams over HTTP/2
+//! ([`CONNECTION_WINDOW`] is the most that they may send ahead). A request that waits with its answer cost up to 75 more,
+//! with 20,000 streams begun at once; the sum of those that run is held to `limits.max_connections`.
+//! Must never look into a request.
 
 use std::future::Future;
 use std::io;
@@ -42,7 +49,7 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// What h2 holds of one answer that the client does not take.
 const SEND_BUFFER: usize = 64 * 1024;
-/// Streams reset by the client before we saw them, and by us for an error of the client's, until the connection is ended.
+/// Streams reset by the client before we saw them, and by us for an error of its own, until the connection is ended.
 const RESET_UNSEEN: usize = 20;
 const RESET_BY_US: usize = 128;
 /// hyper's buffer a connection, besides a head of any allowed size.
@@ -165,8 +172,8 @@ async fn open(arrival: Arrival, gate: &Gate, limit: Duration) -> Option<(ClientS
     }
 }
 
-/// Resolves when a connection that is to leave may be dropped: with nothing under way, or when enough was waited for one that
-/// abuses us. What is with the app by then runs to its end without it.
+/// Resolves when a connection that is to leave may be dropped: with nothing under way, or when enough was waited for one
+/// that abuses us. A delivery that is with the app by then runs to its end without it.
 async fn left(leave: Leave, line: &Line) {
     match leave {
         Leave::Dismissed => {
@@ -215,8 +222,8 @@ fn http2_builder(limits: &Limits) -> http2::Builder<Streams> {
 /// Runs the streams of an HTTP/2 connection, each as a task of its own.
 #[derive(Debug, Clone, Copy)]
 struct Streams {
-    /// How long a client may leave a piece of an answer untaken. A window that it never opens would hold the answer, and the
-    /// app's connection behind it, for ever; over HTTP/1 the socket sees to that.
+    /// How long a client may leave a piece of an answer untaken. A window that it never opens would hold the answer, and
+    /// the app's connection behind it, for ever; over HTTP/1 the socket sees to that.
     stall: Duration,
 }
 

@@ -73,6 +73,11 @@ impl Inbound {
         Self { source: Source::Own(Some(bytes).filter(|bytes| !bytes.is_empty())), ending }
     }
 
+    /// The same without its body.
+    pub(crate) fn without_bytes(self) -> Self {
+        Self { source: Source::Own(None), ..self }
+    }
+
     /// The app's answer.
     pub(crate) fn app(answer: Answer, ending: Ending) -> Self {
         Self { source: Source::App(answer), ending }

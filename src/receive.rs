@@ -2,7 +2,8 @@
 //!
 //! Frames are kept as they arrive and never joined, save small ones: a body sent a byte at a time would cost many times
 //! its size in bookkeeping, and each frame keeps the whole buffer alive that it was read into. So a body that is waited for
-//! is copied, and costs what is charged for it, up to a frame's share of its buffer ([`LARGE`]). Must never wait without a limit, nor take a byte without charging it.
+//! is copied, and costs what is charged for it, up to a frame's share of its buffer ([`LARGE`]). Must never wait
+//! without a limit, nor take a byte without charging it.
 
 use std::pin::pin;
 use std::task::Poll;

@@ -186,6 +186,24 @@ async fn a_window_that_never_opens_ends_its_stream_and_lets_the_app_go() {
 }
 
 #[tokio::test]
+async fn more_streams_than_may_run_cost_nothing_while_their_window_is_shut() {
+    let app = App::start().await;
+    let gate = Gate::start(app.addr, "[limits]\nmax_connections = 5\n").await;
+    let mut wire = dial(&gate, &[0, 4, 0, 0, 0, 0]).await;
+    let unsigned = head("POST", PATH);
+    for n in 0..30 {
+        wire.send(frame(HEADERS, END_HEADERS | END_STREAM, n * 2 + 1, &unsigned)).await;
+    }
+    let mut ended = 0;
+    for _ in 0..30 {
+        let (flags, ..) = first(&mut wire, HEADERS).await.unwrap();
+        ended += u32::from(flags & END_STREAM != 0);
+    }
+    assert_eq!(ended, 25, "five wait for their window with a body, the rest are done");
+    assert!(app.seen().is_empty());
+}
+
+#[tokio::test]
 async fn an_http_2_body_that_stalls_is_told_so() {
     let app = App::start().await;
     let gate = Gate::start(app.addr, "[limits]\nbody_timeout = \"500ms\"\n").await;

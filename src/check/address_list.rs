@@ -82,7 +82,9 @@ pub enum ListFault {
     #[error("{0} and what touches it are together wider than /{length}", length = widest_length(.0))]
     TooWideTogether(IpNet),
     /// Less than half is left of the old list.
-    #[error("it has {new} entries, less than half of the {old} that it had; configure it under another name if that is meant")]
+    #[error(
+        "it has {new} entries, less than half of the {old} that it had; configure it under another name if that is meant"
+    )]
     Shrunk {
         /// Entries of the new list.
         new: usize,

@@ -1,6 +1,7 @@
 //! Named lists over the wire: a real server of lists before the gate, a real app behind it.
 
-use std::io;
+use std::io::{self, BufRead as _, BufReader};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -467,7 +468,8 @@ impl Drop for Running {
 }
 
 #[tokio::test]
-async fn the_process_fetches_through_the_proxy_of_its_environment() {
+async fn the_process_fetches_through_the_proxy_of_its_environment_and_puts_the_list_in_force() {
+    let app = App::start().await;
     let server = ListServer::start(Reply::list(FOUR)).await;
     let (proxy, heads) = connect_proxy(server.port).await;
     let folder = TempDir::new().unwrap();
@@ -476,7 +478,9 @@ async fn the_process_fetches_through_the_proxy_of_its_environment() {
         r#"
 [server]
 listen = "127.0.0.1:0"
-upstream = "http://127.0.0.1:9"
+upstream = "http://{}"
+[client_ip]
+trusted_proxies = ["127.0.0.1"]
 [routes.clerk]
 path = "{PATH}"
 provider = "clerk"
@@ -486,6 +490,7 @@ url = "https://lists.test/list.json"
 ca = "{}"
 cache = "{}"
 "#,
+        app.addr,
         tls("ca.pem").display(),
         cache.display()
     );
@@ -501,8 +506,24 @@ cache = "{}"
         "{before}"
     );
     let mut run = hookward("run");
-    run.env("https_proxy", format!("http://user:pass@127.0.0.1:{proxy}")).stdout(std::process::Stdio::null());
-    let running = Running(run.spawn().unwrap());
+    run.env("https_proxy", format!("http://user:pass@127.0.0.1:{proxy}")).stdout(std::process::Stdio::piped());
+    let mut running = Running(run.spawn().unwrap());
+    let mut said = BufReader::new(running.0.stdout.take().unwrap());
+    let mut ready = String::new();
+    while !ready.contains("\"ready\"") {
+        ready.clear();
+        assert!(said.read_line(&mut ready).unwrap() > 0);
+    }
+    let ready: Value = serde_json::from_str(&ready).unwrap();
+    let listen: SocketAddr = ready["listen"].as_str().unwrap().parse().unwrap();
+    let from = async |address: &str| {
+        let mut stream = TcpStream::connect(listen).await.unwrap();
+        stream.write_all(genuine(BODY, &format!("x-forwarded-for: {address}\r\n")).as_bytes()).await.unwrap();
+        Box::pin(Answer::read(&mut stream)).await
+    };
+    wait("the list", async || from("203.0.113.1").await.status == 200).await;
+    assert_refusal(&from("203.0.113.9").await, 403, "ip_not_allowed", "not on the list");
+    assert_eq!(app.seen().len(), 1);
     wait("the cache", async || cache.exists()).await;
     drop(running);
     assert_eq!(

@@ -296,7 +296,7 @@ async fn a_bad_list_never_takes_the_place_of_a_good_one() {
         ),
         (
             Reply::list(r#"["198.51.100.1"]"#),
-            "the list was refused: it has 1 entries, less than half of the 4 that it had",
+            "the list was refused: it has 1 entries, less than half of the 4 that it had; configure it under another name if that is meant",
         ),
         (
             Reply::list("<!doctype html><p>198.51.100.1"),

@@ -38,6 +38,8 @@ const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
 /// Connections that the kernel keeps for us; it cuts this to `net.core.somaxconn`. With the standard library's 128 a burst of
 /// deliveries is met with resets.
 const BACKLOG: u32 = 4096;
+/// One in so many connections more, while those whose slow bodies were dropped come to their end.
+const SPARE: usize = 4;
 const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n\
 connection: close\r\ncontent-length: 87\r\n\r\n{\"type\":\"about:blank\",\"title\":\"Too many connections.\",\"status\":503,\"code\":\"overloaded\"}";
 
@@ -244,8 +246,12 @@ impl Shared {
         let plan = gate.live.plan();
         bound.follow(&plan);
         let open = gate.connections.running().saturating_sub(self.crowd.leaving());
-        if open >= plan.limits.max_connections.min(gate.places) {
-            if !self.crowd.make_room(clock::monotonic()) {
+        let most = plan.limits.max_connections.min(gate.places);
+        if open >= most {
+            let now = clock::monotonic();
+            // A body that is dropped has an answer coming, so its connection is there for a while yet: not for too many.
+            let drop_body = || open < most.saturating_add(most.div_ceil(SPARE)) && gate.budget.make_room(now);
+            if !self.crowd.make_room(now) && !drop_body() {
                 if bound.listener.tls.is_none() {
                     // A courtesy: if it does not fit into the socket's buffer, the close says as much.
                     let _ = stream.try_write(OVERLOADED);

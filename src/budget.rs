@@ -260,7 +260,7 @@ mod tests {
         slow.list(start);
         slow.add(10, start, || start).unwrap();
         slower.list(start);
-        assert!(!budget.make_room(start + WELCOME - Duration::from_millis(1)));
+        assert!(!budget.make_room(start + WELCOME.saturating_sub(Duration::from_millis(1))));
         let later = start + WELCOME;
         assert_eq!((budget.make_room(later), slow.is_dropped(), slower.is_dropped()), (true, false, true));
         slow.keep().unwrap();

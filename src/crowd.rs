@@ -187,7 +187,7 @@ mod tests {
 
     /// Later than any grace.
     fn later() -> Instant {
-        clock::monotonic() + Duration::from_secs(60)
+        clock::monotonic() + Duration::from_mins(1)
     }
 
     fn served(seat: &Seat) {
@@ -225,7 +225,8 @@ mod tests {
         let now = clock::monotonic();
         let before = |seconds| now.checked_sub(Duration::from_secs(seconds)).unwrap();
         let holds_on = Wait { since: before(9), served: true };
-        let fresh = Wait { since: now.checked_sub(WELCOME - Duration::from_millis(1)).unwrap(), served: false };
+        let fresh =
+            Wait { since: now.checked_sub(WELCOME.saturating_sub(Duration::from_millis(1))).unwrap(), served: false };
         let silent = Wait { since: now.checked_sub(WELCOME).unwrap(), served: false };
         assert!(worth(holds_on, now) < worth(fresh, now));
         assert!(worth(silent, now) < worth(holds_on, now));
@@ -270,7 +271,7 @@ mod tests {
         let now = clock::monotonic();
         assert_eq!(news.note(now), Some(1));
         assert_eq!(news.note(now), None);
-        assert_eq!(news.note(now + SELDOM - Duration::from_millis(1)), None);
+        assert_eq!(news.note(now + SELDOM.saturating_sub(Duration::from_millis(1))), None);
         assert_eq!(news.note(now + SELDOM), Some(3));
     }
 }

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
@@ -37,6 +37,9 @@ pub(crate) struct Charge {
     bytes: u64,
     arriving: Option<Arc<Arriving>>,
 }
+
+/// A body that is waited for longer than this may be dropped for want of something else than memory.
+const WELCOME: Duration = Duration::from_secs(1);
 
 /// There is no room, and no slower body to drop.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,14 +75,24 @@ impl Budget {
         fits
     }
 
-    /// Drops the slowest body that is slower than `rate` (bytes per second). Its memory comes back when its task sees it.
-    fn drop_slowest(&self, now: Instant, rate: f64) -> bool {
+    /// Drops the slowest body that is slower than `rate` (bytes per second). One that holds nothing would make no room: it may
+    /// be a genuine one whose head has just come.
+    fn drop_slower(&self, now: Instant, rate: f64) -> bool {
+        self.drop_slowest(now, |body, its_rate| body.received.load(Ordering::Relaxed) > 0 && its_rate < rate)
+    }
+
+    /// Drops the slowest body that has been waited for, because the connection that it came by is in the way.
+    pub(crate) fn make_room(&self, now: Instant) -> bool {
+        self.drop_slowest(now, |body, _| now.saturating_duration_since(body.since) >= WELCOME)
+    }
+
+    fn drop_slowest(&self, now: Instant, may_go: impl Fn(&Arriving, f64) -> bool) -> bool {
         let arriving = self.0.arriving.lock().unwrap_or_else(PoisonError::into_inner);
         let slowest = arriving
             .iter()
             .filter(|body| !body.dropped.load(Ordering::Relaxed))
             .map(|body| (body.rate(now), body))
-            .filter(|(other, _)| *other < rate)
+            .filter(|(rate, body)| may_go(body, *rate))
             .min_by(|(one, _), (other, _)| one.total_cmp(other));
         if let Some((_, body)) = slowest {
             body.dropped.store(true, Ordering::Release);
@@ -112,7 +125,7 @@ impl Charge {
         let total = self.bytes.saturating_add(bytes);
         while !self.budget.take(bytes) {
             let now = now();
-            if self.is_dropped() || !self.budget.drop_slowest(now, rate(total, since, now)) {
+            if self.is_dropped() || !self.budget.drop_slower(now, rate(total, since, now)) {
                 return Err(Short);
             }
         }
@@ -190,7 +203,6 @@ impl Drop for Charge {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
 
     #[test]
     fn returns_what_was_charged() {
@@ -222,6 +234,38 @@ mod tests {
         assert_eq!(slow.keep(), Ok(()));
         drop((slow, slower, fast));
         assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_body_of_which_nothing_has_come_yet_is_not_dropped_because_it_holds_nothing() {
+        let budget = Budget::new(100);
+        let start = crate::clock::monotonic();
+        let later = start + Duration::from_secs(5);
+        let (mut slow, mut fresh, mut fast) = (budget.charge(), budget.charge(), budget.charge());
+        slow.list(start);
+        slow.add(90, start, || start).unwrap();
+        fresh.list(later);
+        fast.add(50, later, || later).unwrap();
+        assert!(slow.is_dropped());
+        assert!(!fresh.is_dropped());
+        fresh.add(1, later, || later).unwrap();
+        assert_eq!(budget.used(), 51);
+    }
+
+    #[test]
+    fn the_slowest_body_gives_up_its_connection_unless_it_has_just_begun() {
+        let budget = Budget::new(100);
+        let start = crate::clock::monotonic();
+        let (mut slow, mut slower) = (budget.charge(), budget.charge());
+        slow.list(start);
+        slow.add(10, start, || start).unwrap();
+        slower.list(start);
+        assert!(!budget.make_room(start + WELCOME.saturating_sub(Duration::from_millis(1))));
+        let later = start + WELCOME;
+        assert_eq!((budget.make_room(later), slow.is_dropped(), slower.is_dropped()), (true, false, true));
+        slow.keep().unwrap();
+        assert!(!budget.make_room(later), "a verified one stays");
+        assert_eq!(budget.used(), 10);
     }
 
     #[test]

@@ -89,7 +89,11 @@ impl Gate {
         // Loaded once per request (per stream in HTTP/2), so that a kept connection cannot keep an old plan.
         let plan = self.live.plan();
         let most = plan.limits.max_connections.min(self.places);
-        let crowded = caller.protocol == Protocol::Http2 && self.in_flight.running() >= most;
+        // A connection may carry many streams, so it is these that are counted in HTTP/2; but each connection has its share, or
+        // a few that are full of slow ones would lock everybody else out.
+        let crowded = caller.protocol == Protocol::Http2
+            && self.in_flight.running() >= most
+            && caller.line.in_flight() > self.connections.share(most);
         let path = request.uri().path();
         let ending = Ending {
             record: Record::new(self.access.clone(), caller.peer.text().clone(), request.method().clone(), path),
@@ -109,7 +113,6 @@ impl Gate {
         crowded: bool,
     ) -> Result<Response<Inbound>, Infallible> {
         let outcome = if crowded {
-            // A connection may carry many streams, so it is these that are counted in HTTP/2.
             Err(Reject::Overloaded.into())
         } else {
             self.judge(&plan, &caller, head, request, &mut ending.record).await

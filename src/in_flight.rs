@@ -38,6 +38,11 @@ impl InFlight {
         self.0.running.load(Ordering::Relaxed)
     }
 
+    /// What each of those that run may have of so many; at least one.
+    pub(crate) fn share(&self, of: usize) -> usize {
+        of.checked_div(self.running()).unwrap_or(of).max(1)
+    }
+
     /// Resolves when nothing runs.
     pub(crate) async fn drained(&self) {
         loop {
@@ -61,6 +66,14 @@ impl Drop for Ticket {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_share_is_never_nothing() {
+        let in_flight = InFlight::default();
+        assert_eq!(in_flight.share(7), 7);
+        let _three = [in_flight.ticket(), in_flight.ticket(), in_flight.ticket()];
+        assert_eq!((in_flight.share(7), in_flight.share(2), in_flight.share(0)), (2, 1, 1));
+    }
 
     #[tokio::test]
     async fn is_drained_when_the_last_ticket_is_dropped() {

@@ -121,10 +121,9 @@ impl<E: Environment> Environment for WithLists<E> {
 impl IpLists {
     /// What `source` holds now: fetched, or of its cache file. `None`: there is nothing that is newer than the snapshot.
     pub fn current(&self, source: &ListSource) -> Option<Listed> {
-        let mut all = self.lock();
-        let kept = all.entry(Key::of(source)).or_default();
-        kept.warm_up(source);
-        kept.content.as_ref().map(|content| content.listed.clone())
+        self.warm_up(source);
+        let all = self.lock();
+        all.get(&Key::of(source))?.content.as_ref().map(|content| content.listed.clone())
     }
 
     /// The lists of the plan in force.
@@ -190,14 +189,14 @@ impl IpLists {
 
     /// One fetch, and what follows from it.
     async fn attend(self: Arc<Self>, source: &Arc<ListSource>) -> Outcome {
-        let etag = {
-            let mut all = self.lock();
-            let kept = all.entry(Key::of(source)).or_default();
-            kept.warm_up(source);
-            kept.content.as_ref().and_then(|content| content.etag.clone())
-        };
-        let fetched = fetch::fetch(source, etag).await;
         // Long lists take their time, and files may.
+        let (lists, of) = (Arc::clone(&self), Arc::clone(source));
+        if tokio::task::spawn_blocking(move || lists.warm_up(&of)).await.is_err() {
+            return Outcome::Failed;
+        }
+        let of = |all: &HashMap<Key, Kept>| all.get(&Key::of(source))?.content.as_ref()?.etag.clone();
+        let etag = of(&self.lock());
+        let fetched = fetch::fetch(source, etag).await;
         let (lists, of) = (Arc::clone(&self), Arc::clone(source));
         let taken = tokio::task::spawn_blocking(move || lists.take(&of, fetched)).await;
         taken.unwrap_or(Outcome::Failed)
@@ -205,6 +204,7 @@ impl IpLists {
 
     fn take(&self, source: &ListSource, fetched: Result<Fetched, FetchError>) -> Outcome {
         let now = clock::unix_now();
+        self.warm_up(source);
         let read = fetched.and_then(|fetched| match fetched {
             Fetched::Unchanged => Ok(None),
             Fetched::Document { bytes, etag } => Ok(Some((address_list::parse(&bytes, &source.select)?, etag))),
@@ -212,7 +212,6 @@ impl IpLists {
         let (outcome, saved) = {
             let mut all = self.lock();
             let kept = all.entry(Key::of(source)).or_default();
-            kept.warm_up(source);
             match read.and_then(|read| kept.replace(source, read, now)) {
                 Ok(outcome) => {
                     if kept.error.take().is_some() {
@@ -235,6 +234,23 @@ impl IpLists {
         outcome
     }
 
+    /// Takes over what the cache file holds, if there is nothing yet. Looks once: the file is only for a start. It is read
+    /// without the lock, which `/readyz` takes too: a file system may hang.
+    fn warm_up(&self, source: &ListSource) {
+        let Some(path) = &source.cache else { return };
+        let is_done = |kept: &Kept| kept.content.is_some() || kept.looked_at.as_ref() == Some(path);
+        if self.lock().get(&Key::of(source)).is_some_and(is_done) {
+            return;
+        }
+        let found = cached(source, path);
+        let mut all = self.lock();
+        let kept = all.entry(Key::of(source)).or_default();
+        kept.looked_at = Some(path.clone());
+        if kept.content.is_none() {
+            kept.content = found;
+        }
+    }
+
     fn forget_all_but(&self, sources: &[Arc<ListSource>]) {
         let mut all = self.lock();
         if all.len() > sources.len() {
@@ -255,33 +271,6 @@ impl Key {
 }
 
 impl Kept {
-    /// Takes over what the cache file holds, if there is nothing yet. Looks once: the file is only for a start.
-    fn warm_up(&mut self, source: &ListSource) {
-        let Some(path) = source.cache.as_ref().filter(|_| self.content.is_none()) else { return };
-        if self.looked_at.as_ref() == Some(path) {
-            return;
-        }
-        self.looked_at = Some(path.clone());
-        let found = match Saved::read(path) {
-            Ok(Some(saved)) if saved.is_of(source) => saved.content(clock::unix_now()),
-            Ok(Some(_)) => {
-                let why = "the cache holds what another address or selection gave: it is ignored";
-                tracing::warn!(list = &*source.name, path = %path.display(), why);
-                return;
-            }
-            Ok(None) => return,
-            Err(error) => Err(error),
-        };
-        match found {
-            // A release may bring a snapshot that is newer.
-            Ok(content) if shipped(source).is_some_and(|(_, date)| date > content.listed.as_of) => {}
-            Ok(content) => self.content = Some(content),
-            Err(error) => {
-                tracing::warn!(list = &*source.name, path = %path.display(), %error, "the list's cache is ignored");
-            }
-        }
-    }
-
     /// `None`: the server says that nothing has changed.
     fn replace(
         &mut self,
@@ -312,6 +301,29 @@ impl Kept {
         if self.error.as_deref() != Some(error) {
             tracing::warn!(list = &*source.name, error, "the list of addresses is not refreshed: the old one stays");
             self.error = Some(error.into());
+        }
+    }
+}
+
+/// What the source's cache file holds, if it is worth anything.
+fn cached(source: &ListSource, path: &Path) -> Option<Content> {
+    let found = match Saved::read(path) {
+        Ok(Some(saved)) if saved.is_of(source) => saved.content(clock::unix_now()),
+        Ok(Some(_)) => {
+            let why = "the cache holds what another address or selection gave: it is ignored";
+            tracing::warn!(list = &*source.name, path = %path.display(), why);
+            return None;
+        }
+        Ok(None) => return None,
+        Err(error) => Err(error),
+    };
+    match found {
+        // A release may bring a snapshot that is newer.
+        Ok(content) if shipped(source).is_some_and(|(_, date)| date > content.listed.as_of) => None,
+        Ok(content) => Some(content),
+        Err(error) => {
+            tracing::warn!(list = &*source.name, path = %path.display(), %error, "the list's cache is ignored");
+            None
         }
     }
 }
@@ -447,6 +459,16 @@ mod tests {
             Saved::of(&of, first.lock().get(&Key::of(&of)).unwrap().content.as_ref().unwrap()).write(&file).unwrap();
             assert_eq!(IpLists::default().has(&of).len(), entries, "{fetched}");
         }
+    }
+
+    #[test]
+    fn a_cache_that_is_a_pipe_is_not_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let pipe = folder.path().join("pipe");
+        assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let (tell, told) = std::sync::mpsc::channel();
+        std::thread::spawn(move || tell.send(IpLists::default().current(&source("own", &[], Some(pipe)))));
+        assert_eq!(told.recv_timeout(Duration::from_secs(5)), Ok(None));
     }
 
     #[test]

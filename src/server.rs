@@ -7,7 +7,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::watch;
@@ -38,6 +38,10 @@ const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
 /// Connections that the kernel keeps for us; it cuts this to `net.core.somaxconn`. With the standard library's 128 a burst of
 /// deliveries is met with resets.
 const BACKLOG: u32 = 4096;
+/// One in so many connections more, while those whose slow bodies were dropped come to their end.
+const SPARE: usize = 4;
+/// How long no slow body is looked for after none was found: looking through them is not free.
+const FUTILE: Duration = Duration::from_millis(20);
 const OVERLOADED: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\nretry-after: 1\r\n\
 connection: close\r\ncontent-length: 87\r\n\r\n{\"type\":\"about:blank\",\"title\":\"Too many connections.\",\"status\":503,\"code\":\"overloaded\"}";
 
@@ -62,6 +66,8 @@ struct Bound {
     index: usize,
     /// What the plan last said of it.
     listener: Arc<Listener>,
+    /// There was no slow body to drop; it is too early to look again.
+    futile_until: Option<Instant>,
 }
 
 /// What the accept loops share.
@@ -83,7 +89,7 @@ impl Server {
         for (index, listener) in plan.listeners.iter().enumerate() {
             let socket = bind(listener.address)?;
             let port = socket.local_addr()?.port();
-            listeners.push(Bound { socket, port, index, listener: Arc::clone(listener) });
+            listeners.push(Bound { socket, port, index, listener: Arc::clone(listener), futile_until: None });
         }
         let health = match plan.health {
             Some(address) => Some(bind(address)?),
@@ -248,8 +254,12 @@ impl Shared {
         let plan = gate.live.plan();
         bound.follow(&plan);
         let open = gate.connections.running().saturating_sub(self.crowd.leaving());
-        if open >= plan.limits.max_connections.min(gate.places) {
-            if !self.crowd.make_room(clock::monotonic()) {
+        let most = plan.limits.max_connections.min(gate.places);
+        if open >= most {
+            let now = clock::monotonic();
+            // A body that is dropped has an answer coming, so its connection is there for a while yet: not for too many.
+            let spare = || open < most.saturating_add(most.div_ceil(SPARE));
+            if !self.crowd.make_room(now) && !(spare() && bound.drop_body(&gate.budget, now)) {
                 if bound.listener.tls.is_none() {
                     // A courtesy: if it does not fit into the socket's buffer, the close says as much.
                     let _ = stream.try_write(OVERLOADED);
@@ -273,6 +283,16 @@ impl Shared {
 }
 
 impl Bound {
+    /// Drops a slow body, if there is one.
+    fn drop_body(&mut self, budget: &Budget, now: Instant) -> bool {
+        if self.futile_until.is_some_and(|until| now < until) {
+            return false;
+        }
+        let dropped = budget.make_room(now);
+        self.futile_until = if dropped { None } else { now.checked_add(FUTILE) };
+        dropped
+    }
+
     /// A reload may have changed what this port asks of a connection. One that it took away stays as it was until a restart.
     fn follow(&mut self, plan: &Plan) {
         let same = |listener: &&Arc<Listener>| listener.address == self.listener.address;

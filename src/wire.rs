@@ -411,7 +411,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(Pin::new(&mut self.io).poll_shutdown(cx))?;
+        if Pin::new(&mut self.io).poll_shutdown(cx)?.is_pending() {
+            // TLS has a last word to say, which a client that reads nothing does not take either.
+            return self.poll_write_patience(cx).map(Err);
+        }
         // A refused body leaves the state machine outside of any body, but not the client.
         let in_body = self.framing.in_body() || self.line.body_fault().is_some();
         let unread = self.mode == Mode::Refused || (self.mode == Mode::Http1 && in_body);
@@ -432,5 +435,45 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
                 Poll::Pending => return timer.as_mut().poll(cx).map(Ok),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt;
+
+    use super::*;
+
+    /// A client that does not even take the end.
+    struct Deaf;
+
+    impl AsyncRead for Deaf {
+        fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, _: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    impl AsyncWrite for Deaf {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Pending
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_that_the_client_does_not_take_is_given_up_like_an_answer() {
+        let limit = Duration::from_millis(50);
+        let timeouts = Timeouts { head: limit, body: limit, idle: limit };
+        let limits = framing::Limits { max_head: 1024, max_headers: 10 };
+        let mut io = Guarded::new(Deaf, Arc::new(Line::new()), limits, timeouts);
+        let ended = tokio::time::timeout(Duration::from_secs(5), io.shutdown()).await;
+        assert_eq!(ended.map(|ended| ended.map_err(|error| error.kind())), Ok(Err(io::ErrorKind::TimedOut)));
     }
 }

@@ -78,8 +78,8 @@ pub enum ListFault {
     /// An entry that is wider than any list of senders.
     #[error("{0} is wider than /{length}", length = widest_length(.0))]
     TooWide(IpNet),
-    /// Entries that touch or overlap, and are too wide together.
-    #[error("{0} and what touches it are together wider than /{length}", length = widest_length(.0))]
+    /// Entries of one family, by the first of them, that are too wide together.
+    #[error("{0} and the others are together wider than /{length}", length = widest_length(.0))]
     TooWideTogether(IpNet),
     /// Less than half is left of the old list.
     #[error(
@@ -165,24 +165,21 @@ pub fn accept(new: &[IpNet], old: Option<&[IpNet]>) -> Result<(), ListFault> {
     }
 }
 
-/// The first entry of a run of one family that touch or overlap, and hold more addresses than the widest network may.
+/// The first entry of a family whose entries hold more addresses, all together, than the widest network may: gaps do not make
+/// a list narrow.
 fn too_wide_together(entries: &[IpNet], v4: bool) -> Option<IpNet> {
     let most = 1_u128.checked_shl(if v4 { WIDEST.0 } else { WIDEST.1 })?;
     let mut ranges: Vec<(u128, u128, IpNet)> =
         entries.iter().filter(|entry| entry.addr().is_ipv4() == v4).map(|entry| ends(*entry)).collect();
     ranges.sort_unstable();
-    let mut run: Option<(u128, u128, IpNet)> = None;
-    for (first, last, entry) in ranges {
-        let (begun, end, head) = match run {
-            Some((begun, end, head)) if first <= end.saturating_add(1) => (begun, end.max(last), head),
-            Some(_) | None => (first, last, entry),
-        };
-        if end.saturating_sub(begun) >= most {
-            return Some(head);
-        }
-        run = Some((begun, end, head));
+    let (mut held, mut next) = (0_u128, 0_u128);
+    for (first, last, _) in &ranges {
+        // What overlaps counts once.
+        let beyond = last.saturating_add(1);
+        held = held.saturating_add(beyond.saturating_sub(next.max(*first)));
+        next = next.max(beyond);
     }
-    None
+    ranges.first().filter(|_| held > most).map(|(_, _, entry)| *entry)
 }
 
 fn ends(entry: IpNet) -> (u128, u128, IpNet) {
@@ -499,11 +496,10 @@ mod tests {
     }
 
     #[test]
-    fn networks_side_by_side_are_as_wide_as_they_are_together() {
+    fn a_list_is_as_wide_as_its_networks_are_together() {
         for good in [
             &["10.0.0.0/9", "10.128.0.0/9"][..],
-            &["10.0.0.0/8", "10.1.0.0/16", "10.255.255.255"],
-            &["10.0.0.0/8", "11.0.0.1"],
+            &["10.0.0.0/8", "10.1.0.0/16", "10.255.255.255", "2001::/16"],
             &["2001::/17", "2001:8000::/17"],
             &["9.255.255.255", "11.0.0.0", "255.255.255.255", "::"],
         ] {
@@ -517,6 +513,10 @@ mod tests {
             &["2001::/16", "2002::"],
             &["ffff::/16", "fffe:ffff::/32"],
             &["255.0.0.0/8", "254.255.255.255"],
+            // Gaps do not make it narrow.
+            &["10.0.0.0/9", "12.0.0.0/9", "192.0.2.1"],
+            &["10.0.0.0/8", "192.0.2.1"],
+            &["2001::/16", "2003::"],
         ] {
             assert!(matches!(accept(&nets(bad), None), Err(ListFault::TooWideTogether(_))), "{bad:?}");
         }

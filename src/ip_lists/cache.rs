@@ -61,14 +61,14 @@ impl Saved {
 
     /// `None`: there is no file yet.
     pub(super) fn read(path: &Path) -> Result<Option<Self>, CacheError> {
-        let file = match File::open(path) {
-            Ok(file) => file,
+        // Asked before it is opened: opening a pipe waits for its other end.
+        match fs::metadata(path) {
+            Ok(metadata) if metadata.is_file() => {}
+            Ok(_) => return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file").into()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
-        };
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::from(io::ErrorKind::InvalidInput).into());
         }
+        let file = File::open(path)?;
         let mut bytes = Vec::new();
         file.take(LONGEST.saturating_add(1)).read_to_end(&mut bytes)?;
         if u64::try_from(bytes.len()).is_ok_and(|length| length <= LONGEST) {

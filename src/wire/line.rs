@@ -167,6 +167,11 @@ impl Line {
         self.lock().opaque = true;
     }
 
+    /// Requests under way.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.lock().in_flight
+    }
+
     /// How long nothing has been under way, if nothing is.
     pub(crate) fn waits(&self, now: Instant) -> Option<Wait> {
         self.lock().waits(now)

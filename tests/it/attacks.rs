@@ -155,6 +155,55 @@ async fn slow_forged_bodies_make_room_for_a_genuine_one() {
     assert_all_genuine(&app, 1);
 }
 
+/// A delivery over HTTP/2, without its body. `signed` is a line a header.
+fn delivery(signed: &str) -> Vec<u8> {
+    let lines = signed.lines().map(|line| line.split_once(": ").unwrap());
+    [head("POST", PATH), block(&lines.collect::<Vec<_>>())].concat()
+}
+
+#[tokio::test]
+async fn slow_forged_bodies_on_every_connection_make_room_for_a_genuine_one() {
+    let app = App::start().await;
+    let gate = Gate::start(app.addr, "[limits]\nmax_connections = 8\n").await;
+    let forged = signed_headers("msg_1", crate::harness::now(), b"another body");
+    let mut slow = Vec::new();
+    for _ in 0..8 {
+        let mut wire = Wire::dial(gate.addr).await;
+        wire.send(format!("POST {PATH} HTTP/1.1\r\nhost: a\r\n{forged}content-length: 9000\r\n\r\nslow")).await;
+        slow.push(wire);
+    }
+    pause(1200).await;
+    for n in 0..3 {
+        assert_genuine_passes(gate.addr, &format!("genuine {n}")).await;
+    }
+    let dropped = slow[0].answer().await;
+    assert_eq!((dropped.status(), dropped.code().as_str()), (503, "overloaded"));
+    assert_all_genuine(&app, 3);
+}
+
+#[tokio::test]
+async fn a_connection_full_of_slow_streams_locks_no_other_one_out() {
+    let app = App::start().await;
+    let gate = Gate::start(app.addr, "[limits]\nmax_connections = 8\n").await;
+    let forged = delivery(&signed_headers("msg_1", crate::harness::now(), b"another body"));
+    let mut hog = dial(&gate, &[]).await;
+    for stream in (1..17).step_by(2) {
+        hog.send([frame(HEADERS, END_HEADERS, stream, &forged), frame(DATA, 0, stream, b"slow")].concat()).await;
+    }
+    pause(100).await;
+    let mut sender = dial(&gate, &[]).await;
+    let signed = delivery(&signed_headers("msg_2", crate::harness::now(), BODY.as_bytes()));
+    sender.send([frame(HEADERS, END_HEADERS, 1, &signed), frame(DATA, END_STREAM, 1, BODY.as_bytes())].concat()).await;
+    // `:status: 200`, and nothing else, is the eighth entry of HPACK's static table.
+    assert_eq!(first(&mut sender, HEADERS).await.unwrap().2.first(), Some(&0x88));
+    // The connection that is in the way gets no more.
+    hog.send(frame(HEADERS, END_HEADERS | END_STREAM, 17, &head("GET", "/page"))).await;
+    assert_eq!(first(&mut hog, HEADERS).await.unwrap().1, 17);
+    let (_, _, body) = first(&mut hog, DATA).await.unwrap();
+    assert!(String::from_utf8_lossy(&body).contains("\"overloaded\""), "{}", String::from_utf8_lossy(&body));
+    assert_all_genuine(&app, 1);
+}
+
 #[tokio::test]
 async fn a_window_that_never_opens_ends_its_stream_and_lets_the_app_go() {
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();

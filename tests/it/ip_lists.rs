@@ -292,7 +292,7 @@ async fn a_bad_list_never_takes_the_place_of_a_good_one() {
         (Reply::list("0.0.0.0/0\n"), "the list was refused: 0.0.0.0/0 is wider than /8"),
         (
             Reply::list("198.0.0.0/9\n198.128.0.0/9\n199.0.0.0/9\n"),
-            "the list was refused: 198.0.0.0/9 and what touches it are together wider than /8",
+            "the list was refused: 198.0.0.0/9 and the others are together wider than /8",
         ),
         (
             Reply::list(r#"["198.51.100.1"]"#),

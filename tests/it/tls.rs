@@ -191,6 +191,36 @@ fn upstream(upstream: &str, more: &str) -> String {
 }
 
 #[tokio::test]
+async fn an_answer_that_ends_with_the_connection_is_whole_only_if_tls_says_so() {
+    for says_so in [true, false] {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+        let chain = vec![CertificateDer::from_pem_file(file("server.pem")).unwrap()];
+        let key = PrivateKeyDer::from_pem_file(file("server.key")).unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(config.with_no_client_auth().with_single_cert(chain, key).unwrap()));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let app = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let mut stream = acceptor.accept(listener.accept().await.unwrap().0).await.unwrap();
+            let _ = stream.read(&mut [0; 65536]).await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\nperhaps half").await.unwrap();
+            stream.flush().await.unwrap();
+            if says_so {
+                stream.shutdown().await.unwrap();
+            } else {
+                stream.get_mut().0.shutdown().await.unwrap();
+            }
+        });
+        let tls = format!("upstream_tls = {{ ca = {:?}, server_name = \"app.internal\" }}\n", file("ca.pem"));
+        let gate = Gate::with(&upstream(&format!("https://{app}"), &tls)).await;
+        let mut wire = crate::script::Wire::dial(gate.addr).await;
+        wire.send(genuine(BODY, "")).await;
+        let answer = wire.answer().await;
+        assert_eq!((answer.status(), answer.whole), (200, says_so));
+    }
+}
+
+#[tokio::test]
 async fn the_app_is_reached_over_tls_with_its_name_and_the_connection_is_kept() {
     let (app, mut told) = tls_app("server").await;
     let tls = format!("upstream_tls = {{ ca = {:?}, server_name = \"app.internal\" }}\n", file("ca.pem"));

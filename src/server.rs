@@ -259,7 +259,8 @@ impl Shared {
             let now = clock::monotonic();
             // A body that is dropped has an answer coming, so its connection is there for a while yet: not for too many.
             let spare = || open < most.saturating_add(most.div_ceil(SPARE));
-            if !self.crowd.make_room(now) && !(spare() && bound.drop_body(&gate.budget, now)) {
+            let room = self.crowd.make_room(now) || (spare() && bound.drop_body(&gate.budget, now));
+            if !room {
                 if bound.listener.tls.is_none() {
                     // A courtesy: if it does not fit into the socket's buffer, the close says as much.
                     let _ = stream.try_write(OVERLOADED);

@@ -216,7 +216,8 @@ async fn an_answer_that_ends_with_the_connection_is_whole_only_if_tls_says_so() 
         let mut wire = crate::script::Wire::dial(gate.addr).await;
         wire.send(genuine(BODY, "")).await;
         let answer = wire.answer().await;
-        assert_eq!((answer.status(), answer.whole), (200, says_so));
+        // That it was cut off may be seen before the head is passed on: then there is none.
+        assert_eq!((answer.status(), answer.whole) == (200, true), says_so);
     }
 }
 

@@ -8,8 +8,8 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, EXPECT, HOST, HeaderMap, HeaderValue, TRANSFER_ENCODING, UPGRADE};
-use http::{Method, Request, Response, StatusCode, Version};
+use http::header::{CONNECTION, EXPECT, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::sync::watch;
@@ -17,23 +17,22 @@ use tokio::sync::watch;
 use crate::admit::Admitted;
 use crate::answer;
 use crate::budget::{Budget, Short};
-use crate::check::client::{self, Client, ClientFault};
+use crate::check::client::{self, Client};
 use crate::check::handshake::Reply;
 use crate::check::signature::{self, Window};
-use crate::check::target::Verdict;
 use crate::clock;
 use crate::documents::Documents;
 use crate::forward::{Answer, ForwardError, Forwarder};
 use crate::handshake;
+use crate::head_checks::{address, allowed, framing, name_host, public_url, target};
 use crate::headers::{self, Peer};
 use crate::hint::{Hints, Question};
-use crate::http2;
 use crate::in_flight::InFlight;
 use crate::inbound::{Ending, Inbound};
 use crate::live::Live;
 use crate::onward::{forward_interim, onward, upstream_request};
 use crate::outbound::Outbound;
-use crate::plan::{Plan, Route, Unmatched};
+use crate::plan::{Plan, Unmatched};
 use crate::receive::{Bounds, receive};
 use crate::refusal::{self, Refusal, broken_body, failed};
 use crate::reject::Reject;
@@ -179,7 +178,7 @@ impl Gate {
         headers::remove_reserved(request.headers_mut(), plan.framework, route.is_some());
 
         let trusted = caller.peer.named && client::peer_is_trusted(&plan.client.rules, caller.peer.address);
-        let client = address(plan, caller, request.headers());
+        let client = address(plan, &caller.peer, request.headers());
         if let Client::Known(address) = client {
             record.client = Some(address).filter(|_| trusted);
         }
@@ -343,91 +342,6 @@ impl Caller {
             }
         }
     }
-}
-
-/// Step 1, framing.
-fn framing(
-    plan: &Plan,
-    protocol: Protocol,
-    head: Option<Head>,
-    request: &mut Request<Incoming>,
-    record: &mut Record,
-) -> Result<(), Refusal> {
-    match (protocol, head) {
-        (Protocol::Http1, Some(Head::Approved(_))) => Ok(()),
-        (Protocol::Http1, Some(Head::Refused(fault))) => {
-            record.detail = Some(fault.why().into());
-            record.forget_target();
-            Err(fault.reject().into())
-        }
-        // A request without a verdict cannot be, and is not forwarded if it is.
-        (Protocol::Http1, None) => Err(Reject::Framing.into()),
-        (Protocol::Http2, _) => http2::framing(plan, request).map_err(|(reject, why)| {
-            record.detail = Some(why.into());
-            reject.into()
-        }),
-    }
-}
-
-/// HTTP/1.0 may leave `Host` out, HTTP/1.1 to the app may not (RFC 9112 §3.2).
-fn name_host(plan: &Plan, headers: &mut HeaderMap) {
-    if !headers.contains_key(HOST)
-        && let Ok(host) = HeaderValue::try_from(plan.upstream.authority.as_str())
-    {
-        headers.insert(HOST, host);
-    }
-}
-
-/// Steps 1 and 2: the route's index, or `None` where nothing is protected.
-fn target(
-    plan: &Plan,
-    protocol: Protocol,
-    request: &Request<Incoming>,
-    record: &mut Record,
-) -> Result<Option<usize>, Refusal> {
-    let uri = request.uri();
-    let origin_form = match protocol {
-        Protocol::Http1 => uri.scheme().is_none() && uri.authority().is_none(),
-        Protocol::Http2 => request.method() != Method::CONNECT,
-    };
-    let target = uri.path_and_query().filter(|_| origin_form).map_or("", |target| target.as_str());
-    match plan.targets.classify(request.method().as_str().as_bytes(), target.as_bytes()) {
-        Verdict::Route(index) => Ok(Some(index)),
-        Verdict::Unmatched => Ok(None),
-        Verdict::Refused(fault) => {
-            record.detail = Some(fault.code().into());
-            Err(Reject::BadTarget.into())
-        }
-    }
-}
-
-/// The URL as the sender wrote it, for schemes that sign it.
-fn public_url(plan: &Plan, route: &Route, request: &Request<Incoming>) -> Option<String> {
-    let target = request.uri().path_and_query()?;
-    plan.public_url.as_ref().filter(|_| route.scheme.signs_url()).map(|public| public.of(target.as_str()))
-}
-
-/// Step 5, the allowlist.
-fn allowed(route: &Route, client: &Client, record: &mut Record) -> Result<(), Reject> {
-    match (&route.allow_ips, client) {
-        (None, _) => Ok(()),
-        (Some(allowed), Client::Known(address)) if allowed.contains(*address) => Ok(()),
-        (Some(allowed), Client::Known(_)) if allowed.pending => Err(Reject::IpListUnavailable),
-        (Some(_), Client::Known(_)) => Err(Reject::IpNotAllowed),
-        (Some(_), Client::Unknown(fault)) => {
-            record.detail = Some(fault.code().into());
-            Err(Reject::ClientUnknown)
-        }
-    }
-}
-
-/// Step 5: who calls, after trust rules.
-fn address(plan: &Plan, caller: &Caller, headers: &HeaderMap) -> Client {
-    if !caller.peer.named {
-        return Client::Unknown(ClientFault::ProxyLocal);
-    }
-    let lines = headers.get_all(&plan.client.header).iter().map(HeaderValue::as_bytes);
-    client::client(&plan.client.rules, caller.peer.address, lines)
 }
 
 /// Until here a request that is dropped is one whose client has left.

@@ -10,6 +10,7 @@ pub mod framing;
 pub mod handshake;
 pub(crate) mod header_name;
 pub mod ip;
+pub mod replay_key;
 pub mod signature;
 pub mod target;
 pub mod window;

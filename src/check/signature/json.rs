@@ -9,6 +9,7 @@ use std::fmt;
 
 use bytes::Bytes;
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use sha2::{Digest, Sha256};
 
 use super::{MAX_FIELD, is_line};
 
@@ -34,13 +35,15 @@ pub(in crate::check) enum Scalar {
     Text(Box<str>),
     /// An integer from zero on.
     Number(u64),
+    /// A text that is too long, or has control characters: its SHA-256. Two of them can be told apart, and no more.
+    Unfit([u8; 32]),
 }
 
 impl Scalar {
     pub(in crate::check) fn into_text(self) -> Option<Box<str>> {
         match self {
             Self::Text(text) => Some(text),
-            Self::Number(_) => None,
+            Self::Number(_) | Self::Unfit(_) => None,
         }
     }
 }
@@ -56,7 +59,7 @@ pub(super) fn read(body: &[Bytes], wanted: [Option<&Path>; WANTED]) -> [Option<S
 /// One value, `None` as for [`read`], but with a bound of its own in bytes.
 pub(in crate::check) fn value(body: &[Bytes], path: &Path, longest: usize) -> Option<Scalar> {
     let [found, _, _] = find(body, [Some(path), None, None], longest);
-    found
+    found.filter(|found| !matches!(found, Scalar::Unfit(_)))
 }
 
 fn find(body: &[Bytes], wanted: [Option<&Path>; WANTED], longest: usize) -> [Option<Scalar>; WANTED] {
@@ -230,7 +233,11 @@ impl<'de> Visitor<'de> for Value<'_, '_> {
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        let text = is_line(text, self.scan.longest).then(|| Scalar::Text(text.into()));
+        let text = match text {
+            "" => None,
+            text if is_line(text, self.scan.longest) => Some(Scalar::Text(text.into())),
+            text => Some(Scalar::Unfit(Sha256::digest(text).into())),
+        };
         self.found(text.as_ref());
         Ok(())
     }

@@ -72,6 +72,13 @@ impl Tag {
         self.as_bytes().ct_eq(signature)
     }
 
+    /// The first 32 bytes: all of a SHA-256.
+    pub(super) fn sha256(&self) -> [u8; 32] {
+        let mut digest = [0; 32];
+        digest.iter_mut().zip(self.bytes).for_each(|(byte, computed)| *byte = computed);
+        digest
+    }
+
     pub(super) fn as_bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()
     }

@@ -301,6 +301,25 @@ pub fn verify(
     })
 }
 
+/// SHA-256 over what is signed of a delivery: the same for each attempt that is not signed anew.
+///
+/// A scheme in code has a content of its own, which its method, URL, time and body are put for here.
+pub fn content_digest(scheme: &Scheme, presented: &Presented, body: &[Bytes]) -> [u8; 32] {
+    let tag = match (&scheme.engine, &presented.0) {
+        (Engine::Template(scheme), PresentedBy::Template(claims)) => template::digest(scheme, claims, body),
+        (Engine::Coded(_) | Engine::Template(_), PresentedBy::Coded(held)) => mac::digest(|update| {
+            for part in [held.method.as_str(), held.url.as_deref().unwrap_or_default()] {
+                update(part.as_bytes());
+                update(b"\n");
+            }
+            update(&held.timestamp.unwrap_or_default().to_be_bytes());
+            body.iter().for_each(|chunk| update(chunk));
+        }),
+        (Engine::Coded(_), PresentedBy::Template(_)) => mac::digest(|_| ()),
+    };
+    tag.sha256()
+}
+
 fn joined(body: &[Bytes]) -> Bytes {
     match body {
         [] => Bytes::new(),

@@ -203,11 +203,19 @@ pub(super) fn verify(
     let type_is_signed = matches!(scheme.event_type, Some(Source::Json(_))) && scheme.content.has(&Piece::Body);
     Ok(Proof {
         key,
-        id: Field::new(claims.id.as_ref(), json_id.and_then(Scalar::into_text), scheme.signs_id()),
+        id: match &claims.id {
+            Some(value) => Field::new(Some(value), None, scheme.signs_id()),
+            None => json_id.map(|found| Field::id(found, scheme.signs_id())),
+        },
         event_type: Field::new(claims.event_type.as_ref(), json_type, type_is_signed),
         timestamp,
         coverage: scheme.coverage(),
     })
+}
+
+/// SHA-256 over what is signed.
+pub(super) fn digest(scheme: &TemplateScheme, claims: &Claims, body: &[Bytes]) -> mac::Tag {
+    Signed { scheme, claims, body }.digest()
 }
 
 /// A number of seconds or milliseconds, or the text of a date.
@@ -215,7 +223,9 @@ fn seconds(found: Option<Scalar>, unit: TimeUnit) -> Option<u64> {
     match (found?, unit) {
         (Scalar::Number(number), TimeUnit::S | TimeUnit::Ms) => Stamp::parse(number.to_string().as_bytes(), unit),
         (Scalar::Text(text), TimeUnit::Rfc3339) => Stamp::parse(text.as_bytes(), unit),
-        (Scalar::Number(_), TimeUnit::Rfc3339) | (Scalar::Text(_), TimeUnit::S | TimeUnit::Ms) => None,
+        (Scalar::Number(_), TimeUnit::Rfc3339)
+        | (Scalar::Text(_), TimeUnit::S | TimeUnit::Ms)
+        | (Scalar::Unfit(_), TimeUnit::S | TimeUnit::Ms | TimeUnit::Rfc3339) => None,
     }
     .map(|stamp| stamp.seconds())
 }
@@ -297,6 +307,11 @@ impl Signed<'_> {
                 Piece::Secret => update(secret),
             }
         }
+    }
+
+    /// SHA-256 over the content.
+    fn digest(&self) -> mac::Tag {
+        mac::digest(|update| self.feed(update, b""))
     }
 
     /// The content in one piece, which public keys need.

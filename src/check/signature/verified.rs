@@ -5,6 +5,9 @@
 use std::sync::Arc;
 
 use http::HeaderValue;
+use sha2::{Digest, Sha256};
+
+use super::json::Scalar;
 
 /// Proof that a delivery is genuine, and what it says about itself. Only [`super::verify`] makes one.
 #[derive(Debug)]
@@ -32,6 +35,11 @@ impl Verified {
     /// The delivery's id.
     pub fn id(&self) -> Option<Member<'_>> {
         self.id.as_ref().and_then(Field::member)
+    }
+
+    /// What tells this delivery from every other one of its sender, where the signature covers it: not fit to be shown.
+    pub fn signed_id(&self) -> Option<&[u8]> {
+        self.id.as_ref().filter(|id| id.signed).map(Field::bytes)
     }
 
     /// The event's type.
@@ -85,6 +93,8 @@ pub(super) struct Field {
 enum FieldValue {
     Header(HeaderValue),
     Text(Box<str>),
+    /// The SHA-256 of what is not presentable.
+    Unfit([u8; 32]),
 }
 
 impl Field {
@@ -98,10 +108,34 @@ impl Field {
         Some(Self { value, signed })
     }
 
+    /// An id from the body. A number is one as well.
+    pub(super) fn id(found: Scalar, signed: bool) -> Self {
+        let value = match found {
+            Scalar::Text(text) => FieldValue::Text(text),
+            Scalar::Number(number) => FieldValue::Text(number.to_string().into()),
+            Scalar::Unfit(digest) => FieldValue::Unfit(digest),
+        };
+        Self { value, signed }
+    }
+
+    /// An id that is too long, or cannot be shown.
+    pub(super) fn unfit(value: &[u8], signed: bool) -> Self {
+        Self { value: FieldValue::Unfit(Sha256::digest(value).into()), signed }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        match &self.value {
+            FieldValue::Header(value) => value.as_bytes(),
+            FieldValue::Text(text) => text.as_bytes(),
+            FieldValue::Unfit(digest) => digest,
+        }
+    }
+
     fn member(&self) -> Option<Member<'_>> {
         let text = match &self.value {
             FieldValue::Header(value) => std::str::from_utf8(value.as_bytes()).ok()?,
             FieldValue::Text(text) => text,
+            FieldValue::Unfit(_) => return None,
         };
         Some(Member { text, signed: self.signed })
     }

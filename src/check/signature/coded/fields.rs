@@ -70,18 +70,26 @@ impl Fields {
             (None, None) => Default::default(),
             (Some(_), _) | (_, Some(_)) => json::read(&[Bytes::copy_from_slice(body)], [id_path, type_path, None]),
         };
-        let [json_id, json_type, _] = found.map(|scalar| scalar.and_then(Scalar::into_text));
-        let field = |place: Option<&Place>, json| match place {
+        let [json_id, json_type, _] = found;
+        let header = |place: Option<&Place>| match place {
             Some(Place::Header(name)) if headers.contains_key(name) => {
                 let value = single(headers, name)?;
                 let fits = std::str::from_utf8(value.as_bytes()).is_ok_and(is_presentable);
-                Ok(Field::new(fits.then_some(value), None, is_signed(name)))
+                Ok(Some((value, fits, is_signed(name))))
             }
-            Some(Place::Json(_)) => Ok(Field::new(None, json, body_is_signed)),
-            Some(Place::Header(_)) | None => Ok(None),
+            Some(Place::Header(_) | Place::Json(_)) | None => Ok(None),
         };
         let [id_place, type_place] = places;
-        Ok([field(id_place, json_id)?, field(type_place, json_type)?])
+        let id = match header(id_place)? {
+            Some((value, true, signed)) => Field::new(Some(value), None, signed),
+            Some((value, false, signed)) => Some(Field::unfit(value.as_bytes(), signed)),
+            None => json_id.map(|found| Field::id(found, body_is_signed)),
+        };
+        let event_type = match header(type_place)? {
+            Some((value, fits, signed)) => Field::new(Some(value).filter(|_| fits), None, signed),
+            None => Field::new(None, json_type.and_then(Scalar::into_text), body_is_signed),
+        };
+        Ok([id, event_type])
     }
 }
 

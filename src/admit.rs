@@ -7,6 +7,7 @@ use http::Request;
 
 use crate::check::signature::Verified;
 use crate::outbound::Outbound;
+use crate::replay::Claim;
 
 /// A request that may go upstream.
 #[derive(Debug)]
@@ -16,18 +17,27 @@ pub(crate) struct Admitted {
 }
 
 /// How a request came to be admitted, which decides what becomes of it when its client leaves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Passage {
-    /// A verified delivery: once begun, it runs to its end.
-    Delivery,
+    /// A verified delivery: once begun, it runs to its end, and the claim with it.
+    Delivery(Option<Claim>),
     /// Unprotected traffic: cancelled with its client.
     Passed,
 }
 
+impl Passage {
+    /// The request was sent, and nobody knows what became of it.
+    pub(crate) fn lose(self) {
+        if let Self::Delivery(Some(claim)) = self {
+            claim.unknown();
+        }
+    }
+}
+
 impl Admitted {
-    /// Admits a verified delivery.
-    pub(crate) fn delivery(_proof: &Verified, request: Request<Outbound>) -> Self {
-        Self { request, passage: Passage::Delivery }
+    /// Admits a verified delivery, with the right to run it where its route de-duplicates.
+    pub(crate) fn delivery(_proof: &Verified, claim: Option<Claim>, request: Request<Outbound>) -> Self {
+        Self { request, passage: Passage::Delivery(claim) }
     }
 
     /// Admits traffic to a path that no route protects. Nothing about it is known to be genuine.

@@ -8,8 +8,10 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_
 use http::{HeaderValue, Response, StatusCode};
 
 use crate::check::handshake::{Content, Reply};
+use crate::headers;
 use crate::inbound::{Ending, Inbound};
 use crate::reject::Reject;
+use crate::replay::Copied;
 use crate::telemetry::access::Outcome;
 
 /// Seconds after which a refused delivery may be sent again.
@@ -31,7 +33,7 @@ pub(crate) fn problem(reject: Reject, allow: Option<&HeaderValue>, close: bool, 
     if let Some(allow) = allow {
         headers.insert(ALLOW, allow.clone());
     }
-    if reject.status() == StatusCode::SERVICE_UNAVAILABLE {
+    if reject.status() == StatusCode::SERVICE_UNAVAILABLE || reject == Reject::ReplayInFlight {
         headers.insert(RETRY_AFTER, RETRY);
     }
     if close {
@@ -43,6 +45,19 @@ pub(crate) fn problem(reject: Reject, allow: Option<&HeaderValue>, close: bool, 
 /// The answer for a genuine event that the route does not want.
 pub(crate) fn filtered(ending: Ending) -> Response<Inbound> {
     own(StatusCode::NO_CONTENT, Bytes::new(), ending)
+}
+
+/// The answer to a delivery that has run: what the app said to the other one, where that was waited for.
+pub(crate) fn duplicate(copied: Option<Box<Copied>>, ending: Ending) -> Response<Inbound> {
+    if let Some(copied) = copied {
+        let mut response = own(copied.status, copied.body, ending);
+        *response.headers_mut() = copied.headers;
+        headers::end_hop_of_response(response.headers_mut());
+        return response;
+    }
+    let mut response = own(StatusCode::OK, Bytes::from_static(b"{\"code\":\"duplicate\"}"), ending);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
 }
 
 /// The answer to a provider's handshake. What it gives back may be anyone's, so no browser may take it for a page.

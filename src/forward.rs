@@ -29,6 +29,7 @@ use crate::in_flight::{InFlight, Ticket};
 use crate::outbound::Outbound;
 use crate::plan::{Plan, Upstream};
 use crate::reject::Reject;
+use crate::replay::Copier;
 
 /// A connection never rests longer than this, whatever the app advertises.
 const REST: Duration = Duration::from_secs(4);
@@ -118,7 +119,7 @@ impl Forwarder {
         }
     }
 
-    /// Sends an admitted request. `deadline` bounds the wait for the answer's head, where there is one.
+    /// Sends an admitted request, once. `deadline` bounds the wait for the answer's head, where there is one.
     ///
     /// # Errors
     /// [`ForwardError`]; after `Connect*` nothing was sent.
@@ -128,33 +129,62 @@ impl Forwarder {
         plan: &Arc<Plan>,
         deadline: Option<Instant>,
     ) -> Result<Response<Answer>, ForwardError> {
-        let (mut request, passage) = admitted.into_parts();
+        let (request, passage) = admitted.into_parts();
+        match self.exchange(request, passage, plan, deadline).await {
+            Ok((exchange, response)) => exchange.answer(response).await,
+            Err(failed) => Err(failed.error),
+        }
+    }
+
+    /// Sends a request and waits for the head of its answer.
+    ///
+    /// # Errors
+    /// [`Failed`], with the request if nothing of it was written.
+    pub(crate) async fn exchange(
+        self: &Arc<Self>,
+        mut request: Request<Outbound>,
+        mut passage: Passage,
+        plan: &Arc<Plan>,
+        deadline: Option<Instant>,
+    ) -> Result<(Exchange, Response<Incoming>), Failed> {
         loop {
             let rested = self.rested(&plan.upstream);
             let is_fresh = rested.is_none();
             let mut link = match rested {
                 Some(link) => link,
-                None => Box::pin(connect(plan)).await?,
+                None => match Box::pin(connect(plan, deadline)).await {
+                    Ok(link) => link,
+                    Err(error) => return Err(Failed { error, unsent: Some((request, passage)) }),
+                },
             };
             let reply: Reply = Box::pin(link.sender.try_send_request(request));
             let mut exchange =
                 Exchange { running: Some((link, reply)), forwarder: Arc::clone(self), plan: Arc::clone(plan), passage };
             let outcome = match deadline {
                 None => exchange.head().await,
-                Some(deadline) => tokio::time::timeout_at(deadline.into(), exchange.head())
-                    .await
-                    .map_err(|_elapsed| ForwardError::Timeout)?,
+                Some(deadline) => match tokio::time::timeout_at(deadline.into(), exchange.head()).await {
+                    Ok(outcome) => outcome,
+                    // Dropped, the exchange goes on without us.
+                    Err(_elapsed) => return Err(ForwardError::Timeout.into()),
+                },
             };
-            match outcome {
-                Ok(response) => return exchange.answer(response),
-                Err(mut error) => {
-                    exchange.running = None;
-                    match error.take_message() {
-                        // The app closed a resting connection before it took the request. A fresh one that does the same
-                        // is not a race, and trying for ever would not end it.
-                        Some(unwritten) if !is_fresh => request = unwritten,
-                        _ => return Err(ForwardError::Answer(error.into_error())),
-                    }
+            let mut error = match outcome {
+                Ok(response) => return Ok((exchange, response)),
+                Err(error) => error,
+            };
+            exchange.running = None;
+            passage = exchange.take_passage();
+            match error.take_message() {
+                // The app closed a resting connection before it took the request.
+                Some(unwritten) if !is_fresh => request = unwritten,
+                // A fresh one that does the same is not a race, and trying at once for ever would not end it.
+                Some(unwritten) => {
+                    let error = ForwardError::Answer(error.into_error());
+                    return Err(Failed { error, unsent: Some((unwritten, passage)) });
+                }
+                None => {
+                    passage.lose();
+                    return Err(ForwardError::Answer(error.into_error()).into());
                 }
             }
         }
@@ -166,7 +196,7 @@ impl Forwarder {
     /// [`ForwardError`]; `Timeout` after `limits.upgrade_timeout`.
     pub(crate) async fn upgrade(&self, admitted: Admitted, plan: &Plan) -> Result<Response<Incoming>, ForwardError> {
         let (request, _) = admitted.into_parts();
-        let Link { connection, mut sender, .. } = *connect(plan).await?;
+        let Link { connection, mut sender, .. } = *connect(plan, None).await?;
         let driver = tokio::spawn(async move {
             if let Some(connection) = connection {
                 // Its error reaches the request that waits on it.
@@ -218,8 +248,10 @@ impl Forwarder {
 }
 
 /// A connection of its own.
-async fn connect(plan: &Plan) -> Result<Box<Link>, ForwardError> {
-    let socket = tokio::time::timeout(plan.limits.connect_timeout, AppSocket::connect(&plan.upstream))
+async fn connect(plan: &Plan, deadline: Option<Instant>) -> Result<Box<Link>, ForwardError> {
+    let limit = plan.limits.connect_timeout;
+    let limit = deadline.map_or(limit, |deadline| limit.min(deadline.saturating_duration_since(clock::monotonic())));
+    let socket = tokio::time::timeout(limit, AppSocket::connect(&plan.upstream))
         .await
         .map_err(|_elapsed| ForwardError::ConnectTimeout)?
         .map_err(ForwardError::Connect)?;
@@ -229,8 +261,22 @@ async fn connect(plan: &Plan) -> Result<Box<Link>, ForwardError> {
 
 type Reply = Pin<Box<dyn Future<Output = Result<Response<Incoming>, TrySendError<Request<Outbound>>>> + Send>>;
 
+/// No answer.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    pub(crate) error: ForwardError,
+    /// The request, if nothing of it was written.
+    pub(crate) unsent: Option<(Request<Outbound>, Passage)>,
+}
+
+impl From<ForwardError> for Failed {
+    fn from(error: ForwardError) -> Self {
+        Self { error, unsent: None }
+    }
+}
+
 /// One request on its way. Dropped before its answer: a passed request is cancelled, a delivery runs on.
-struct Exchange {
+pub(crate) struct Exchange {
     running: Option<(Box<Link>, Reply)>,
     forwarder: Arc<Forwarder>,
     plan: Arc<Plan>,
@@ -247,50 +293,92 @@ impl Exchange {
         .await
     }
 
-    fn answer(mut self, response: Response<Incoming>) -> Result<Response<Answer>, ForwardError> {
+    /// The answer, once its status has decided over the claim: before its first byte reaches the sender.
+    ///
+    /// # Errors
+    /// `Switched`.
+    pub(crate) async fn answer(mut self, response: Response<Incoming>) -> Result<Response<Answer>, ForwardError> {
         let Some((link, _)) = self.running.take() else { return Err(ForwardError::Switched) };
+        let passage = self.take_passage();
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(ForwardError::Switched);
         }
-        let advertised = keep_alive(response.headers());
-        Ok(response.map(|body| {
-            let mut answer = Answer {
-                body: Some(body),
+        let (head, body) = response.into_parts();
+        // Held from here on: if nobody waits any longer, it is read to its end all the same.
+        let mut answer = Answer {
+            body: Some(body),
+            link: Some(link),
+            advertised: keep_alive(&head.headers),
+            forwarder: Arc::clone(&self.forwarder),
+            plan: Arc::clone(&self.plan),
+            is_delivery: matches!(passage, Passage::Delivery(_)),
+            copier: None,
+        };
+        if let Passage::Delivery(Some(claim)) = passage {
+            answer.copier = claim.settle(head.status, &head.headers).await;
+        }
+        if answer.is_end_stream() {
+            answer.end(&mut Context::from_waker(Waker::noop()));
+        }
+        Ok(Response::from_parts(head, answer))
+    }
+
+    /// Lets the answer go, and gives back what a further attempt needs.
+    pub(crate) fn set_aside(mut self, response: Response<Incoming>) -> Passage {
+        if let Some((link, _)) = self.running.take() {
+            let advertised = keep_alive(response.headers());
+            // Dropped, it is read to its end.
+            drop(Answer {
+                body: Some(response.into_body()),
                 link: Some(link),
                 advertised,
                 forwarder: Arc::clone(&self.forwarder),
                 plan: Arc::clone(&self.plan),
-                passage: self.passage,
-            };
-            if answer.is_end_stream() {
-                answer.rest(&mut Context::from_waker(Waker::noop()));
-            }
-            answer
-        }))
+                is_delivery: true,
+                copier: None,
+            });
+        }
+        self.take_passage()
+    }
+
+    /// Ends without an answer.
+    fn give_up(mut self, how: impl FnOnce(Passage)) {
+        self.running = None;
+        how(self.take_passage());
+    }
+
+    fn take_passage(&mut self) -> Passage {
+        std::mem::replace(&mut self.passage, Passage::Passed)
     }
 }
 
 impl Drop for Exchange {
     fn drop(&mut self) {
-        let Some((mut link, mut reply)) = self.running.take() else { return };
-        if self.passage == Passage::Passed {
+        let Some(running) = self.running.take() else { return };
+        let passage = self.take_passage();
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return passage.lose() };
+        if matches!(passage, Passage::Passed) {
             return;
         }
         // The app's handler cannot be stopped by closing the socket; cutting it off would only lose its answer.
-        let forwarder = Arc::clone(&self.forwarder);
-        let plan = Arc::clone(&self.plan);
-        let (passage, ticket) = (self.passage, forwarder.in_flight.ticket());
-        detach(plan.limits.upstream_max, ticket, async move {
-            let head = std::future::poll_fn(|cx| {
-                link.drive(cx);
-                reply.as_mut().poll(cx)
-            })
-            .await;
-            if let Ok(response) = head {
-                let advertised = keep_alive(response.headers());
-                let answer =
-                    Answer { body: Some(response.into_body()), link: Some(link), advertised, forwarder, plan, passage };
-                answer.drain().await;
+        let (forwarder, plan) = (Arc::clone(&self.forwarder), Arc::clone(&self.plan));
+        let mut rest = Exchange { running: Some(running), forwarder, plan, passage };
+        let ticket = rest.forwarder.in_flight.ticket();
+        runtime.spawn(async move {
+            let _ticket = ticket;
+            let head = tokio::time::timeout(rest.plan.limits.upstream_max, rest.head()).await;
+            match head {
+                // An answer that is dropped is read to its end.
+                Ok(Ok(response)) => drop(rest.answer(response).await),
+                // Given back, it was never written: it may be tried again.
+                Ok(Err(mut error)) => {
+                    let is_unwritten = error.take_message().is_some();
+                    rest.give_up(|passage| if is_unwritten { drop(passage) } else { passage.lose() });
+                }
+                Err(_elapsed) => {
+                    tracing::warn!("a detached delivery got no answer within limits.upstream_max");
+                    rest.give_up(Passage::lose);
+                }
             }
         });
     }
@@ -304,11 +392,22 @@ pub(crate) struct Answer {
     advertised: Option<Duration>,
     forwarder: Arc<Forwarder>,
     plan: Arc<Plan>,
-    passage: Passage,
+    /// Read to its end, whoever leaves.
+    is_delivery: bool,
+    /// Keeps it for those that sent the same.
+    copier: Option<Copier>,
 }
 
 impl Answer {
-    /// The answer is complete: the connection rests, if hyper agrees that it can be used again.
+    /// The answer is complete.
+    fn end(&mut self, cx: &mut Context<'_>) {
+        if let Some(copier) = self.copier.take() {
+            copier.finish();
+        }
+        self.rest(cx);
+    }
+
+    /// The connection rests, if hyper agrees that it can be used again.
     fn rest(&mut self, cx: &mut Context<'_>) {
         let Some(mut link) = self.link.take() else { return };
         link.drive(cx);
@@ -339,10 +438,15 @@ impl Body for Answer {
         }
         let frame = ready!(frame);
         let ended = body.is_end_stream();
+        if let (Some(copier), Some(Ok(frame))) = (&mut this.copier, &frame)
+            && let Some(piece) = frame.data_ref()
+        {
+            copier.push(piece);
+        }
         match &frame {
             Some(Err(_)) => this.link = None,
             Some(Ok(_)) if !ended => {}
-            Some(Ok(_)) | None => this.rest(cx),
+            Some(Ok(_)) | None => this.end(cx),
         }
         Poll::Ready(frame)
     }
@@ -358,7 +462,7 @@ impl Body for Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        if self.passage == Passage::Passed || self.link.is_none() {
+        if !self.is_delivery || self.link.is_none() {
             return;
         }
         let rest = Answer {
@@ -367,20 +471,21 @@ impl Drop for Answer {
             advertised: self.advertised,
             forwarder: Arc::clone(&self.forwarder),
             plan: Arc::clone(&self.plan),
-            passage: self.passage,
+            is_delivery: true,
+            copier: self.copier.take(),
         };
         let ticket = self.forwarder.in_flight.ticket();
         detach(self.plan.limits.upstream_max, ticket, rest.drain());
     }
 }
 
-/// Lets a delivery run to its end without its sender, for at most `limit`. Holds up a shutdown like any request.
+/// Lets an answer be read to its end without its sender, for at most `limit`. Holds up a shutdown like any request.
 fn detach(limit: Duration, ticket: Ticket, run: impl Future<Output = ()> + Send + 'static) {
     let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
     runtime.spawn(async move {
         let _ticket = ticket;
         if tokio::time::timeout(limit, run).await.is_err() {
-            tracing::warn!("a detached delivery got no answer within limits.upstream_max");
+            tracing::warn!("the answer to a delivery did not end within limits.upstream_max");
         }
     });
 }

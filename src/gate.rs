@@ -7,7 +7,9 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Instant;
 
+use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::{Request, Response, StatusCode, Version};
 use http_body::Body as _;
@@ -19,8 +21,10 @@ use crate::answer;
 use crate::budget::{Budget, Short};
 use crate::check::client::{self, Client};
 use crate::check::handshake::Reply;
-use crate::check::signature::{self, Window};
+use crate::check::replay_key::ReplayKey;
+use crate::check::signature::{self, Presented, Verified, Window};
 use crate::clock;
+use crate::deliver::deliver;
 use crate::documents::Documents;
 use crate::forward::{Answer, ForwardError, Forwarder};
 use crate::handshake;
@@ -32,10 +36,12 @@ use crate::inbound::{Ending, Inbound};
 use crate::live::Live;
 use crate::onward::{forward_interim, onward, upstream_request};
 use crate::outbound::Outbound;
-use crate::plan::{Plan, Unmatched};
+use crate::plan::{OnStoreError, Plan, ReplayMode, Route, Unmatched};
 use crate::receive::{Bounds, receive};
 use crate::refusal::{self, Refusal, broken_body, failed};
 use crate::reject::Reject;
+use crate::replay::{Claimed, Copied, Denied, Memorable, Replay, Terms};
+use crate::report::Report;
 use crate::telemetry::Metrics;
 use crate::telemetry::access::{AccessLog, Outcome, Record};
 use crate::verified_event::{self, VERIFIED_EVENT};
@@ -47,6 +53,7 @@ use crate::wire::{Head, Line, Protocol};
 pub(crate) struct Gate {
     pub(crate) live: Arc<Live>,
     pub(crate) forwarder: Arc<Forwarder>,
+    pub(crate) replay: Arc<Replay>,
     pub(crate) budget: Budget,
     pub(crate) documents: Documents,
     pub(crate) hints: Hints,
@@ -74,6 +81,7 @@ enum Answered {
     App(Response<Answer>),
     Upgrade(Response<Incoming>),
     Filtered,
+    Duplicate(Option<Box<Copied>>),
     Handshake(Reply),
 }
 
@@ -132,6 +140,7 @@ impl Gate {
                 }
             }
             Ok(Answered::Filtered) => answer::filtered(ending),
+            Ok(Answered::Duplicate(copied)) => answer::duplicate(copied, ending),
             Ok(Answered::Handshake(reply)) => answer::handshake(reply, ending),
             Err(Refusal { reject, allow }) => {
                 ending.record.outcome = Outcome::Rejected(reject);
@@ -197,8 +206,11 @@ impl Gate {
             return Err(Refusal { reject: Reject::MethodNotAllowed, allow: Some(route.allow.clone()) });
         }
 
+        // Checks that only log, where the operator tries hookward out.
+        let mut report = Report::new(route.reported);
+
         // 5. Client address against the allowlist. Never instead of the signature.
-        allowed(route, &client, record)?;
+        report.ip(allowed(route, &client, record))?;
 
         // Answered here, since nothing in it proves anything: the app never hears of it.
         if let Some(reply) = unsigned {
@@ -208,10 +220,11 @@ impl Gate {
         // 6. Signature headers, the timestamp, the declared size: all before the body is read (no 100 Continue was sent).
         let url = public_url(plan, route, &request);
         let head = signature::Head { method: request.method(), url: url.as_deref(), headers: request.headers() };
-        let window = Window { now: record.unix_seconds(), tolerance: route.tolerance };
+        let mut window = Window { now: record.unix_seconds(), tolerance: route.tolerance };
         let bounds = Bounds { bytes: route.max_body, time: plan.limits.body_timeout, expired: self.expired.clone() };
         let mut charge = self.budget.charge();
-        let mut presented = match signature::present(&route.scheme, head, window) {
+        let present = |window| signature::present(&route.scheme, head, window);
+        let mut presented = match report.signature(&mut window, record, present) {
             Ok(presented) => presented,
             Err(failure) => {
                 // One kind of handshake is a form that nobody signs: known by its body, and never forwarded either.
@@ -230,24 +243,37 @@ impl Gate {
             .map_err(|stopped| refusal::stopped(stopped, &caller.line, record))?;
 
         // 8. The MAC over the raw bytes, then the timestamp again: a slow body must not outlive its window.
-        let wanted =
-            signature::wanted(&route.scheme, &presented, &frames).map_err(|failure| failed(failure, record))?;
-        if let Some(wanted) = wanted {
-            presented.supply(self.documents.get(&wanted).await.map_err(|error| {
-                record.detail = Some(error.to_string().into());
-                Reject::KeyUnavailable
-            })?);
-        }
-        let window = Window { now: clock::unix_now(), tolerance: route.tolerance };
-        let verified = match signature::verify(&route.scheme, &route.keys, &presented, &frames, window) {
-            Ok(verified) => verified,
-            Err(failure) => {
-                let question = || Question::new(plan, route, &parts, url, frames, window);
-                record.hint = self.hints.about(&failure, question).await;
-                return Err(failed(failure, record));
+        let mut verified = None;
+        if let Some(presented) = &mut presented {
+            let wanted =
+                signature::wanted(&route.scheme, presented, &frames).map_err(|failure| failed(failure, record))?;
+            if let Some(wanted) = wanted {
+                presented.supply(self.documents.get(&wanted).await.map_err(|error| {
+                    record.detail = Some(error.to_string().into());
+                    Reject::KeyUnavailable
+                })?);
             }
-        };
+            window.now = clock::unix_now();
+            let verify = |window| signature::verify(&route.scheme, &route.keys, presented, &frames, window);
+            verified = match report.signature(&mut window, record, verify) {
+                Ok(verified) => verified,
+                Err(failure) => {
+                    let question = || Question::new(plan, route, &parts, url, frames, window);
+                    record.hint = self.hints.about(&failure, question).await;
+                    return Err(failed(failure, record));
+                }
+            };
+        }
         charge.keep().map_err(|Short| Reject::Overloaded)?;
+        let (Some(presented), Some(verified), None) = (presented, verified, report.would_reject()) else {
+            // Logged, and forwarded as what it is: unverified.
+            record.would_reject = report.would_reject();
+            headers::write_forwarded(&mut parts.headers, &caller.peer, trusted, &plan.client.header);
+            let admitted = Admitted::passed_through_unverified(upstream_request(parts, Outbound::whole(frames)));
+            let answered = self.forwarder.send(admitted, plan, record.started.checked_add(route.deadline)).await;
+            let answered = answered.map(|response| Answered::App(headers::without_orders(response)));
+            return answered_by_app(answered, Outcome::WouldReject, &caller.line, record);
+        };
         let foreign = route.foreign.get(verified.family()).ok_or(Reject::HeaderMalformed)?;
         foreign.remove_from(&mut parts.headers);
 
@@ -266,19 +292,53 @@ impl Gate {
             return Ok(Answered::Filtered);
         }
 
-        // 10. The replay claim has its place here: after the proof, before the first byte goes upstream.
+        // 10. The claim: a delivery runs once, however often it is sent.
+        let claim = match self.claim(plan, route, verified, (&presented, &frames), record.started).await? {
+            Some(Claimed::Mine(claim)) => Some(claim),
+            Some(Claimed::Duplicate(copied)) => {
+                record.outcome = Outcome::Duplicate;
+                return Ok(Answered::Duplicate(copied));
+            }
+            None => None,
+        };
 
         // 11. Forward with the proof attached; 12. answer with what the app really says.
         parts.headers.remove(EXPECT);
         headers::write_forwarded(&mut parts.headers, &caller.peer, trusted, &plan.client.header);
         let event = verified_event::value(verified, route).ok_or(Reject::HeaderMalformed)?;
         parts.headers.insert(VERIFIED_EVENT, event);
-        let admitted = Admitted::delivery(verified, upstream_request(parts, Outbound::whole(frames)));
+        let admitted = Admitted::delivery(verified, claim, upstream_request(parts, Outbound::whole(frames)));
         caller.line.commit();
-        // The deadline began with the request's head.
-        let deadline = record.started.checked_add(route.deadline);
-        let answered = self.forwarder.send(admitted, plan, deadline).await.map(Answered::App);
+        let answered = deliver(&self.forwarder, admitted, plan, route, record.started).await.map(Answered::App);
         answered_by_app(answered, Outcome::Forwarded, &caller.line, record)
+    }
+
+    /// Step 10. `None`: this delivery is not told from others.
+    async fn claim(
+        &self,
+        plan: &Plan,
+        route: &Route,
+        verified: &Verified,
+        (presented, frames): (&Presented, &[Bytes]),
+        began: Instant,
+    ) -> Result<Option<Claimed>, Reject> {
+        let key = match (route.replay, verified.signed_id()) {
+            (ReplayMode::Dedupe, Some(id)) => ReplayKey::of_id(&route.name, id),
+            (ReplayMode::Content, _) => {
+                let digest = signature::content_digest(&route.scheme, presented, frames);
+                ReplayKey::of_content(&route.name, &digest)
+            }
+            // Without an id there is nothing to tell it by, and its sender says so itself: it is signed.
+            (ReplayMode::Dedupe, None) | (ReplayMode::Off, _) => return Ok(None),
+        };
+        let deadline = began.checked_add(route.deadline).unwrap_or(began);
+        let window = route.window().and_then(|window| window.checked_mul(2));
+        let memorable = Memorable { ttl: plan.replay.ttl, window };
+        match self.replay.claim(Terms { key, memorable, began, deadline }, &plan.replay).await {
+            Ok(claimed) => Ok(Some(claimed)),
+            Err(Denied::StoreDown) if route.on_store_error == OnStoreError::Forward => Ok(None),
+            Err(denied) => Err(denied.into()),
+        }
     }
 
     /// Sends traffic that no route protects, streaming both ways.

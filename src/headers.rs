@@ -5,8 +5,10 @@
 //! RFC 7239 and the de-facto `X-Forwarded-*`; the Next.js lists were measured on next 14–16. Must never touch a value
 //! that a signature covers.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, TE};
+use http::header::{CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TE};
 use std::net::IpAddr;
+
+use http::Response;
 
 use crate::check::header_name::{folded, is_odd};
 use crate::check::target::Framework;
@@ -16,6 +18,8 @@ const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host")
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+/// Stops a sender's retries, or disables its endpoint (Svix, June 2026).
+pub(crate) const WEBHOOK_DELIVERY: HeaderName = HeaderName::from_static("webhook-delivery");
 const TRAILERS: HeaderValue = HeaderValue::from_static("trailers");
 
 /// Names that a client may not put on its `Connection` list: dropping them would change what we or the app believe.
@@ -240,6 +244,14 @@ fn append_for(headers: &mut HeaderMap, peer: &Peer) {
     if let Ok(list) = HeaderValue::from_bytes(&list) {
         headers.insert(X_FORWARDED_FOR, list);
     }
+}
+
+/// Headers of an answer that tell a sender what to do next: only a request that was verified may cause one.
+pub(crate) fn without_orders<B>(mut response: Response<B>) -> Response<B> {
+    for name in [WEBHOOK_DELIVERY, RETRY_AFTER] {
+        response.headers_mut().remove(name);
+    }
+    response
 }
 
 #[cfg(test)]

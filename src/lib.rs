@@ -16,8 +16,8 @@
 //! | 0 | `reject`, `civil`, `clock`, `secret` |
 //! | 1 | `check` (pure: no async, I/O, clock), `providers` (the catalogue, data) |
 //! | 2 | `plan` (the compiled configuration) |
-//! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket`, `https`, `capture`, `live`, `client_socket`, `proxy_protocol`, `descriptors` |
-//! | 4 | `documents`, `hint`, `onward`, `http2`, `receive`, `websocket`, `forward`, `inbound`, `answer`, `handshake`, `refusal`, `head_checks`, `ip_lists`, `crowd` |
+//! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket`, `https`, `capture`, `live`, `client_socket`, `proxy_protocol`, `descriptors`, `replay` |
+//! | 4 | `documents`, `hint`, `onward`, `http2`, `receive`, `websocket`, `forward`, `deliver`, `inbound`, `answer`, `handshake`, `refusal`, `report`, `head_checks`, `ip_lists`, `crowd` |
 //! | 5 | `gate`, `explain` (the gate's checks on a captured request) |
 //! | 6 | `connection`, `admin`, `reload`, `server` |
 //! | 7 | `cli` |
@@ -36,6 +36,7 @@ pub mod clock;
 pub mod config;
 mod connection;
 mod crowd;
+mod deliver;
 mod descriptors;
 mod documents;
 mod explain;
@@ -61,6 +62,8 @@ mod receive;
 mod refusal;
 pub mod reject;
 pub mod reload;
+mod replay;
+mod report;
 pub mod secret;
 pub mod server;
 pub mod telemetry;

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::Authority;
-use http::{HeaderName, HeaderValue, Method, Uri};
+use http::{HeaderName, HeaderValue, Method, StatusCode, Uri};
 use ipnet::IpNet;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
@@ -46,6 +46,8 @@ pub struct Plan {
     pub limits: Limits,
     /// The access line's format.
     pub log: LogFormat,
+    /// How deliveries are remembered.
+    pub replay: ReplayPolicy,
     /// The protected routes.
     pub routes: Vec<Route>,
     /// Whether a reload to this plan may take protection away.
@@ -258,6 +260,68 @@ pub struct Limits {
     pub drain: Duration,
 }
 
+/// How deliveries are told apart and remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplayPolicy {
+    /// How long a delivery that ran is remembered.
+    pub ttl: Duration,
+    /// How many are, in memory.
+    pub max_entries: usize,
+    /// How long a claim outlives whoever held it.
+    pub lease: Duration,
+    /// How long a duplicate waits for the one that runs.
+    pub wait: Duration,
+}
+
+/// What tells a route's deliveries apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ReplayMode {
+    /// Nothing: each one runs.
+    Off,
+    /// Their signed id.
+    Dedupe,
+    /// Everything that is signed.
+    Content,
+}
+
+/// What happens to a delivery while the replay store cannot be asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnStoreError {
+    /// `replay_store_down`.
+    Refuse,
+    /// It is forwarded, and may run twice.
+    Forward,
+}
+
+/// How often a delivery is tried before its sender hears of a failure. Always inside the route's deadline.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retry {
+    /// How often it may be handed to the app; at least one.
+    pub attempts: u32,
+    /// From its head on; connecting goes on until then.
+    pub within: Duration,
+    /// Answers after which it is handed over again.
+    pub on_status: Box<[StatusCode]>,
+}
+
+/// Which checks of a route only log what they would refuse.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Reported {
+    /// The client's address.
+    pub ip: bool,
+    /// The age of a delivery.
+    pub timestamp: bool,
+    /// The signature, and the headers that it needs.
+    pub signature: bool,
+}
+
+impl Reported {
+    /// Whether any does.
+    pub fn any(self) -> bool {
+        self.ip || self.timestamp || self.signature
+    }
+}
+
 /// One protected path and its policy.
 #[derive(Debug)]
 pub struct Route {
@@ -289,8 +353,24 @@ pub struct Route {
     pub events: EventFilter,
     /// The provider's handshakes that are answered without the app.
     pub handshakes: Vec<Handshake>,
+    /// What tells its deliveries apart.
+    pub replay: ReplayMode,
+    /// Without the store.
+    pub on_store_error: OnStoreError,
+    /// When a delivery is tried again.
+    pub retry: Retry,
+    /// Checks that only log.
+    pub reported: Reported,
     /// What is removed from a verified request, by [`crate::check::signature::Verified::family`]: one for each family.
     pub foreign: Vec<ForeignHeaders>,
+}
+
+impl Route {
+    /// How long after its timestamp a delivery is taken. `None`: it has none, or any age is.
+    pub fn window(&self) -> Option<Duration> {
+        self.scheme.default_tolerance()?;
+        Some(self.tolerance).filter(|seconds| *seconds < u64::MAX / 4).map(Duration::from_secs)
+    }
 }
 
 /// What a route's scheme and keys were made of: only for finding out why a signature does not match.

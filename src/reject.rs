@@ -84,6 +84,10 @@ rejects! {
         "Let hookward reach the provider's server over https, or confirm by hand and set handshake = false.";
     Overloaded = SERVICE_UNAVAILABLE, "overloaded", "Too much is in flight; nothing was forwarded.",
         "Retry later; raise limits.buffered_bytes or limits.max_connections if this is ordinary load.";
+    ReplayInFlight = CONFLICT, "replay_in_flight", "The same delivery is still running.",
+        "Nothing to do: the next attempt is answered as a duplicate, or runs if this one fails.";
+    ReplayStoreDown = SERVICE_UNAVAILABLE, "replay_store_down", "The replay store cannot be asked; nothing was forwarded.",
+        "Check replay.store; with insecure_on_store_error = \"forward\" deliveries pass without de-duplication.";
     Draining = SERVICE_UNAVAILABLE, "draining", "hookward is shutting down; nothing was forwarded.",
         "Retry: another replica, or this one after its restart, will take it.";
     UpstreamUnreachable = BAD_GATEWAY, "upstream_unreachable", "The application could not be reached.",

@@ -30,6 +30,7 @@ use crate::ip_lists::IpLists;
 use crate::live::Live;
 use crate::plan::{Listener, Plan};
 use crate::reject::Reject;
+use crate::replay::Replay;
 use crate::telemetry::Metrics;
 use crate::telemetry::access::{AccessLog, Record};
 
@@ -169,6 +170,7 @@ impl Server {
             budget,
             live: Arc::clone(&self.live),
             forwarder,
+            replay: Replay::new(),
             documents: Documents::new(Https::new()),
             hints: Hints::default(),
             access: self.access,

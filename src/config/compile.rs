@@ -93,7 +93,11 @@ impl Context<'_, '_> {
         let client = raw.table("client_ip").and_then(|table| self.client(table));
         self.lists = self.ip_lists(raw);
         let schemes = compile_scheme::schemes(self, raw, document);
+        let replay = self.replay(raw);
         let Routes { compiled: routes, summaries, paths } = compile_routes::routes(self, raw, schemes, limits.as_ref());
+        if let (Some(replay), Some(limits)) = (&replay, &limits) {
+            self.remembered_long_enough(raw, &routes, replay, limits);
+        }
         let (app, framework, targets) = self.targets(raw, &paths)?;
         if framework == Framework::NextJs {
             self.next_limits(raw);
@@ -113,6 +117,7 @@ impl Context<'_, '_> {
             health,
             limits: limits?,
             log: if choice("telemetry", "log")? == "text" { LogFormat::Text } else { LogFormat::Json },
+            replay: replay?,
             routes,
             allow_route_removal: server.and_then(|server| server.bool("allow_route_removal"))?,
             ip_lists: self.lists.drain(..).map(|list| list.named).collect(),

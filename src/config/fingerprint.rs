@@ -67,6 +67,10 @@ impl Print<'_> {
             Value::Nothing => self.text("nothing"),
             Value::Bool(value) => self.pair("bool", &value.to_string()),
             Value::Integer(value) => self.pair("integer", &value.to_string()),
+            Value::Integers(values) => {
+                self.text("integers");
+                self.debug(values);
+            }
             Value::Duration(value) => self.pair("duration", &value.as_nanos().to_string()),
             Value::Text(_) if node.name == "insecure_value" => self.text("text"),
             Value::Text(address) if node.name == "url" => {

@@ -38,6 +38,11 @@ pub(crate) enum Kind {
     Text,
     Choice(&'static [&'static str]),
     Texts,
+    /// A list of whole numbers.
+    Integers {
+        min: u64,
+        max: u64,
+    },
     /// One text, or a list of them.
     TextOrTexts,
     /// A list of which each element is one text or a list of them.
@@ -101,10 +106,6 @@ const fn later(name: &'static str, doc: &'static str) -> Key {
     Key { name, kind: Kind::Text, default: None, status: Status::Later { unless: None }, doc }
 }
 
-const fn later_unless(name: &'static str, harmless: &'static str, doc: &'static str) -> Key {
-    Key { name, kind: Kind::Text, default: None, status: Status::Later { unless: Some(harmless) }, doc }
-}
-
 const fn seconds(min: u64, max: u64) -> Kind {
     Kind::Duration { min: Duration::from_secs(min), max: Duration::from_secs(max) }
 }
@@ -125,7 +126,7 @@ pub(crate) static TOP: Shape = shape(&[
     optional("client_ip", Kind::Table(&CLIENT_IP), "Who is believed about the client's address."),
     optional("admin", Kind::Table(&ADMIN), "Listeners for probes and people."),
     optional("limits", Kind::Table(&LIMITS), "Bounds on size, time and number."),
-    later("replay", "De-duplication of deliveries."),
+    optional("replay", Kind::Table(&REPLAY), "How deliveries are remembered, so that none runs twice."),
     later("verified_event", "A signed token beside the verified-event header."),
     optional("ip_lists", Kind::Named(&IP_LIST), "Named lists of addresses that are fetched again and again."),
     optional("telemetry", Kind::Table(&TELEMETRY), "Logs."),
@@ -313,6 +314,55 @@ static LIMITS: Shape = shape(&[
     key("drain", seconds(0, HOUR), "\"25s\"", "For requests in flight at shutdown."),
 ]);
 
+static REPLAY: Shape = shape(&[
+    key("store", Kind::Text, "\"memory\"", "Where deliveries that ran are remembered: `memory`, for one replica."),
+    key(
+        "ttl",
+        seconds(1, 30 * 24 * HOUR),
+        "\"30h\"",
+        "How long a delivery is remembered after it ran; longer than its sender tries again.",
+    ),
+    key(
+        "max_entries",
+        Kind::Integer { min: 1_000, max: 100_000_000 },
+        "1_000_000",
+        "How many are remembered in memory, at about 70 bytes each.",
+    ),
+    key(
+        "lease",
+        seconds(1, 600),
+        "\"10s\"",
+        "How long nothing runs after a run whose end nobody knows: the app, or hookward, died in it.",
+    ),
+    key(
+        "wait",
+        milliseconds(0, 300_000),
+        "\"5s\"",
+        "How long a duplicate waits for the one that runs, before it gets 409.",
+    ),
+]);
+
+static RETRY: Shape = shape(&[
+    key(
+        "attempts",
+        Kind::Integer { min: 1, max: 10 },
+        "3",
+        "How often a delivery may be handed to the app; 1: once, and connecting is not tried again either.",
+    ),
+    key(
+        "within",
+        milliseconds(0, 300_000),
+        "\"5s\"",
+        "From the delivery's arrival on; a connection that the app refuses is tried again until then.",
+    ),
+    key(
+        "on_status",
+        Kind::Integers { min: 400, max: 599 },
+        "[]",
+        "Answers after which it is handed over again. Connections that fail and requests that were never written always are.",
+    ),
+]);
+
 static TELEMETRY: Shape = shape(&[
     key("log", Kind::Choice(&["json", "text"]), "\"json\"", "Format of log lines."),
     later("otlp", "Traces over OTLP."),
@@ -355,8 +405,16 @@ static ROUTE: Shape = Shape {
             "[]",
             "Event types that are forwarded, `user.*` or `sms.created`; genuine others get 204. Empty: all.",
         ),
-        later_unless("replay", "\"off\"", "De-duplication of this route's deliveries."),
-        later("retry", "Retries towards the app."),
+        optional(
+            "replay",
+            Kind::Choice(&["off", "dedupe", "content"]),
+            "`dedupe` runs a delivery once, told by its signed id; `content` by all that is signed. By default `dedupe` where the scheme signs an id and the answer does not matter, else `off`.",
+        ),
+        optional(
+            "retry",
+            Kind::Table(&RETRY),
+            "When a delivery is handed to the app again; always before its deadline.",
+        ),
         key(
             "options",
             Kind::TextMap,
@@ -369,8 +427,17 @@ static ROUTE: Shape = Shape {
             "false",
             "Answers the requests by which the provider checks the endpoint; the app never sees them.",
         ),
-        later_unless("insecure_report", "[]", "Logs what would be refused, and forwards it."),
-        later("insecure_on_store_error", "What happens while the replay store is down."),
+        key(
+            "insecure_report",
+            Kind::Texts,
+            "[]",
+            "Checks that only log what they would refuse: `ip`, `timestamp`, `signature`. Such requests are forwarded without `verified-event`.",
+        ),
+        optional(
+            "insecure_on_store_error",
+            Kind::Choice(&["forward"]),
+            "`forward`: while the replay store is down deliveries pass, and may run twice. By default they get 503.",
+        ),
     ],
     exactly_one: &["provider", "scheme"],
 };

@@ -10,6 +10,7 @@ mod compile_client;
 mod compile_handshake;
 mod compile_lists;
 mod compile_options;
+mod compile_replay;
 mod compile_routes;
 mod compile_scheme;
 mod compile_secrets;

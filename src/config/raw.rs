@@ -34,6 +34,7 @@ pub(super) enum Value {
     Duration(Duration),
     Text(String),
     Texts(Vec<(String, Spot)>),
+    Integers(Vec<u64>),
     Table(Table),
     Tables(Vec<Table>),
     /// Something that works later and is harmless, or was refused as a whole.
@@ -95,6 +96,14 @@ impl Table {
             _ => &[],
         };
         list.iter().map(|(text, spot)| (text.as_str(), spot))
+    }
+
+    /// The numbers of a list; none if it is absent.
+    pub(crate) fn integers(&self, name: &str) -> &[u64] {
+        match self.node(name).map(|node| &node.value) {
+            Some(Value::Integers(numbers)) => numbers,
+            _ => &[],
+        }
     }
 
     /// Whether a list is there, typed or by default, that was not refused as a whole.

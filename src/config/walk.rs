@@ -137,6 +137,20 @@ impl Walk<'_, '_> {
             (Kind::Integer { min, max }, DeValue::Integer(_)) => {
                 self.bounded(spot, integer(value), *min, *max, |n| n.to_string()).map(Value::Integer)
             }
+            (Kind::Integers { min, max }, DeValue::Array(array)) => {
+                let mut numbers = Vec::new();
+                for (index, element) in array.iter().enumerate() {
+                    let here = spot.index(index, element.span().start);
+                    if let DeValue::Integer(_) = element.get_ref() {
+                        let number = integer(element.get_ref());
+                        numbers.extend(self.bounded(&here, number, *min, *max, |n| n.to_string()));
+                    } else {
+                        let what = format!("expected a whole number, found {}", found(element.get_ref()));
+                        self.findings.error(&here, what, "write the number without quotes");
+                    }
+                }
+                Some(Value::Integers(numbers))
+            }
             (Kind::Size { min, max }, DeValue::Integer(_)) => {
                 self.bounded(spot, integer(value), *min, *max, values::show_size).map(Value::Integer)
             }
@@ -309,6 +323,7 @@ fn expected(kind: &Kind) -> &'static str {
     match kind {
         Kind::Bool => "true or false",
         Kind::Integer { .. } => "a whole number",
+        Kind::Integers { .. } => "a list of whole numbers",
         Kind::Size { .. } => "a size",
         Kind::Duration { .. } => "a duration",
         Kind::Text | Kind::Choice(_) => "a string",
@@ -338,6 +353,7 @@ fn correction(kind: &Kind, value: &DeValue<'_>) -> String {
         (Kind::Bool, DeValue::String(_)) => "write true or false without quotes".to_owned(),
         (Kind::Integer { .. }, DeValue::String(_)) => "write the number without quotes".to_owned(),
         (Kind::Integer { .. }, _) => "write a whole number".to_owned(),
+        (Kind::Integers { .. }, _) => "write [503]".to_owned(),
         (Kind::Texts, DeValue::String(_)) => "put it in brackets: [\"…\"]".to_owned(),
         (Kind::Tables(_), DeValue::Table(_)) => "put it in brackets: [{ … }]".to_owned(),
         (Kind::Tables(_), DeValue::String(_)) => format!(

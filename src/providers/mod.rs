@@ -42,6 +42,9 @@ pub struct Provider {
     sender_deadline: u64,
     /// Whether the sender uses the answer's content.
     pub answer_matters: bool,
+    /// What has an id needs no answer of its own, so that it can be de-duplicated all the same.
+    #[serde(default)]
+    dedupe: bool,
     /// Environment variables that hold the secret if a route names none. Any but the first are older names.
     #[serde(default)]
     pub secret_env: Vec<String>,
@@ -146,6 +149,11 @@ impl Provider {
     /// How long the sender waits for an answer.
     pub fn sender_deadline(&self) -> Duration {
         Duration::from_secs(self.sender_deadline)
+    }
+
+    /// Whether a duplicate must get the app's own answer, so that none is called one.
+    pub fn keeps_answers(&self) -> bool {
+        self.answer_matters && !self.dedupe
     }
 
     /// The default deadline of a route: a fifth, at most two seconds, below the sender's own, so that ours is the answer it sees.

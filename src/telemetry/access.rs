@@ -32,8 +32,12 @@ pub(crate) enum Outcome {
     Forwarded,
     /// Unprotected traffic went to the app.
     Passed,
+    /// An unverified request went to the app, where a check only logs.
+    WouldReject,
     /// A verified event that the route does not want.
     Filtered,
+    /// A verified delivery that has run already.
+    Duplicate,
     /// A provider's handshake, answered without the app.
     Handshake,
     /// The client left before there was an answer.
@@ -47,7 +51,9 @@ impl Outcome {
         match self {
             Self::Forwarded => "forwarded",
             Self::Passed => "passed",
+            Self::WouldReject => "would_reject",
             Self::Filtered => "filtered",
+            Self::Duplicate => "duplicate",
             Self::Handshake => "handshake",
             Self::ClientLeft => "client_left",
             Self::Rejected(reject) => reject.code(),
@@ -88,6 +94,8 @@ pub(crate) struct Record {
     pub(crate) client: Option<IpAddr>,
     /// Id, type and the label of the secret that matched.
     pub(crate) verified: Option<Verified>,
+    /// Why it would have been refused.
+    pub(crate) would_reject: Option<Reject>,
     /// The header that a reject is about.
     pub(crate) header: Option<HeaderName>,
     /// Seconds by which the timestamp is ahead of our clock.
@@ -122,6 +130,7 @@ impl Record {
             peer,
             client: None,
             verified: None,
+            would_reject: None,
             header: None,
             skew_seconds: None,
             detail: None,
@@ -205,6 +214,9 @@ impl Record {
                 fields.text(key!("event_type"), event_type.text);
             }
             fields.text(key!("secret"), verified.label());
+        }
+        if let Some(reject) = self.would_reject {
+            fields.text(key!("would_reject"), reject.code());
         }
         if let Some(header) = &self.header {
             fields.text(key!("header"), header.as_str());

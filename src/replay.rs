@@ -1,0 +1,337 @@
+//! Who may run a delivery: claim, then commit or release.
+//!
+//! A claim is the right to run one delivery. In this process the first to ask has it and the others wait for how it ends; a
+//! store tells what has run, and with Redis what runs elsewhere. Two rules are kept whatever happens: never two runs at
+//! once, never a run after a committed one. So a claim that is dropped is released only if nothing was sent; after a run
+//! whose end nobody knows it is kept for a lease ([`Claim::unknown`]). Must never be asked about anything but a verified
+//! delivery.
+
+mod memory;
+mod run;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_LENGTH, SET_COOKIE, TRAILER, TRANSFER_ENCODING};
+use http::{HeaderMap, StatusCode};
+
+pub(crate) use self::memory::Memorable;
+pub(crate) use self::run::Copied;
+
+use self::memory::{ByKey, Memory, Seen, shard_of};
+use self::run::{End, Run};
+use crate::check::replay_key::ReplayKey;
+use crate::clock;
+use crate::headers::WEBHOOK_DELIVERY;
+use crate::plan::ReplayPolicy;
+use crate::reject::Reject;
+
+/// Longest answer that is kept for those that wait for it.
+const LONGEST_COPY: usize = 64 * 1024;
+const SHARDS: usize = 64;
+
+/// Everything that is claimed. One for a process; outlives every plan.
+#[derive(Debug)]
+pub(crate) struct Replay {
+    running: Box<[Mutex<ByKey<Running>>]>,
+    store: Store,
+    pub(crate) counts: Counts,
+}
+
+#[derive(Debug)]
+enum Store {
+    Memory(Memory),
+}
+
+/// What metrics tell.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    /// Forgotten before their time, because the store was full.
+    pub(crate) evicted: AtomicU64,
+    /// Runs whose end nobody knows.
+    pub(crate) unknown: AtomicU64,
+    /// Calls that the store did not answer.
+    pub(crate) store_errors: AtomicU64,
+}
+
+#[derive(Debug)]
+struct Running {
+    run: Arc<Run>,
+    /// Whether anyone waits for how it ends.
+    awaited: bool,
+}
+
+/// What a delivery asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Terms {
+    pub(crate) key: ReplayKey,
+    pub(crate) memorable: Memorable,
+    /// When its request began, and when its sender has to have an answer.
+    pub(crate) began: Instant,
+    pub(crate) deadline: Instant,
+}
+
+/// What a delivery that asked may do.
+#[derive(Debug)]
+pub(crate) enum Claimed {
+    /// Run.
+    Mine(Claim),
+    /// Not run: it has. With the app's answer to the other one, where that was waited for.
+    Duplicate(Option<Box<Copied>>),
+}
+
+/// Why a delivery may neither run nor be called a duplicate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Denied {
+    /// The same one is still running.
+    InFlight,
+    /// There is no room to remember it.
+    Full,
+    /// The store cannot be asked.
+    StoreDown,
+}
+
+impl From<Denied> for Reject {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::InFlight => Self::ReplayInFlight,
+            Denied::Full => Self::Overloaded,
+            Denied::StoreDown => Self::ReplayStoreDown,
+        }
+    }
+}
+
+impl Replay {
+    pub(crate) fn new() -> Arc<Self> {
+        let running = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Arc::new(Self { running, store: Store::Memory(Memory::new()), counts: Counts::default() })
+    }
+
+    /// Deliveries that are remembered in this process.
+    pub(crate) fn entries(&self) -> usize {
+        match &self.store {
+            Store::Memory(memory) => memory.entries(),
+        }
+    }
+
+    /// Asks for the right to run a delivery, and waits while another one has it.
+    ///
+    /// # Errors
+    /// [`Denied`]; nothing was sent, and nothing is held.
+    pub(crate) async fn claim(self: &Arc<Self>, terms: Terms, policy: &ReplayPolicy) -> Result<Claimed, Denied> {
+        let now = clock::monotonic();
+        let until = now.checked_add(policy.wait).map_or(terms.deadline, |until| until.min(terms.deadline));
+        let mut waited = false;
+        loop {
+            let run = match self.enter(&terms.key) {
+                Ok(run) => run,
+                Err(other) => match other.ended(until).await {
+                    None => return Err(Denied::InFlight),
+                    Some(End::Committed(copied)) => return Ok(Claimed::Duplicate(copied)),
+                    Some(End::Released) => {
+                        waited = true;
+                        continue;
+                    }
+                },
+            };
+            // From here on a drop lets the next one run.
+            let mut claim = Claim {
+                replay: Arc::clone(self),
+                key: terms.key,
+                memorable: terms.memorable,
+                lease: policy.lease,
+                run: Some(run),
+                reserved: false,
+            };
+            if waited && too_late(&terms) {
+                return Err(Denied::InFlight);
+            }
+            return match &self.store {
+                Store::Memory(memory) => {
+                    match memory.reserve(&terms.key, terms.memorable.ttl, policy.max_entries, clock::monotonic()) {
+                        Seen::Room { evicted } => {
+                            claim.reserved = true;
+                            self.counts.evicted.fetch_add(evicted.into(), Ordering::Relaxed);
+                            Ok(Claimed::Mine(claim))
+                        }
+                        Seen::Committed => {
+                            claim.end(End::Committed(None));
+                            Ok(Claimed::Duplicate(None))
+                        }
+                        Seen::Full => Err(Denied::Full),
+                    }
+                }
+            };
+        }
+    }
+
+    /// Lets a delivery run once more though it has run.
+    pub(crate) fn forget(&self, key: &ReplayKey) -> Forgotten {
+        if self.lock(key).contains_key(key) {
+            return Forgotten::Running;
+        }
+        let was_there = match &self.store {
+            Store::Memory(memory) => memory.forget(key),
+        };
+        if was_there { Forgotten::Removed } else { Forgotten::Absent }
+    }
+
+    /// Begins a run, or finds the one that is under way.
+    fn enter(&self, key: &ReplayKey) -> Result<Arc<Run>, Arc<Run>> {
+        let mut running = self.lock(key);
+        if let Some(other) = running.get_mut(key) {
+            other.awaited = true;
+            return Err(Arc::clone(&other.run));
+        }
+        let run = Arc::new(Run::default());
+        running.insert(*key, Running { run: Arc::clone(&run), awaited: false });
+        Ok(run)
+    }
+
+    /// Whether anyone waited for it.
+    fn leave(&self, key: &ReplayKey) -> bool {
+        self.lock(key).remove(key).is_some_and(|running| running.awaited)
+    }
+
+    fn lock(&self, key: &ReplayKey) -> MutexGuard<'_, ByKey<Running>> {
+        static NONE: Mutex<ByKey<Running>> = Mutex::new(ByKey::with_hasher(std::hash::BuildHasherDefault::new()));
+        self.running.get(shard_of(key)).unwrap_or(&NONE).lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What an operator's wish to forget a delivery came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forgotten {
+    /// It may run again.
+    Removed,
+    /// It was not remembered.
+    Absent,
+    /// It is running now.
+    Running,
+}
+
+/// Less than half of its time is left: a run that begins now would hardly be answered in time.
+fn too_late(terms: &Terms) -> bool {
+    let whole = terms.deadline.saturating_duration_since(terms.began);
+    let left = terms.deadline.saturating_duration_since(clock::monotonic());
+    left < whole.checked_div(2).unwrap_or(whole)
+}
+
+/// The right to run one delivery. Dropped, it is released: so it goes with the request, and stays with what is sent.
+#[derive(Debug)]
+#[must_use]
+pub(crate) struct Claim {
+    replay: Arc<Replay>,
+    key: ReplayKey,
+    memorable: Memorable,
+    lease: Duration,
+    /// `None` once it has ended.
+    run: Option<Arc<Run>>,
+    /// A place in the memory store is kept for it.
+    reserved: bool,
+}
+
+impl Claim {
+    /// The app has answered: a success is committed, anything else may be tried again.
+    ///
+    /// Returns what keeps the answer's body for those that wait for it, if any do. Runs to its end though its caller leaves.
+    pub(crate) async fn settle(self, status: StatusCode, headers: &HeaderMap) -> Option<Copier> {
+        if !status.is_success() {
+            return None;
+        }
+        self.commit(status, headers).await
+    }
+
+    #[expect(clippy::unused_async, reason = "stores that are asked over a network will be waited for here")]
+    async fn commit(mut self, status: StatusCode, headers: &HeaderMap) -> Option<Copier> {
+        match &self.replay.store {
+            Store::Memory(memory) => {
+                self.reserved = false;
+                memory.commit(&self.key, self.memorable, clock::monotonic());
+            }
+        }
+        let run = self.run.take()?;
+        run.commit();
+        if self.replay.leave(&self.key) {
+            return Some(Copier::new(run, status, headers));
+        }
+        run.end(End::Committed(None));
+        None
+    }
+
+    /// Something was sent, and nobody knows what became of it: nothing may run until a lease is over.
+    pub(crate) fn unknown(self) {
+        self.replay.counts.unknown.fetch_add(1, Ordering::Relaxed);
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return std::mem::forget(self) };
+        runtime.spawn(async move {
+            tokio::time::sleep(self.lease).await;
+            drop(self);
+        });
+    }
+
+    fn end(&mut self, end: End) {
+        if let Some(run) = self.run.take() {
+            if std::mem::take(&mut self.reserved) {
+                match &self.replay.store {
+                    Store::Memory(memory) => memory.give_up(),
+                }
+            }
+            self.replay.leave(&self.key);
+            run.end(end);
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        self.end(End::Released);
+    }
+}
+
+/// Keeps an answer for those that wait for it, while it goes to the sender that caused it.
+#[derive(Debug)]
+pub(crate) struct Copier {
+    run: Arc<Run>,
+    /// `None`: it will not be kept.
+    kept: Option<(StatusCode, HeaderMap, BytesMut)>,
+}
+
+impl Copier {
+    fn new(run: Arc<Run>, status: StatusCode, headers: &HeaderMap) -> Self {
+        let mut headers = headers.clone();
+        // What is meant for one sender, and what describes a body on its way.
+        for name in [SET_COOKIE, WEBHOOK_DELIVERY, CONTENT_LENGTH, TRANSFER_ENCODING, TRAILER] {
+            headers.remove(name);
+        }
+        Self { run, kept: Some((status, headers, BytesMut::new())) }
+    }
+
+    /// A piece of the body.
+    pub(crate) fn push(&mut self, piece: &Bytes) {
+        if let Some((_, _, body)) = &mut self.kept {
+            if body.len().saturating_add(piece.len()) > LONGEST_COPY {
+                self.kept = None;
+            } else {
+                body.extend_from_slice(piece);
+            }
+        }
+    }
+
+    /// The body is complete.
+    pub(crate) fn finish(mut self) {
+        let kept = self.kept.take();
+        let copied = kept.map(|(status, headers, body)| Box::new(Copied { status, headers, body: body.freeze() }));
+        self.run.end(End::Committed(copied));
+        // Dropping it would end the run once more.
+        self.run = Arc::default();
+    }
+}
+
+/// The answer broke off: it ran all the same.
+impl Drop for Copier {
+    fn drop(&mut self) {
+        self.run.end(End::Committed(None));
+    }
+}

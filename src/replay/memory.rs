@@ -1,0 +1,232 @@
+//! What has run, in this process's memory: for one replica, or for tests.
+//!
+//! Bounded, and without a sweep: what has expired goes when something else comes, oldest first, a few at a time. A full store
+//! drops what no window lets in again, so that a replay of it would be refused anyway; when all of it could still be sent
+//! again there is no room. Must never forget a younger one for a newcomer.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::check::replay_key::ReplayKey;
+use crate::clock;
+
+/// So many locks, so that two deliveries rarely meet and no map grows long at once.
+const SHARDS: usize = 64;
+/// Expired entries that go for each new one: more than one, or a store that shrinks would never end.
+const PRUNED: usize = 2;
+
+/// Keys are hashes already.
+#[derive(Debug, Default)]
+pub(super) struct Hashed(u64);
+
+impl Hasher for Hashed {
+    fn write(&mut self, bytes: &[u8]) {
+        for (index, byte) in bytes.iter().enumerate().take(8) {
+            self.0 |= u64::from(*byte) << (index.wrapping_mul(8) & 63);
+        }
+    }
+
+    /// The length, which a slice's hash begins with.
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
+}
+
+/// A map of deliveries.
+pub(super) type ByKey<T> = HashMap<ReplayKey, T, BuildHasherDefault<Hashed>>;
+
+/// The deliveries that have run.
+#[derive(Debug)]
+pub(super) struct Memory {
+    shards: Box<[Mutex<Shard>]>,
+    /// Those that have run and those that are running.
+    entries: AtomicUsize,
+    begun: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    /// When each ran, in seconds since the beginning.
+    ran: ByKey<u32>,
+    /// Oldest first, one line for each length of window.
+    lines: Vec<Line>,
+}
+
+#[derive(Debug)]
+struct Line {
+    /// Seconds.
+    window: u32,
+    queue: VecDeque<(ReplayKey, u32)>,
+}
+
+/// How long a delivery is remembered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Memorable {
+    /// After it ran.
+    pub(crate) ttl: Duration,
+    /// After this it would be refused anyway. `None`: nothing says when it was signed.
+    pub(crate) window: Option<Duration>,
+}
+
+/// What is known of a delivery.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// It has run.
+    Committed,
+    /// It has not, and there is room to remember that it did.
+    Room {
+        /// A delivery had to be forgotten for it.
+        evicted: bool,
+    },
+    /// It has not, and there is no room.
+    Full,
+}
+
+impl Memory {
+    pub(super) fn new() -> Self {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Self { shards, entries: AtomicUsize::new(0), begun: clock::monotonic() }
+    }
+
+    /// How many deliveries have run or are running, of those that are remembered.
+    pub(super) fn entries(&self) -> usize {
+        self.entries.load(Ordering::Relaxed)
+    }
+
+    /// Whether it has run; if not, a place is kept for it until [`Self::commit`] or [`Self::give_up`].
+    pub(super) fn reserve(&self, key: &ReplayKey, ttl: Duration, most: usize, now: Instant) -> Seen {
+        let now = self.seconds(now);
+        if self.lock(key).has_run(key, now, seconds(ttl), &self.entries) {
+            return Seen::Committed;
+        }
+        if self.entries.fetch_add(1, Ordering::Relaxed) < most {
+            return Seen::Room { evicted: false };
+        }
+        // Its own shard first: the others are looked through only by a store that is all young.
+        let own = shard_of(key);
+        let (before, after) = self.shards.split_at(own.min(self.shards.len()));
+        for shard in after.iter().chain(before) {
+            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            if shard.evict(now, seconds(ttl)) {
+                self.entries.fetch_sub(1, Ordering::Relaxed);
+                return Seen::Room { evicted: true };
+            }
+        }
+        self.give_up();
+        Seen::Full
+    }
+
+    /// It has run, in the place that was kept for it.
+    pub(super) fn commit(&self, key: &ReplayKey, memorable: Memorable, now: Instant) {
+        let now = self.seconds(now);
+        let ttl = seconds(memorable.ttl);
+        let window = memorable.window.map_or(u32::MAX, seconds).min(ttl);
+        let mut shard = self.lock(key);
+        let pruned = shard.prune(window, now, ttl);
+        let new = shard.ran.insert(*key, now).is_none();
+        shard.push(window, *key, now);
+        drop(shard);
+        self.entries.fetch_sub(pruned.saturating_add(usize::from(!new)), Ordering::Relaxed);
+    }
+
+    /// The place is not needed.
+    pub(super) fn give_up(&self) {
+        self.entries.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether it was there.
+    pub(super) fn forget(&self, key: &ReplayKey) -> bool {
+        let was_there = self.lock(key).ran.remove(key).is_some();
+        self.entries.fetch_sub(usize::from(was_there), Ordering::Relaxed);
+        was_there
+    }
+
+    fn seconds(&self, now: Instant) -> u32 {
+        seconds(now.saturating_duration_since(self.begun))
+    }
+
+    fn lock(&self, key: &ReplayKey) -> MutexGuard<'_, Shard> {
+        static NONE: Mutex<Shard> =
+            Mutex::new(Shard { ran: HashMap::with_hasher(BuildHasherDefault::new()), lines: Vec::new() });
+        self.shards.get(shard_of(key)).unwrap_or(&NONE).lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The last byte: the map uses the first ones.
+pub(super) fn shard_of(key: &ReplayKey) -> usize {
+    let [.., last] = key.as_bytes();
+    usize::from(*last) & SHARDS.wrapping_sub(1)
+}
+
+impl Shard {
+    fn has_run(&mut self, key: &ReplayKey, now: u32, ttl: u32, entries: &AtomicUsize) -> bool {
+        match self.ran.get(key) {
+            Some(at) if now.saturating_sub(*at) <= ttl => true,
+            Some(_) => {
+                self.ran.remove(key);
+                entries.fetch_sub(1, Ordering::Relaxed);
+                false
+            }
+            None => false,
+        }
+    }
+
+    fn push(&mut self, window: u32, key: ReplayKey, at: u32) {
+        match self.lines.iter_mut().find(|line| line.window == window) {
+            Some(line) => line.queue.push_back((key, at)),
+            None => self.lines.push(Line { window, queue: VecDeque::from([(key, at)]) }),
+        }
+    }
+
+    fn pop(&mut self, window: u32, may_go: impl FnOnce(u32) -> bool) -> Option<(ReplayKey, u32)> {
+        let line = self.lines.iter_mut().find(|line| line.window == window)?;
+        line.queue.front().filter(|(_, at)| may_go(*at))?;
+        line.queue.pop_front()
+    }
+
+    /// Forgets what has expired at the front of a line.
+    fn prune(&mut self, window: u32, now: u32, ttl: u32) -> usize {
+        let mut pruned = 0_usize;
+        for _ in 0..PRUNED {
+            let Some((key, at)) = self.pop(window, |at| now.saturating_sub(at) > ttl) else { break };
+            pruned = pruned.saturating_add(usize::from(self.remove(&key, at)));
+        }
+        pruned
+    }
+
+    /// Forgets the oldest one that no window lets in again. `false`: there is none.
+    fn evict(&mut self, now: u32, ttl: u32) -> bool {
+        loop {
+            let oldest = self
+                .lines
+                .iter()
+                .filter_map(|line| line.queue.front().map(|(_, at)| (*at, line.window)))
+                .filter(|(at, window)| now.saturating_sub(*at) > (*window).min(ttl))
+                .min();
+            let Some((_, window)) = oldest else { return false };
+            let Some((key, at)) = self.pop(window, |_| true) else { return false };
+            // One that was forgotten or expired before left its place in the line.
+            if self.remove(&key, at) {
+                return true;
+            }
+        }
+    }
+
+    /// Whether it was there, as this line has it.
+    fn remove(&mut self, key: &ReplayKey, at: u32) -> bool {
+        let is_it = self.ran.get(key) == Some(&at);
+        if is_it {
+            self.ran.remove(key);
+        }
+        is_it
+    }
+}
+
+fn seconds(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}

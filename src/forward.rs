@@ -158,8 +158,8 @@ impl Forwarder {
                 },
             };
             let reply: Reply = Box::pin(link.sender.try_send_request(request));
-            let mut exchange =
-                Exchange { running: Some((link, reply)), forwarder: Arc::clone(self), plan: Arc::clone(plan), passage };
+            let (forwarder, plan) = (Arc::clone(self), Arc::clone(plan));
+            let mut exchange = Exchange { running: Some((link, reply)), forwarder, plan, passage, is_detached: false };
             let outcome = match deadline {
                 None => exchange.head().await,
                 Some(deadline) => match tokio::time::timeout_at(deadline.into(), exchange.head()).await {
@@ -281,6 +281,7 @@ pub(crate) struct Exchange {
     forwarder: Arc<Forwarder>,
     plan: Arc<Plan>,
     passage: Passage,
+    is_detached: bool,
 }
 
 impl Exchange {
@@ -356,13 +357,15 @@ impl Drop for Exchange {
     fn drop(&mut self) {
         let Some(running) = self.running.take() else { return };
         let passage = self.take_passage();
-        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return passage.lose() };
         if matches!(passage, Passage::Passed) {
             return;
         }
+        // A runtime that ends takes its tasks with it.
+        let runtime = tokio::runtime::Handle::try_current().ok().filter(|_| !self.is_detached);
+        let Some(runtime) = runtime else { return passage.lose() };
         // The app's handler cannot be stopped by closing the socket; cutting it off would only lose its answer.
         let (forwarder, plan) = (Arc::clone(&self.forwarder), Arc::clone(&self.plan));
-        let mut rest = Exchange { running: Some(running), forwarder, plan, passage };
+        let mut rest = Exchange { running: Some(running), forwarder, plan, passage, is_detached: true };
         let ticket = rest.forwarder.in_flight.ticket();
         runtime.spawn(async move {
             let _ticket = ticket;

@@ -11,7 +11,7 @@ from net import BALANCER, DISALLOWED, EDGE, FRONT, POD
 
 PLACES = {"balancer": BALANCER, "front": FRONT}
 # In a row, by curl.
-MOST_DISCARDED = 8
+MOST_DISCARDED = 100
 
 
 class Through:

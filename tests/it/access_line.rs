@@ -31,7 +31,7 @@ impl Program {
         let toml = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nupstream = \"http://{upstream}\"\n[client_ip]\ntrusted_proxies = [\"127.0.0.1\"]\n\
              [limits]\nmax_body = \"64KiB\"\nbody_timeout = \"200ms\"\n\
-             [routes.clerk]\npath = \"{PATH}\"\nprovider = \"clerk\"\nevents = [\"user.*\"]\n\
+             [routes.clerk]\npath = \"{PATH}\"\nprovider = \"clerk\"\nreplay = \"off\"\nevents = [\"user.*\"]\n\
              [routes.closed]\npath = \"/closed\"\nprovider = \"clerk\"\nallow_ips = [\"203.0.113.9\"]\n\
              [routes.asked]\npath = \"/asked\"\nprovider = \"dropbox\"\nhandshake = true\n\
              secrets = [{{ insecure_value = \"{SECRET}\" }}]\n"

@@ -389,7 +389,7 @@ impl Poor {
         let config = directory.path().join("hookward.toml");
         let toml = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nupstream = \"http://{app}\"\n[admin]\nhealth = \"127.0.0.1:0\"\n\
-             [routes.clerk]\npath = \"{PATH}\"\nprovider = \"clerk\"\n"
+             [routes.clerk]\npath = \"{PATH}\"\nprovider = \"clerk\"\nreplay = \"off\"\n"
         );
         std::fs::write(&config, toml).unwrap();
         let mut child = Command::new("sh")

@@ -11,7 +11,7 @@ use base64::Engine as _;
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit, Mac};
 use hookward::config::{self, Environment};
-use hookward::plan::LogFormat;
+use hookward::plan::{LogFormat, Plan, ReplayMode};
 use hookward::server::Server;
 use hookward::telemetry::{AccessLog, Output};
 use http::{HeaderMap, Request, Response};
@@ -63,10 +63,13 @@ impl Environment for Env {
 impl Gate {
     /// The usual gate: one Clerk route, and `more` TOML after it.
     pub async fn start(app: SocketAddr, more: &str) -> Self {
-        Self::with(&format!(
+        Self::with(&Self::usual(app, more)).await
+    }
+
+    fn usual(app: SocketAddr, more: &str) -> String {
+        format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nupstream = \"http://{app}\"\n[routes.clerk]\npath = \"{PATH}\"\nprovider = \"clerk\"\n{more}"
-        ))
-        .await
+        )
     }
 
     /// A gate of exactly this configuration.
@@ -83,15 +86,27 @@ impl Gate {
         (Self::logging(toml, AccessLog::new(output, LogFormat::Json)).await, lines)
     }
 
+    /// The usual gate, which runs a delivery once. The others' senders send theirs again and again.
+    pub async fn deduping(app: SocketAddr, more: &str) -> Self {
+        Self::serving(Self::bound(&Self::usual(app, more), AccessLog::off(), |_| ()).await)
+    }
+
     async fn logging(toml: &str, access: AccessLog) -> Self {
+        let each_runs = |plan: &mut Plan| plan.routes.iter_mut().for_each(|route| route.replay = ReplayMode::Off);
+        Self::serving(Self::bound(toml, access, each_runs).await)
+    }
+
+    async fn bound(toml: &str, access: AccessLog, adapt: impl FnOnce(&mut Plan)) -> Server {
         let env = Env(HashMap::from([
             ("CLERK_WEBHOOK_SIGNING_SECRET".into(), SECRET.into()),
             ("NEXT".into(), "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD".into()),
             ("PLAIN".into(), "mysecret".into()),
             ("STRIPE".into(), "whsec_test_secret".into()),
         ]));
-        let loaded = config::compile(toml, Path::new("test.toml"), &env).unwrap_or_else(|report| panic!("{report}"));
-        Self::serving(Server::bind(Arc::new(loaded.plan), access, 1).await.unwrap())
+        let mut loaded =
+            config::compile(toml, Path::new("test.toml"), &env).unwrap_or_else(|report| panic!("{report}"));
+        adapt(&mut loaded.plan);
+        Server::bind(Arc::new(loaded.plan), access, 1).await.unwrap()
     }
 
     /// A gate that is bound already.

@@ -215,7 +215,7 @@ async fn find(said: &mut mpsc::UnboundedReceiver<Value>, messages: &[&str]) -> V
 fn config(app: SocketAddr, server: &str, secrets: &str, more: &str) -> String {
     format!(
         "[server]\nlisten = \"127.0.0.1:0\"\nupstream = \"http://{app}\"\n{server}[admin]\nhealth = \"127.0.0.1:0\"\n\
-         [routes.clerk]\npath = \"{PATH}\"\nprovider = \"clerk\"\nsecrets = [{secrets}]\n{more}"
+         [routes.clerk]\npath = \"{PATH}\"\nprovider = \"clerk\"\nreplay = \"off\"\nsecrets = [{secrets}]\n{more}"
     )
 }
 

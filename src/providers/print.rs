@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{CATALOG, Catalog, Provider};
+use super::{CATALOG, Catalog, EventTypes, Provider};
 use crate::check::signature::SchemeSpec;
 use crate::check::signature::scheme::{Engine, FieldSpec};
 
@@ -53,6 +53,12 @@ fn about(catalog: &Catalog, name: &str, provider: &Provider, spec: &SchemeSpec) 
         (false, false) => None,
     };
     lines.extend(unsigned.map(str::to_owned));
+    if let Some(types) = EventTypes::of(name) {
+        let (count, day) = (types.count(), types.day());
+        lines.push(format!(
+            "Event types: {count} are known, as of {day}; with provider = \"{name}\", a pattern in `events` that matches none is warned about."
+        ));
+    }
     if !catalog.handshakes(name).is_empty() {
         lines.push(format!("Handshake: answered on a route with provider = \"{name}\" and handshake = true, not with a scheme of one's own."));
     }

@@ -98,6 +98,7 @@ impl Server {
         let live = Arc::new(Live::new(plan));
         let metrics = Arc::new(Metrics::new());
         metrics.loaded_at(live.history().loaded);
+        let access = access.counted_by(Arc::clone(&metrics));
         let lists = Arc::default();
         Ok(Self { listeners, health, live, lists, lists_changed: Box::new(|| {}), metrics, access, workers })
     }

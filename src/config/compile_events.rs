@@ -35,7 +35,8 @@ impl Context<'_, '_> {
                 continue;
             }
             let only = EventFilter { patterns: vec![text.into()] };
-            if let Some((provider, types)) = sent.filter(|(_, types)| !types.iter().any(|kind| only.wants(Some(kind)))) {
+            if let Some((provider, types)) = sent.filter(|(_, types)| !types.iter().any(|kind| only.wants(Some(kind))))
+            {
                 let (count, title, day) = (types.count(), &provider.title, types.day());
                 let what = format!("matches none of the {count} event types that {title} had on {day}");
                 self.findings.warn(spot, what, meant(text, types));
@@ -58,7 +59,9 @@ impl Context<'_, '_> {
 fn meant(pattern: &str, types: &EventTypes) -> String {
     let (name, star) = pattern.strip_suffix('*').map_or((pattern, ""), |stem| (stem, "*"));
     // `issues.opened` and `pull_request.*` where the type says less than that.
-    let above = |kind: &&str| name.strip_prefix(*kind).is_some_and(|rest| rest.starts_with(SEPARATORS) || rest.starts_with('_'));
+    let above = |kind: &&str| {
+        name.strip_prefix(*kind).is_some_and(|rest| rest.starts_with(SEPARATORS) || rest.starts_with('_'))
+    };
     if let Some(kind) = types.iter().filter(above).max_by_key(|kind| kind.len()) {
         return format!("did you mean \"{kind}\"?");
     }

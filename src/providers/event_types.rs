@@ -20,8 +20,7 @@ pub struct EventTypes {
 }
 
 /// A test holds that they can be read; if they could not, there would be none.
-static PUBLISHED: LazyLock<BTreeMap<String, EventTypes>> =
-    LazyLock::new(|| toml::from_str(LISTS).unwrap_or_default());
+static PUBLISHED: LazyLock<BTreeMap<String, EventTypes>> = LazyLock::new(|| toml::from_str(LISTS).unwrap_or_default());
 
 impl EventTypes {
     /// The types of a provider. `None`: not all of them are known.

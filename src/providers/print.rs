@@ -262,6 +262,14 @@ mod tests {
     }
 
     #[test]
+    fn says_how_many_event_types_are_known_where_all_are() {
+        let catalog = Catalog::load().unwrap();
+        let clerk = entry(&catalog, "clerk").unwrap();
+        assert!(clerk.contains("\n# Event types: 45 are known, as of 2026-08-21; "), "{clerk}");
+        assert!(!entry(&catalog, "svix").unwrap().contains("Event types"));
+    }
+
+    #[test]
     fn keeps_the_comments_of_the_scheme_and_no_others() {
         let catalog = Catalog::load().unwrap();
         let text = entry(&catalog, "shopify").unwrap();

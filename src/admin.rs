@@ -5,13 +5,14 @@
 //! Must never serve anything about a request.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -21,10 +22,12 @@ use serde_json::json;
 use tokio::net::TcpListener;
 
 use crate::budget::Budget;
+use crate::check::replay_key::ReplayKey;
 use crate::civil;
 use crate::in_flight::InFlight;
 use crate::ip_lists::IpLists;
 use crate::live::Live;
+use crate::replay::{Forgotten, Replay};
 use crate::telemetry::Metrics;
 use crate::telemetry::metrics::ByList;
 
@@ -35,6 +38,11 @@ const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const OPEN_METRICS: HeaderValue =
     HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+
+/// Where `hookward forget` asks.
+pub(crate) const FORGET: &str = "/forget";
+/// The key of what is to be forgotten.
+pub(crate) const FORGET_HEADER: HeaderName = HeaderName::from_static("hookward-forget");
 
 /// What probes and scrapers are told.
 #[derive(Debug)]
@@ -53,6 +61,7 @@ pub(crate) struct Admin {
 pub(crate) struct Load {
     pub(crate) budget: Budget,
     pub(crate) connections: InFlight,
+    pub(crate) replay: Arc<Replay>,
 }
 
 /// Whether connections are accepted. Cheap to clone.
@@ -69,14 +78,17 @@ impl Readiness {
 /// Answers for ever.
 pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>) {
     loop {
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, peer)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
         let admin = Arc::clone(&admin);
         tokio::spawn(async move {
             let service = service_fn(|request: Request<Incoming>| {
-                let answer = admin.answer(&request);
+                let answer = match request.uri().path() {
+                    FORGET => admin.forget(&request, peer.ip()),
+                    _ => admin.answer(&request),
+                };
                 async move { Ok::<_, Infallible>(answer) }
             });
             let mut builder = http1::Builder::new();
@@ -104,9 +116,32 @@ impl Admin {
                 let _only = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
                 self.measure_lists();
                 self.metrics.load(self.load.budget.used(), self.load.connections.running());
+                self.metrics.replay.entries.set(i64::try_from(self.load.replay.entries()).unwrap_or(i64::MAX));
                 answer(StatusCode::OK, OPEN_METRICS, self.metrics.encode())
             }
             _ => answer(StatusCode::NOT_FOUND, TEXT, NOT_FOUND),
+        }
+    }
+
+    /// Lets a delivery run once more: for whoever is on this machine, and no page in a browser, which could not send the header
+    /// without asking first, and is never answered yes.
+    fn forget<B>(&self, request: &Request<B>, peer: IpAddr) -> Response<Full<Bytes>> {
+        if !peer.to_canonical().is_loopback() {
+            return answer(StatusCode::FORBIDDEN, TEXT, "only from this machine\n");
+        }
+        if request.method() != Method::POST {
+            return answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "POST\n");
+        }
+        let Some(key) = request.headers().get(FORGET_HEADER).and_then(|value| value.to_str().ok()) else {
+            return answer(StatusCode::FORBIDDEN, TEXT, "the header `hookward-forget` is missing\n");
+        };
+        let Some(key) = ReplayKey::parse(key) else {
+            return answer(StatusCode::BAD_REQUEST, TEXT, "`hookward-forget` is not a key of 32 hex digits\n");
+        };
+        match self.load.replay.forget(&key) {
+            Forgotten::Removed => answer(StatusCode::OK, TEXT, "forgotten\n"),
+            Forgotten::Absent => answer(StatusCode::NOT_FOUND, TEXT, "not remembered\n"),
+            Forgotten::Running => answer(StatusCode::CONFLICT, TEXT, "running\n"),
         }
     }
 
@@ -175,8 +210,10 @@ mod tests {
         let toml =
             "[routes.a]\npath = \"/a\"\nprovider = \"github\"\nsecrets = [{ insecure_value = \"mysecretmysecret\" }]";
         let loaded = crate::config::compile(toml, std::path::Path::new("a.toml"), &crate::config::System).unwrap();
-        let load = Load { budget: Budget::new(1), connections: InFlight::default() };
-        Admin::new(Arc::new(Live::new(Arc::new(loaded.plan))), Arc::default(), Arc::new(Metrics::new()), load)
+        let metrics = Arc::new(Metrics::new());
+        let replay = Replay::new(metrics.replay.clone());
+        let load = Load { budget: Budget::new(1), connections: InFlight::default(), replay };
+        Admin::new(Arc::new(Live::new(Arc::new(loaded.plan))), Arc::default(), metrics, load)
     }
 
     fn status(admin: &Admin, method: Method, path: &str) -> u16 {
@@ -193,5 +230,27 @@ mod tests {
         assert_eq!(status(&admin, Method::GET, "/livez"), 200);
         assert_eq!(status(&admin, Method::GET, "/metrics"), 200);
         assert_eq!(status(&admin, Method::POST, "/livez"), 404);
+    }
+
+    #[test]
+    fn only_this_machine_may_forget_and_only_with_the_header() {
+        let admin = admin();
+        let key = ReplayKey::of_id("a", b"msg_1").to_string();
+        let asked = |method, header: Option<&str>, peer: &str| {
+            let mut request = Request::builder().method(method).uri(FORGET);
+            if let Some(header) = header {
+                request = request.header(FORGET_HEADER, header);
+            }
+            admin.forget(&request.body(()).unwrap(), peer.parse().unwrap()).status().as_u16()
+        };
+        assert_eq!(asked(Method::POST, Some(&key), "127.0.0.1"), 404);
+        assert_eq!(asked(Method::POST, Some(&key), "::1"), 404);
+        assert_eq!(asked(Method::POST, Some(&key), "::ffff:127.0.0.1"), 404);
+        for stranger in ["10.0.0.1", "2001:db8::1", "0.0.0.0"] {
+            assert_eq!(asked(Method::POST, Some(&key), stranger), 403, "{stranger}");
+        }
+        assert_eq!(asked(Method::POST, None, "127.0.0.1"), 403);
+        assert_eq!(asked(Method::POST, Some("msg_1"), "127.0.0.1"), 400);
+        assert_eq!(asked(Method::GET, Some(&key), "127.0.0.1"), 405);
     }
 }

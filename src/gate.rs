@@ -293,14 +293,22 @@ impl Gate {
         }
 
         // 10. The claim: a delivery runs once, however often it is sent.
-        let claim = match self.claim(plan, route, verified, (&presented, &frames), record.started).await? {
-            Some(Claimed::Mine(claim)) => Some(claim),
-            Some(Claimed::Duplicate(copied)) => {
-                record.outcome = Outcome::Duplicate;
-                return Ok(Answered::Duplicate(copied));
+        let mut claim = None;
+        if let Some(key) = replay_key(route, verified, (&presented, &frames)) {
+            match self.claim(plan, route, key, record.started).await {
+                Ok(Claimed::Mine(mine)) => claim = Some(mine),
+                Ok(Claimed::Duplicate(copied)) => {
+                    record.replay_key = Some(key);
+                    record.outcome = Outcome::Duplicate;
+                    return Ok(Answered::Duplicate(copied));
+                }
+                Err(Denied::StoreDown) if route.on_store_error == OnStoreError::Forward => {}
+                Err(denied) => {
+                    record.replay_key = Some(key);
+                    return Err(Reject::from(denied).into());
+                }
             }
-            None => None,
-        };
+        }
 
         // 11. Forward with the proof attached; 12. answer with what the app really says.
         parts.headers.remove(EXPECT);
@@ -313,32 +321,12 @@ impl Gate {
         answered_by_app(answered, Outcome::Forwarded, &caller.line, record)
     }
 
-    /// Step 10. `None`: this delivery is not told from others.
-    async fn claim(
-        &self,
-        plan: &Plan,
-        route: &Route,
-        verified: &Verified,
-        (presented, frames): (&Presented, &[Bytes]),
-        began: Instant,
-    ) -> Result<Option<Claimed>, Reject> {
-        let key = match (route.replay, verified.signed_id()) {
-            (ReplayMode::Dedupe, Some(id)) => ReplayKey::of_id(&route.name, id),
-            (ReplayMode::Content, _) => {
-                let digest = signature::content_digest(&route.scheme, presented, frames);
-                ReplayKey::of_content(&route.name, &digest)
-            }
-            // Without an id there is nothing to tell it by, and its sender says so itself: it is signed.
-            (ReplayMode::Dedupe, None) | (ReplayMode::Off, _) => return Ok(None),
-        };
+    /// Step 10.
+    async fn claim(&self, plan: &Plan, route: &Route, key: ReplayKey, began: Instant) -> Result<Claimed, Denied> {
         let deadline = began.checked_add(route.deadline).unwrap_or(began);
         let window = route.window().and_then(|window| window.checked_mul(2));
         let memorable = Memorable { ttl: plan.replay.ttl, window };
-        match self.replay.claim(Terms { key, memorable, began, deadline }, &plan.replay).await {
-            Ok(claimed) => Ok(Some(claimed)),
-            Err(Denied::StoreDown) if route.on_store_error == OnStoreError::Forward => Ok(None),
-            Err(denied) => Err(denied.into()),
-        }
+        self.replay.claim(Terms { key, memorable, began, deadline }, &plan.replay).await
     }
 
     /// Sends traffic that no route protects, streaming both ways.
@@ -400,6 +388,18 @@ impl Caller {
                 self.line.begin();
                 None
             }
+        }
+    }
+}
+
+/// Step 10: what tells the delivery from others. `None`: nothing that its sender signed.
+fn replay_key(route: &Route, verified: &Verified, signed: (&Presented, &[Bytes])) -> Option<ReplayKey> {
+    match route.replay {
+        ReplayMode::Off => None,
+        ReplayMode::Dedupe => verified.signed_id().map(|id| ReplayKey::of_id(&route.name, id)),
+        ReplayMode::Content => {
+            let digest = signature::content_digest(&route.scheme, signed.0, signed.1);
+            Some(ReplayKey::of_content(&route.name, &digest))
         }
     }
 }

@@ -9,7 +9,6 @@
 mod memory;
 mod run;
 
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,6 +26,7 @@ use crate::clock;
 use crate::headers::WEBHOOK_DELIVERY;
 use crate::plan::ReplayPolicy;
 use crate::reject::Reject;
+use crate::telemetry::ReplayMetrics;
 
 /// Longest answer that is kept for those that wait for it.
 const LONGEST_COPY: usize = 64 * 1024;
@@ -37,23 +37,12 @@ const SHARDS: usize = 64;
 pub(crate) struct Replay {
     running: Box<[Mutex<ByKey<Running>>]>,
     store: Store,
-    pub(crate) counts: Counts,
+    metrics: ReplayMetrics,
 }
 
 #[derive(Debug)]
 enum Store {
     Memory(Memory),
-}
-
-/// What metrics tell.
-#[derive(Debug, Default)]
-pub(crate) struct Counts {
-    /// Forgotten before their time, because the store was full.
-    pub(crate) evicted: AtomicU64,
-    /// Runs whose end nobody knows.
-    pub(crate) unknown: AtomicU64,
-    /// Calls that the store did not answer.
-    pub(crate) store_errors: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -104,9 +93,9 @@ impl From<Denied> for Reject {
 }
 
 impl Replay {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(crate) fn new(metrics: ReplayMetrics) -> Arc<Self> {
         let running = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Arc::new(Self { running, store: Store::Memory(Memory::new()), counts: Counts::default() })
+        Arc::new(Self { running, store: Store::Memory(Memory::new()), metrics })
     }
 
     /// Deliveries that are remembered in this process.
@@ -153,7 +142,7 @@ impl Replay {
                     match memory.reserve(&terms.key, terms.memorable.ttl, policy.max_entries, clock::monotonic()) {
                         Seen::Room { evicted } => {
                             claim.reserved = true;
-                            self.counts.evicted.fetch_add(evicted.into(), Ordering::Relaxed);
+                            self.metrics.evicted.inc_by(evicted.into());
                             Ok(Claimed::Mine(claim))
                         }
                         Seen::Committed => {
@@ -203,7 +192,7 @@ impl Replay {
 
 /// What an operator's wish to forget a delivery came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Forgotten {
+pub(crate) enum Forgotten {
     /// It may run again.
     Removed,
     /// It was not remembered.
@@ -263,7 +252,7 @@ impl Claim {
 
     /// Something was sent, and nobody knows what became of it: nothing may run until a lease is over.
     pub(crate) fn unknown(self) {
-        self.replay.counts.unknown.fetch_add(1, Ordering::Relaxed);
+        self.replay.metrics.unknown.inc();
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return std::mem::forget(self) };
         runtime.spawn(async move {
             tokio::time::sleep(self.lease).await;

@@ -99,6 +99,7 @@ impl Server {
         let live = Arc::new(Live::new(plan));
         let metrics = Arc::new(Metrics::new());
         metrics.loaded_at(live.history().loaded);
+        let access = access.counted_by(Arc::clone(&metrics));
         let lists = Arc::default();
         Ok(Self { listeners, health, live, lists, lists_changed: Box::new(|| {}), metrics, access, workers })
     }
@@ -160,7 +161,8 @@ impl Server {
             resized.resize(plan.limits.buffered_bytes);
             counted.expect(plan);
         });
-        let load = Load { budget: budget.clone(), connections: connections.clone() };
+        let replay = Replay::new(self.metrics.replay.clone());
+        let load = Load { budget: budget.clone(), connections: connections.clone(), replay: Arc::clone(&replay) };
         let admin = Admin::new(Arc::clone(&self.live), self.lists, Arc::clone(&self.metrics), load);
         let readiness = admin.readiness();
         if let Some(listener) = self.health {
@@ -170,7 +172,7 @@ impl Server {
             budget,
             live: Arc::clone(&self.live),
             forwarder,
-            replay: Replay::new(),
+            replay,
             documents: Documents::new(Https::new()),
             hints: Hints::default(),
             access: self.access,

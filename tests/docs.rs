@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use hookward::config::{self, Environment, Severity};
-use hookward::providers::Catalog;
+use hookward::providers::{Catalog, EventTypes};
 use hookward::reject::Reject;
 use serde_json::Value;
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
@@ -220,6 +220,17 @@ fn the_fields_of_the_access_line_are_those_that_are_written() {
     for field in example.as_object().unwrap().keys() {
         assert!(written.contains(&field.as_str()), "{field} is not a field of the access line");
     }
+}
+
+#[test]
+fn the_providers_whose_event_types_are_known_are_named() {
+    let catalog = Catalog::load().unwrap();
+    let known = catalog.iter().filter(|(name, _)| EventTypes::of(name).is_some());
+    let known: Vec<&str> = known.map(|(_, provider)| provider.title.split(' ').next().unwrap()).collect();
+    let readme = file("README.md");
+    let readme = readme.split("Where all types of a provider are known (").nth(1).unwrap();
+    let named: Vec<&str> = readme.split(')').next().unwrap().split(", ").collect();
+    assert_eq!(named, known);
 }
 
 #[test]

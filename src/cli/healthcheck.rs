@@ -52,7 +52,7 @@ fn configured(args: &Args) -> Result<SocketAddr, String> {
 }
 
 /// Where a listener on any address can be reached from inside.
-fn reachable(mut address: SocketAddr) -> SocketAddr {
+pub(super) fn reachable(mut address: SocketAddr) -> SocketAddr {
     if address.ip().is_unspecified() {
         address.set_ip(match address.ip() {
             IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -63,9 +63,14 @@ fn reachable(mut address: SocketAddr) -> SocketAddr {
 }
 
 fn ask(address: SocketAddr, path: &str) -> std::io::Result<u16> {
+    status_of(address, &format!("GET {path} HTTP/1.1\r\n"))
+}
+
+/// Sends a request without a body, given without `Host`, and reads the status of its answer.
+pub(super) fn status_of(address: SocketAddr, head: &str) -> std::io::Result<u16> {
     let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    write!(stream, "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n")?;
+    write!(stream, "{head}host: {address}\r\nconnection: close\r\n\r\n")?;
     let mut head = [0_u8; 12];
     stream.read_exact(&mut head)?;
     std::str::from_utf8(&head)

@@ -4,6 +4,7 @@ mod check;
 mod config_file;
 mod demo;
 mod explain;
+mod forget;
 mod healthcheck;
 mod outgoing;
 mod providers;
@@ -34,6 +35,8 @@ enum Command {
     Demo(demo::Args),
     /// Why was this request refused? Judges a captured one step by step; exit 1 if it is refused.
     Explain(Box<explain::Args>),
+    /// Let a delivery run once more though it has run, for an operator's resend; exit 1 if it was not remembered.
+    Forget(forget::Args),
     /// Ask a running hookward whether it is alive; for a container's HEALTHCHECK.
     Healthcheck(healthcheck::Args),
     /// List the providers that hookward knows, or print one as TOML to copy.
@@ -54,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args, &mut out),
         Command::Demo(args) => demo::run(&args, &mut out),
         Command::Explain(args) => explain::run(&args, &mut out),
+        Command::Forget(args) => forget::run(&args, &mut out),
         Command::Healthcheck(args) => healthcheck::run(&args),
         Command::Providers(args) => providers::run(&args, &mut out),
         Command::Sign(args) => sign::run(&args, &mut out),

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use clap::ValueEnum;
 
 use super::outgoing::{Trouble, catalog, unknown};
-use crate::providers::{Catalog, Evidence, Provider, entry};
+use crate::providers::{Catalog, EventTypes, Evidence, Provider, entry};
 
 /// Options of `providers`.
 #[derive(Debug, clap::Args)]
@@ -86,6 +86,7 @@ fn json(catalog: &Catalog) -> serde_json::Value {
             "evidence": evidence(provider.evidence),
             "sender_deadline": provider.sender_deadline().as_secs(),
             "answer_matters": provider.answer_matters,
+            "event_types": EventTypes::of(name).map(|types| types.iter().collect::<Vec<_>>()),
         })
     };
     catalog.iter().map(entry).collect()

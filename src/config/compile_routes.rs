@@ -19,7 +19,7 @@ use super::raw::{Table, Text};
 use super::values::{show_duration, show_size};
 use crate::check::signature::{Options, Scheme, SchemeSpec};
 use crate::check::target::{RoutePath, RoutePathError};
-use crate::plan::{EventFilter, Ingredients, Limits, Route};
+use crate::plan::{Ingredients, Limits, Route};
 use crate::providers::Provider;
 
 /// For the user's own schemes, whose senders' patience is unknown.
@@ -229,33 +229,6 @@ impl<'c> Context<'c, '_> {
             self.findings.error(&spot, "the list is empty: every request would get 405", "write [\"POST\"]");
         }
         methods
-    }
-
-    fn events(&mut self, table: &Table, chosen: Option<&Chosen<'_>>) -> EventFilter {
-        let mut patterns: Vec<Box<str>> = Vec::new();
-        for (text, spot) in table.texts("events") {
-            let name = text.strip_suffix('*').unwrap_or(text);
-            let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
-            if text == "*" {
-                self.findings.error(spot, "`*` alone is every event", "remove `events`: without it all are forwarded");
-            } else if name.is_empty() || name.contains('*') || !printable {
-                let what = "is not an event type or a prefix of one";
-                self.findings.error(spot, what, "write a type, \"sms.created\", or one `*` at the end, \"user.*\"");
-            } else if patterns.iter().any(|pattern| &**pattern == text) {
-                self.findings.warn(spot, "is in this list already", "remove it");
-            } else {
-                patterns.push(text.into());
-            }
-        }
-        if let Some(chosen) =
-            chosen.filter(|chosen| chosen.spec.event_type.is_none() && table.texts("events").next().is_some())
-        {
-            let what = format!("`{}` does not tell the event's type, so everything would be forwarded", chosen.name);
-            let hint =
-                if chosen.provider.is_some() { "remove it" } else { "remove it, or add event_type to the scheme" };
-            self.findings.error(&table.spot_of("events"), what, hint);
-        }
-        EventFilter { patterns }
     }
 
     fn max_body(&mut self, table: &Table, limits: Option<&Limits>) -> u64 {

@@ -4,21 +4,24 @@
 
 /// The candidate nearest to `name`, if it is near enough to be what was meant.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let lower = name.to_ascii_lowercase().replace('-', "_");
     let budget = match name.chars().count() {
         0..=3 => 1,
         4..=7 => 2,
         _ => 3,
     };
+    closest(name, candidates).filter(|&(distance, _)| distance <= budget).map(|(_, candidate)| candidate)
+}
+
+/// The candidate nearest to `name`, however far, and how many letters it is away.
+pub(crate) fn closest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<(usize, &'a str)> {
+    let lower = name.to_ascii_lowercase().replace('-', "_");
     candidates
         .into_iter()
         .map(|candidate| {
             let other = candidate.to_ascii_lowercase().replace('-', "_");
             (strsim::damerau_levenshtein(&lower, &other), candidate)
         })
-        .filter(|&(distance, _)| distance <= budget)
         .min_by_key(|&(distance, _)| distance)
-        .map(|(_, candidate)| candidate)
 }
 
 /// `a`, `b` or `c`.

@@ -7,6 +7,7 @@
 
 mod compile;
 mod compile_client;
+mod compile_events;
 mod compile_handshake;
 mod compile_lists;
 mod compile_options;

@@ -3,6 +3,7 @@
 //! Only the schemes that routes use are compiled. Must never hold what only one provider needs as code: what data cannot
 //! say is a scheme of its own in `check::signature`.
 
+mod event_types;
 #[cfg(test)]
 pub(crate) mod example;
 pub mod ip_lists;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+pub use self::event_types::EventTypes;
 pub use self::print::entry;
 pub use self::signs::Signs;
 use crate::check::handshake::{HandshakeSpec, TrustOnFirstUse};

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::{CATALOG, Catalog, Provider};
+use super::{CATALOG, Catalog, EventTypes, Provider};
 use crate::check::signature::SchemeSpec;
 use crate::check::signature::scheme::{Engine, FieldSpec};
 
@@ -53,6 +53,12 @@ fn about(catalog: &Catalog, name: &str, provider: &Provider, spec: &SchemeSpec) 
         (false, false) => None,
     };
     lines.extend(unsigned.map(str::to_owned));
+    if let Some(types) = EventTypes::of(name) {
+        let (count, day) = (types.count(), types.day());
+        lines.push(format!(
+            "Event types: {count} are known, as of {day}; with provider = \"{name}\", a pattern in `events` that matches none is warned about."
+        ));
+    }
     if !catalog.handshakes(name).is_empty() {
         lines.push(format!("Handshake: answered on a route with provider = \"{name}\" and handshake = true, not with a scheme of one's own."));
     }
@@ -253,6 +259,14 @@ mod tests {
         assert!(entry(&catalog, "github").unwrap().contains("# Neither the id nor the type is signed"));
         assert!(!entry(&catalog, "clerk").unwrap().contains("could change"));
         assert!(entry(&catalog, "nobody").is_none());
+    }
+
+    #[test]
+    fn says_how_many_event_types_are_known_where_all_are() {
+        let catalog = Catalog::load().unwrap();
+        let clerk = entry(&catalog, "clerk").unwrap();
+        assert!(clerk.contains("\n# Event types: 45 are known, as of 2026-08-21; "), "{clerk}");
+        assert!(!entry(&catalog, "svix").unwrap().contains("Event types"));
     }
 
     #[test]

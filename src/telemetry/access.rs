@@ -13,7 +13,9 @@ use std::time::Instant;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::fields::{Fields, key};
+use super::metrics::Metrics;
 use super::output::Output;
+use crate::check::replay_key::ReplayKey;
 use crate::check::signature::Verified;
 use crate::clock;
 use crate::plan::LogFormat;
@@ -47,7 +49,30 @@ pub(crate) enum Outcome {
 }
 
 impl Outcome {
-    fn code(self) -> &'static str {
+    /// Every outcome.
+    pub(super) fn all() -> impl Iterator<Item = Self> {
+        let answered = [
+            Self::Forwarded,
+            Self::Passed,
+            Self::WouldReject,
+            Self::Filtered,
+            Self::Duplicate,
+            Self::Handshake,
+            Self::ClientLeft,
+        ];
+        answered.into_iter().chain(Reject::ALL.iter().copied().map(Self::Rejected))
+    }
+
+    /// Whether only a request that came to a route can end like this.
+    pub(super) fn needs_route(self) -> bool {
+        match self {
+            Self::Forwarded | Self::WouldReject | Self::Filtered | Self::Duplicate | Self::Handshake => true,
+            Self::Passed | Self::ClientLeft | Self::Rejected(_) => false,
+        }
+    }
+
+    /// The word for it in the log and in metrics.
+    pub(super) fn code(self) -> &'static str {
         match self {
             Self::Forwarded => "forwarded",
             Self::Passed => "passed",
@@ -61,25 +86,32 @@ impl Outcome {
     }
 }
 
-/// Where lines go and how they look. Cheap to clone.
+/// Where lines go and how they look, and what counts them. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct AccessLog {
     output: Option<(Output, LogFormat)>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl AccessLog {
     /// Lines of this format, to this output.
     pub fn new(output: Output, format: LogFormat) -> Self {
-        Self { output: Some((output, format)) }
+        Self { output: Some((output, format)), metrics: None }
     }
 
     /// Writes nothing.
     pub fn off() -> Self {
-        Self { output: None }
+        Self { output: None, metrics: None }
+    }
+
+    /// Counts every request here, written or not.
+    #[must_use]
+    pub(crate) fn counted_by(self, metrics: Arc<Metrics>) -> Self {
+        Self { metrics: Some(metrics), ..self }
     }
 }
 
-/// What is known of one request. Written when dropped.
+/// What is known of one request. Counted and written when dropped.
 #[derive(Debug)]
 pub(crate) struct Record {
     time: u64,
@@ -94,6 +126,8 @@ pub(crate) struct Record {
     pub(crate) client: Option<IpAddr>,
     /// Id, type and the label of the secret that matched.
     pub(crate) verified: Option<Verified>,
+    /// The name under which a delivery was claimed in vain.
+    pub(crate) replay_key: Option<ReplayKey>,
     /// Why it would have been refused.
     pub(crate) would_reject: Option<Reject>,
     /// The header that a reject is about.
@@ -130,6 +164,7 @@ impl Record {
             peer,
             client: None,
             verified: None,
+            replay_key: None,
             would_reject: None,
             header: None,
             skew_seconds: None,
@@ -215,6 +250,9 @@ impl Record {
             }
             fields.text(key!("secret"), verified.label());
         }
+        if let Some(key) = self.replay_key {
+            fields.text(key!("replay_key"), &key.to_string());
+        }
         if let Some(reject) = self.would_reject {
             fields.text(key!("would_reject"), reject.code());
         }
@@ -245,6 +283,9 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
+        if let Some(metrics) = &self.log.metrics {
+            metrics.ended(self.route.as_ref(), self.outcome);
+        }
         if let Some((output, format)) = self.log.output.take() {
             output.line(|line| Fields::line(line, format, |fields| self.write(fields)));
         }

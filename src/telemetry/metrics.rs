@@ -10,6 +10,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::access::Outcome;
 use crate::live::ReloadOutcome;
 use crate::plan::Plan;
 
@@ -19,10 +20,33 @@ pub struct Metrics {
     registry: Registry,
     reloads: Family<ByOutcome, Counter>,
     loaded: Gauge,
+    requests: Family<ByRoute, Counter>,
+    passed: Counter,
+    unrouted: Arc<str>,
     verified: Family<BySecret, Counter>,
     buffered: Gauge,
     connections: Gauge,
+    enforcing: Family<EnforcedRoute, Gauge>,
     pub(crate) lists: ListMetrics,
+    pub(crate) replay: ReplayMetrics,
+}
+
+/// Of the replay store.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ReplayMetrics {
+    /// Remembered in this process; set when it is asked for.
+    pub(crate) entries: Gauge,
+    /// Forgotten before their time, because the store was full.
+    pub(crate) evicted: Counter,
+    /// Runs whose end nobody knows.
+    pub(crate) unknown: Counter,
+    /// Calls that the store did not answer.
+    pub(crate) store_errors: Counter,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EnforcedRoute {
+    route: Arc<str>,
 }
 
 /// Of the named lists; set when they are asked for.
@@ -35,6 +59,13 @@ pub(crate) struct ListMetrics {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ByOutcome {
+    outcome: &'static str,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ByRoute {
+    /// Empty where a request came to none.
+    route: Arc<str>,
     outcome: &'static str,
 }
 
@@ -66,6 +97,11 @@ impl Metrics {
             Unit::Seconds,
             loaded.clone(),
         );
+        let requests = Family::<ByRoute, Counter>::default();
+        registry.register("requests", "Requests that have ended, by route and outcome", requests.clone());
+        let unrouted: Arc<str> = Arc::from("");
+        let passed = ByRoute { route: Arc::clone(&unrouted), outcome: Outcome::Passed.code() };
+        let passed = requests.get_or_create(&passed).clone();
         let verified = Family::<BySecret, Counter>::default();
         registry.register(
             "verified",
@@ -93,7 +129,43 @@ impl Metrics {
             "Fetches of a named list that failed or were refused",
             lists.failures.clone(),
         );
-        Self { registry, reloads, loaded, verified, buffered, connections, lists }
+        let enforcing = Family::<EnforcedRoute, Gauge>::default();
+        registry.register(
+            "route_enforcing",
+            "Whether every check of the route is enforced, 0 where insecure_report lets some only log",
+            enforcing.clone(),
+        );
+        let replay = ReplayMetrics::default();
+        registry.register("replay_entries", "Deliveries that are remembered in memory", replay.entries.clone());
+        registry.register(
+            "replay_evicted",
+            "Deliveries forgotten before replay.ttl, because the store was full",
+            replay.evicted.clone(),
+        );
+        registry.register(
+            "replay_unknown",
+            "Deliveries that were sent to the app and got no answer",
+            replay.unknown.clone(),
+        );
+        registry.register(
+            "replay_store_errors",
+            "Calls that the replay store did not answer",
+            replay.store_errors.clone(),
+        );
+        Self {
+            registry,
+            reloads,
+            loaded,
+            requests,
+            passed,
+            unrouted,
+            verified,
+            buffered,
+            connections,
+            enforcing,
+            lists,
+            replay,
+        }
     }
 
     /// An attempt to reload ended.
@@ -106,14 +178,37 @@ impl Metrics {
         self.loaded.set(i64::try_from(unix_seconds).unwrap_or(i64::MAX));
     }
 
-    /// The secrets of a plan, each with its counter.
+    /// The routes of a plan and their secrets, each with its counters.
     pub(crate) fn expect(&self, plan: &Plan) {
+        for outcome in Outcome::all().filter(|outcome| !outcome.needs_route()) {
+            drop(self.requests.get_or_create(&self.ending(None, outcome)));
+        }
+        self.enforcing.clear();
         for route in &plan.routes {
+            let label = EnforcedRoute { route: Arc::clone(&route.name) };
+            self.enforcing.get_or_create(&label).set(i64::from(!route.reported.any()));
+            for outcome in Outcome::all().filter(|outcome| *outcome != Outcome::Passed) {
+                drop(self.requests.get_or_create(&self.ending(Some(&route.name), outcome)));
+            }
             for key in &route.keys {
                 let label = BySecret { route: Arc::clone(&route.name), secret: Arc::clone(&key.label) };
                 drop(self.verified.get_or_create(&label));
             }
         }
+    }
+
+    /// A request has ended. Once for each, whether or not it is logged.
+    pub(crate) fn ended(&self, route: Option<&Arc<str>>, outcome: Outcome) {
+        if route.is_none() && outcome == Outcome::Passed {
+            // Most requests: no look-up.
+            self.passed.inc();
+        } else {
+            self.requests.get_or_create(&self.ending(route, outcome)).inc();
+        }
+    }
+
+    fn ending(&self, route: Option<&Arc<str>>, outcome: Outcome) -> ByRoute {
+        ByRoute { route: Arc::clone(route.unwrap_or(&self.unrouted)), outcome: outcome.code() }
     }
 
     /// A request was proven genuine by this secret.

@@ -1,6 +1,6 @@
 //! One access line for every request, whatever became of it, and nothing in it that is secret or the sender's own.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
@@ -16,6 +16,18 @@ use crate::sender::*;
 /// Marks what must not be logged, and stands in every place where a sender can put it.
 const PRIVATE: &str = "hunter2";
 
+/// A configuration under which every one of [`requests`] ends as it says.
+fn toml(upstream: SocketAddr) -> String {
+    format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\nupstream = \"http://{upstream}\"\n[client_ip]\ntrusted_proxies = [\"127.0.0.1\"]\n\
+         [limits]\nmax_body = \"64KiB\"\nbody_timeout = \"200ms\"\n\
+         [routes.clerk]\npath = \"{PATH}\"\nprovider = \"clerk\"\nreplay = \"off\"\nevents = [\"user.*\"]\n\
+         [routes.closed]\npath = \"/closed\"\nprovider = \"clerk\"\nallow_ips = [\"203.0.113.9\"]\n\
+         [routes.asked]\npath = \"/asked\"\nprovider = \"dropbox\"\nhandshake = true\n\
+         secrets = [{{ insecure_value = \"{SECRET}\" }}]\n"
+    )
+}
+
 /// The real program, killed when dropped.
 struct Program {
     child: Child,
@@ -28,15 +40,7 @@ impl Program {
     fn start(upstream: SocketAddr, format: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let config = directory.path().join("hookward.toml");
-        let toml = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\nupstream = \"http://{upstream}\"\n[client_ip]\ntrusted_proxies = [\"127.0.0.1\"]\n\
-             [limits]\nmax_body = \"64KiB\"\nbody_timeout = \"200ms\"\n\
-             [routes.clerk]\npath = \"{PATH}\"\nprovider = \"clerk\"\nreplay = \"off\"\nevents = [\"user.*\"]\n\
-             [routes.closed]\npath = \"/closed\"\nprovider = \"clerk\"\nallow_ips = [\"203.0.113.9\"]\n\
-             [routes.asked]\npath = \"/asked\"\nprovider = \"dropbox\"\nhandshake = true\n\
-             secrets = [{{ insecure_value = \"{SECRET}\" }}]\n"
-        );
-        std::fs::write(&config, toml).unwrap();
+        std::fs::write(&config, toml(upstream)).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_hookward"))
             .args(["run", "--log", format, "--config"])
             .arg(&config)
@@ -194,6 +198,57 @@ async fn every_request_has_one_line_that_tells_its_outcome_and_no_secret() {
     let expected: HashMap<String, usize> =
         expected.into_iter().map(|(outcome, count)| (outcome.to_owned(), count)).collect();
     assert_eq!(counted, expected, "\n{log}");
+}
+
+/// What `hookward_requests_total` says, without zeros: route and outcome.
+async fn counted(health: SocketAddr) -> BTreeMap<(String, String), usize> {
+    let mut stream = TcpStream::connect(health).await.unwrap();
+    stream.write_all(get("/metrics", "connection: close\r\n").as_bytes()).await.unwrap();
+    let text = Answer::read(&mut stream).await.text();
+    let mut counted = BTreeMap::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("hookward_requests_total{")) {
+        let (labels, value) = line.split_once("} ").unwrap();
+        let label =
+            |name: &str| labels.split(&format!("{name}=\"")).nth(1).unwrap().split('"').next().unwrap().to_owned();
+        let value: usize = value.parse().unwrap();
+        assert_eq!(counted.insert((label("route"), label("outcome")), value), None, "{line}");
+    }
+    assert!(counted.contains_key(&("clerk".to_owned(), "client_left".to_owned())), "there before its first request");
+    counted.retain(|_, value| *value > 0);
+    counted
+}
+
+#[tokio::test]
+async fn every_request_is_counted_once_even_where_none_is_logged() {
+    let app = App::start().await;
+    let gate = Gate::with(&format!("{}[admin]\nhealth = \"127.0.0.1:0\"\n", toml(app.addr))).await;
+    let health = gate.health.unwrap();
+    assert_eq!(counted(health).await, BTreeMap::new());
+    let mut expected: BTreeMap<String, usize> = BTreeMap::new();
+    for (sent, status, outcome) in requests() {
+        assert_eq!(gate.exchange(sent).await.status, status, "{outcome}");
+        *expected.entry(outcome.to_owned()).or_default() += 1;
+    }
+    // A request is counted when its answer has been sent to the end, which the client may see first.
+    let all = requests().len();
+    let mut by_route = counted(health).await;
+    for _ in 0..200 {
+        if by_route.values().sum::<usize>() >= all {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        by_route = counted(health).await;
+    }
+    let mut by_outcome: BTreeMap<String, usize> = BTreeMap::new();
+    for ((_, outcome), count) in &by_route {
+        *by_outcome.entry(outcome.clone()).or_default() += count;
+    }
+    assert_eq!(by_outcome, expected);
+    let of = |route: &str, outcome: &str| by_route.get(&(route.to_owned(), outcome.to_owned())).copied();
+    assert_eq!((of("clerk", "filtered"), of("clerk", "forwarded")), (Some(1), Some(2)));
+    assert_eq!((of("", "passed"), of("", "bad_target"), of("asked", "handshake")), (Some(2), Some(2), Some(1)));
+    assert_eq!((of("closed", "ip_not_allowed"), of("", "filtered")), (Some(1), None));
+    assert_eq!(app.seen().len(), 4, "what was filtered or refused did not reach the app");
 }
 
 #[tokio::test]

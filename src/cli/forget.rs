@@ -1,0 +1,84 @@
+//! `hookward forget`: a delivery that has run may run once more.
+//!
+//! Of the memory store the running process is asked, on this machine (`admin.health`). Must never be possible from a page
+//! in a browser, nor from another machine: `admin` sees to that.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use super::config_file;
+use super::healthcheck::{reachable, status_of};
+use super::run::fail;
+use crate::admin::{FORGET, FORGET_HEADER};
+use crate::check::replay_key::ReplayKey;
+use crate::config::{self, System};
+use crate::ip_lists::WithLists;
+use crate::plan::{Plan, ReplayMode};
+
+/// Options of `forget`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// The route's name, `clerk` of `[routes.clerk]`.
+    #[arg(long, value_name = "NAME")]
+    route: String,
+    /// The delivery's id, as the access line has it in `event_id`.
+    #[arg(long, value_name = "ID", required_unless_present = "key", conflicts_with = "key")]
+    id: Option<String>,
+    /// Its key instead, as the access line of a duplicate has it in `replay_key`: for deliveries without an id.
+    #[arg(long, value_name = "HEX")]
+    key: Option<String>,
+    /// The configuration of the process to ask; else as for `run`.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Ask here instead of at the configuration's `admin.health`.
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<SocketAddr>,
+}
+
+pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
+    match forget(args) {
+        Ok(text) => {
+            // Whoever reads this may have left.
+            let _ = writeln!(out, "{text}");
+            ExitCode::SUCCESS
+        }
+        Err(message) => fail(&message),
+    }
+}
+
+fn forget(args: &Args) -> Result<String, String> {
+    let path = config_file::find(args.config.as_deref()).map_err(|error| error.to_string())?;
+    let loaded = config::load(&path, &WithLists::new(System, Arc::default())).map_err(|report| report.to_string())?;
+    let key = key(args, &loaded.plan)?;
+    let address = args.address.or(loaded.plan.health).map(reachable).ok_or_else(|| {
+        format!("{}: admin.health is not set, so the running process cannot be asked", path.display())
+    })?;
+    let request = format!("POST {FORGET} HTTP/1.1\r\n{FORGET_HEADER}: {key}\r\ncontent-length: 0\r\n");
+    match status_of(address, &request) {
+        Ok(200) => Ok("forgotten: the next delivery with this id runs".to_owned()),
+        Ok(404) => Err(format!("nothing to forget: route {} has not run this delivery, or not lately", args.route)),
+        Ok(409) => Err("it is running right now: try again when it has ended".to_owned()),
+        Ok(403) => Err(format!("{address} is not on this machine: run this beside the process, as in `kubectl exec`")),
+        Ok(status) => Err(format!("{address}{FORGET} answered {status}")),
+        Err(error) => Err(format!("{address}{FORGET}: {error}")),
+    }
+}
+
+fn key(args: &Args, plan: &Plan) -> Result<ReplayKey, String> {
+    let route = plan.routes.iter().find(|route| *route.name == *args.route).ok_or_else(|| {
+        let names: Vec<&str> = plan.routes.iter().map(|route| &*route.name).collect();
+        format!("there is no route {:?}: the routes are {}", args.route, names.join(", "))
+    })?;
+    match (&args.id, &args.key, route.replay) {
+        (_, _, ReplayMode::Off) => Err(format!("route {} does not de-duplicate: every delivery runs", route.name)),
+        (_, Some(text), _) => ReplayKey::parse(text).ok_or_else(|| "--key has 32 hex digits".to_owned()),
+        (Some(_), None, ReplayMode::Content) => {
+            Err(format!("route {} does not go by ids: take `replay_key` of the access line, with --key", route.name))
+        }
+        (Some(id), None, ReplayMode::Dedupe) => Ok(ReplayKey::of_id(&route.name, id.as_bytes())),
+        (None, None, _) => Err("--id or --key is needed".to_owned()),
+    }
+}

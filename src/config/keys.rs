@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::keys_scheme::SCHEME;
+use super::keys_token::VERIFIED_EVENT;
 
 /// One key of one table.
 #[derive(Debug)]
@@ -105,7 +106,7 @@ const fn later_unless(name: &'static str, harmless: &'static str, doc: &'static 
     Key { name, kind: Kind::Text, default: None, status: Status::Later { unless: Some(harmless) }, doc }
 }
 
-const fn seconds(min: u64, max: u64) -> Kind {
+pub(super) const fn seconds(min: u64, max: u64) -> Kind {
     Kind::Duration { min: Duration::from_secs(min), max: Duration::from_secs(max) }
 }
 
@@ -126,7 +127,7 @@ pub(crate) static TOP: Shape = shape(&[
     optional("admin", Kind::Table(&ADMIN), "Listeners for probes and people."),
     optional("limits", Kind::Table(&LIMITS), "Bounds on size, time and number."),
     later("replay", "De-duplication of deliveries."),
-    later("verified_event", "A signed token beside the verified-event header."),
+    optional("verified_event", Kind::Table(&VERIFIED_EVENT), "What the app is told about a delivery."),
     optional("ip_lists", Kind::Named(&IP_LIST), "Named lists of addresses that are fetched again and again."),
     optional("telemetry", Kind::Table(&TELEMETRY), "Logs."),
     optional(
@@ -375,7 +376,7 @@ static ROUTE: Shape = Shape {
     exactly_one: &["provider", "scheme"],
 };
 
-const INLINE_SECRET: &str = "put it into an environment variable or a file and write `env = \"NAME\"` or `file = \"/path\"`; \
+pub(super) const INLINE_SECRET: &str = "put it into an environment variable or a file and write `env = \"NAME\"` or `file = \"/path\"`; \
     `insecure_value` takes it inline, for tests";
 
 static SECRET: Shape = Shape {

@@ -117,6 +117,7 @@ impl Environment for Named {
     fn variable(&self, name: &str) -> Option<Vec<u8>> {
         match name {
             "CLERK_WEBHOOK_SIGNING_SECRET" => Some(SECRET.into()),
+            "VERIFIED_EVENT_KEY" => Some(b"a key of at least thirty-two bytes".to_vec()),
             "BILLING_SECRET" => Some(b"a secret of thirty-two characters".to_vec()),
             _ => None,
         }

@@ -258,9 +258,7 @@ function parseDictionary(text: string): Map<string, Member> {
   while (at < text.length) {
     const name = key();
     const member = !take(/=/y) ? { value: true, parameters: parameters() } : take(/\(/y) ? list() : item();
-    // The last one of a name counts, at its own place.
-    members.delete(name);
-    members.set(name, member);
+    members.set(name, member); // the last one of a name counts
     take(/[ \t]*/y);
     if (at === text.length) break;
     if (!take(/,[ \t]*/y) || at === text.length) malformed();

@@ -44,7 +44,7 @@ use crate::replay::{Claimed, Copied, Denied, Memorable, Replay, Terms};
 use crate::report::Report;
 use crate::telemetry::Metrics;
 use crate::telemetry::access::{AccessLog, Outcome, Record};
-use crate::verified_event::{self, VERIFIED_EVENT};
+use crate::verified_event;
 use crate::websocket;
 use crate::wire::{Head, Line, Protocol};
 
@@ -313,8 +313,7 @@ impl Gate {
         // 11. Forward with the proof attached; 12. answer with what the app really says.
         parts.headers.remove(EXPECT);
         headers::write_forwarded(&mut parts.headers, &caller.peer, trusted, &plan.client.header);
-        let event = verified_event::value(verified, route).ok_or(Reject::HeaderMalformed)?;
-        parts.headers.insert(VERIFIED_EVENT, event);
+        verified_event::write(&mut parts.headers, plan, verified, route, &frames, window.now)?;
         let admitted = Admitted::delivery(verified, claim, upstream_request(parts, Outbound::whole(frames)));
         caller.line.commit();
         let answered = deliver(&self.forwarder, admitted, plan, route, record.started).await.map(Answered::App);

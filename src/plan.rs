@@ -20,6 +20,7 @@ use crate::check::ip::IpSet;
 use crate::check::signature::{ForeignHeaders, LabeledKey, Options, Scheme, SchemeSpec};
 use crate::check::target::{Framework, Targets};
 use crate::secret::Secret;
+use crate::token::TokenSigner;
 
 /// Everything that one request is judged by.
 #[derive(Debug)]
@@ -50,6 +51,8 @@ pub struct Plan {
     pub replay: ReplayPolicy,
     /// The protected routes.
     pub routes: Vec<Route>,
+    /// Signs `verified-event-token`; `None`: there is no such header.
+    pub token: Option<TokenSigner>,
     /// Whether a reload to this plan may take protection away.
     pub allow_route_removal: bool,
     /// Named lists of addresses that routes use or that are refreshed.

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::config_file;
 use super::run::fail;
@@ -104,6 +105,10 @@ fn table(path: &Path, loaded: &Loaded, now: u64, out: &mut dyn Write) -> io::Res
     if let Some(health) = plan.health {
         writeln!(out, "  /livez and /readyz on {health}")?;
     }
+    if let Some(token) = &plan.token {
+        let ttl = config::show_duration(Duration::from_secs(token.ttl()));
+        writeln!(out, "  verified-event-token: {} for {}, {ttl}", token.algorithm(), token.audience())?;
+    }
     for (route, summary) in plan.routes.iter().zip(&loaded.summaries) {
         writeln!(out)?;
         writeln!(out, "{}", route.name)?;
@@ -133,7 +138,7 @@ fn rows(route: &Route, summary: &RouteSummary, base_path: &str, now: u64) -> Vec
     clients.extend(summary.lists.iter().map(|list| describe(list, now)));
     let clients = std::iter::once("clients").chain(std::iter::repeat("")).zip(clients);
     let tolerance = match route.scheme.default_tolerance() {
-        Some(_) => format!("{} either way", config::show_duration(std::time::Duration::from_secs(route.tolerance))),
+        Some(_) => format!("{} either way", config::show_duration(Duration::from_secs(route.tolerance))),
         None => "none: this provider signs no time".to_owned(),
     };
     let events = if route.events.patterns.is_empty() { "all".to_owned() } else { route.events.patterns.join(", ") };
@@ -197,6 +202,8 @@ aliases = ["/hooks/clerk"]
 health = "0.0.0.0:9090"
 [client_ip]
 trusted_proxies = ["10.0.3.7"]
+[verified_event.token]
+key = { env = "TOKEN" }
 [routes.clerk]
 path = "/api/webhooks/clerk"
 provider = "clerk"
@@ -218,6 +225,7 @@ secrets = [{ env = "GITHUB" }]
         fn variable(&self, name: &str) -> Option<Vec<u8>> {
             match name {
                 "CLERK" => Some(b"whsec_bm90IHNob3duIGVpdGhlciwgbmV2ZXI=".to_vec()),
+                "TOKEN" => Some(b"nor is this key ever shown, never".to_vec()),
                 "GITHUB" => Some(b"neither is this one shown".to_vec()),
                 _ => None,
             }
@@ -260,6 +268,7 @@ secrets = [{ env = "GITHUB" }]
   everything else passes through, unverified
   /docs/hooks/clerk is refused: an alias of a protected route
   /livez and /readyz on 0.0.0.0:9090
+  verified-event-token: HS256 for app, 1m
 
 clerk
   path       /docs/api/webhooks/clerk
@@ -284,8 +293,8 @@ github
   events     all
   secrets    current (env GITHUB)
 
-hookward.toml:12:56: note: routes.clerk.secrets[1].file: /run/next does not exist: this optional secret is skipped
-hookward.toml:12:123: warning: routes.clerk.secrets[2].insecure_value: the secret is in the configuration: whoever can read this file can sign
+hookward.toml:14:56: note: routes.clerk.secrets[1].file: /run/next does not exist: this optional secret is skipped
+hookward.toml:14:123: warning: routes.clerk.secrets[2].insecure_value: the secret is in the configuration: whoever can read this file can sign
   hint: use `env` or `file` outside of tests
 "
         );

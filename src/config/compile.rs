@@ -104,6 +104,7 @@ impl Context<'_, '_> {
         }
         self.idle_lists();
         self.allowlists(raw, listeners.as_deref().unwrap_or_default(), client.as_ref());
+        let token = self.token(raw);
         let choice = |table: &str, key: &str| raw.table(table).and_then(|table| table.text(key)).map(|(text, _)| text);
         let plan = Plan {
             fingerprint: self.fingerprint(raw, &routes, &summaries),
@@ -119,6 +120,7 @@ impl Context<'_, '_> {
             log: if choice("telemetry", "log")? == "text" { LogFormat::Text } else { LogFormat::Json },
             replay: replay?,
             routes,
+            token: token.ok()?,
             allow_route_removal: server.and_then(|server| server.bool("allow_route_removal"))?,
             ip_lists: self.lists.drain(..).map(|list| list.named).collect(),
         };

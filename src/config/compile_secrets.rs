@@ -91,8 +91,15 @@ impl Context<'_, '_> {
         label
     }
 
-    /// `None`: refused, or optional and not there.
-    fn one(&mut self, table: &Table, optional: bool) -> Option<(Origin, Spot, Zeroizing<Vec<u8>>)> {
+    /// Without the newline at its end. `None`: refused, or optional and not there.
+    pub(super) fn one(&mut self, table: &Table, optional: bool) -> Option<(Origin, Spot, Zeroizing<Vec<u8>>)> {
+        let (origin, spot, bytes) = self.as_it_is(table, optional)?;
+        let bytes = if origin == Origin::Inline { bytes } else { self.without_newline(&spot, bytes) };
+        Some((origin, spot, bytes))
+    }
+
+    /// The same with its newline.
+    pub(super) fn as_it_is(&mut self, table: &Table, optional: bool) -> Option<(Origin, Spot, Zeroizing<Vec<u8>>)> {
         if self.findings.refused_inside(&table.spot) {
             return None;
         }
@@ -145,7 +152,7 @@ impl Context<'_, '_> {
             self.findings.note(spot, format!("{name} is empty: this optional secret is skipped"));
             return None;
         }
-        Some(self.without_newline(spot, bytes))
+        Some(bytes)
     }
 
     fn file(&mut self, (path, spot): Text<'_>, optional: bool) -> Option<Zeroizing<Vec<u8>>> {
@@ -175,7 +182,7 @@ impl Context<'_, '_> {
             );
             return None;
         }
-        Some(self.without_newline(spot, bytes))
+        Some(bytes)
     }
 
     /// Editors and `echo` end a file in a newline, which is never meant. More than one is not theirs to add.

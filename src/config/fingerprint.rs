@@ -228,6 +228,28 @@ mod tests {
     }
 
     #[test]
+    fn a_token_counts_by_everything_but_its_key() {
+        let keys = ["the first key of this test, 32 bytes", "the second key of this test, 32 bytes"];
+        let with = |key: &str, token: &str| {
+            let environment = format!("{BASE}# env KEY={key}\n# env OTHER={key}\n# file /run/key={key}\n");
+            of(&environment, &format!("{TOML}[verified_event.token]\n{token}\n"))
+        };
+        let token = "key = { env = \"KEY\" }";
+        let print = with(keys[0], token);
+        assert_ne!(print, of(BASE, TOML));
+        assert_eq!(with(keys[1], token), print);
+        assert_eq!(with(keys[0], &format!("{token}\naudience = \"app\"\nttl = \"1m\"")), print, "the defaults, typed");
+        for more in ["audience = \"other\"", "issuer = \"other\"", "ttl = \"59s\""] {
+            assert_ne!(with(keys[0], &format!("{token}\n{more}")), print, "{more}");
+        }
+        for other in ["key = { env = \"OTHER\" }", "key = { file = \"/run/key\" }"] {
+            assert_ne!(with(keys[0], other), print, "{other}");
+        }
+        let inline = |key: &str| with(key, &format!("key = {{ insecure_value = \"{key}\" }}"));
+        assert_eq!(inline(keys[0]), inline(keys[1]));
+    }
+
+    #[test]
     fn the_values_of_options_do_not_count() {
         let with = |options: &str| {
             let toml = format!("[routes.a]\npath = \"/a\"\nprovider = \"aws-sns\"\noptions = {{ {options} }}\n");

@@ -6,7 +6,10 @@
 
 use std::time::Duration;
 
+use super::keys_replay::REPLAY;
+use super::keys_route::ROUTE;
 use super::keys_scheme::SCHEME;
+use super::keys_token::VERIFIED_EVENT;
 
 /// One key of one table.
 #[derive(Debug)]
@@ -106,18 +109,18 @@ const fn later(name: &'static str, doc: &'static str) -> Key {
     Key { name, kind: Kind::Text, default: None, status: Status::Later { unless: None }, doc }
 }
 
-const fn seconds(min: u64, max: u64) -> Kind {
+pub(super) const fn seconds(min: u64, max: u64) -> Kind {
     Kind::Duration { min: Duration::from_secs(min), max: Duration::from_secs(max) }
 }
 
-const fn milliseconds(min: u64, max: u64) -> Kind {
+pub(super) const fn milliseconds(min: u64, max: u64) -> Kind {
     Kind::Duration { min: Duration::from_millis(min), max: Duration::from_millis(max) }
 }
 
 pub(super) const HOUR: u64 = 3_600;
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
-const GIB: u64 = 1 << 30;
+pub(super) const GIB: u64 = 1 << 30;
 
 /// The top of the file.
 pub(crate) static TOP: Shape = shape(&[
@@ -127,7 +130,7 @@ pub(crate) static TOP: Shape = shape(&[
     optional("admin", Kind::Table(&ADMIN), "Listeners for probes and people."),
     optional("limits", Kind::Table(&LIMITS), "Bounds on size, time and number."),
     optional("replay", Kind::Table(&REPLAY), "How deliveries are remembered, so that none runs twice."),
-    later("verified_event", "A signed token beside the verified-event header."),
+    optional("verified_event", Kind::Table(&VERIFIED_EVENT), "What the app is told about a delivery."),
     optional("ip_lists", Kind::Named(&IP_LIST), "Named lists of addresses that are fetched again and again."),
     optional("telemetry", Kind::Table(&TELEMETRY), "Logs."),
     optional(
@@ -314,160 +317,10 @@ static LIMITS: Shape = shape(&[
     key("drain", seconds(0, HOUR), "\"25s\"", "For requests in flight at shutdown."),
 ]);
 
-static REPLAY: Shape = shape(&[
-    key("store", Kind::Text, "\"memory\"", "Where deliveries that ran are remembered: `memory`, for one replica."),
-    key(
-        "ttl",
-        seconds(1, 30 * 24 * HOUR),
-        "\"30h\"",
-        "How long a delivery is remembered after it ran; longer than its sender tries again.",
-    ),
-    key(
-        "max_entries",
-        Kind::Integer { min: 1_000, max: 100_000_000 },
-        "1_000_000",
-        "How many are remembered in memory, at about 70 bytes each.",
-    ),
-    key(
-        "lease",
-        seconds(1, 600),
-        "\"10s\"",
-        "How long nothing runs after a run whose end nobody knows: the app, or hookward, died in it.",
-    ),
-    key(
-        "wait",
-        milliseconds(0, 300_000),
-        "\"5s\"",
-        "How long a duplicate waits for the one that runs, before it gets 409.",
-    ),
-]);
-
-static RETRY: Shape = shape(&[
-    key(
-        "attempts",
-        Kind::Integer { min: 1, max: 10 },
-        "3",
-        "How often a delivery may be handed to the app; 1: once, and connecting is not tried again either.",
-    ),
-    key(
-        "within",
-        milliseconds(0, 300_000),
-        "\"5s\"",
-        "From the delivery's arrival on; a connection that the app refuses is tried again until then.",
-    ),
-    key(
-        "on_status",
-        Kind::Integers { min: 400, max: 599 },
-        "[]",
-        "Answers after which it is handed over again. Connections that fail and requests that were never written always are.",
-    ),
-]);
-
 static TELEMETRY: Shape = shape(&[
     key("log", Kind::Choice(&["json", "text"]), "\"json\"", "Format of log lines."),
     later("otlp", "Traces over OTLP."),
 ]);
-
-static ROUTE: Shape = Shape {
-    keys: &[
-        required(
-            "path",
-            Kind::Text,
-            "The protected path, `/api/webhooks/clerk`, or a prefix, `/api/webhooks/*`; without basePath and locale.",
-        ),
-        key("methods", Kind::Texts, "[\"POST\"]", "Methods that are taken; the others get 405."),
-        optional("provider", Kind::Text, "A scheme of the built-in catalogue. Exactly one of `provider` and `scheme`."),
-        optional("scheme", Kind::Text, "A scheme of your own, `[schemes.NAME]`."),
-        optional(
-            "secrets",
-            Kind::Tables(&SECRET),
-            "All are tried. Without them, `provider = \"clerk\"` reads CLERK_WEBHOOK_SIGNING_SECRET, else CLERK_WEBHOOK_SECRET.",
-        ),
-        optional(
-            "allow_ips",
-            Kind::Texts,
-            "Addresses and CIDRs that may call. Without it any may. Never replaces the signature.",
-        ),
-        optional(
-            "tolerance",
-            seconds(1, HOUR),
-            "How far a signed timestamp may be off, either way. By default what the scheme says, mostly \"5m\".",
-        ),
-        optional(
-            "deadline",
-            milliseconds(100, 300_000),
-            "For the app's answer. By default a little below the sender's own; \"10s\" for your own schemes.",
-        ),
-        optional("max_body", Kind::Size { min: 1, max: GIB }, "Largest body. By default `limits.max_body`."),
-        key(
-            "events",
-            Kind::Texts,
-            "[]",
-            "Event types that are forwarded, `user.*` or `sms.created`; genuine others get 204. Empty: all.",
-        ),
-        optional(
-            "replay",
-            Kind::Choice(&["off", "dedupe", "content"]),
-            "`dedupe` runs a delivery once, told by its signed id; `content` by all that is signed. By default `dedupe` where the scheme signs an id and the answer does not matter, else `off`.",
-        ),
-        optional(
-            "retry",
-            Kind::Table(&RETRY),
-            "When a delivery is handed to the app again; always before its deadline.",
-        ),
-        key(
-            "options",
-            Kind::TextMap,
-            "{}",
-            "Options of single providers; `hookward providers NAME` shows which there are.",
-        ),
-        key(
-            "handshake",
-            Kind::Bool,
-            "false",
-            "Answers the requests by which the provider checks the endpoint; the app never sees them.",
-        ),
-        key(
-            "insecure_report",
-            Kind::Texts,
-            "[]",
-            "Checks that only log what they would refuse: `ip`, `timestamp`, `signature`. Such requests are forwarded without `verified-event`.",
-        ),
-        optional(
-            "insecure_on_store_error",
-            Kind::Choice(&["forward"]),
-            "`forward`: while the replay store is down deliveries pass, and may run twice. By default they get 503.",
-        ),
-    ],
-    exactly_one: &["provider", "scheme"],
-};
-
-const INLINE_SECRET: &str = "put it into an environment variable or a file and write `env = \"NAME\"` or `file = \"/path\"`; \
-    `insecure_value` takes it inline, for tests";
-
-static SECRET: Shape = Shape {
-    keys: &[
-        optional(
-            "label",
-            Kind::Text,
-            "Its name in logs and in `verified-event`. By default `current` for the first, then `secret-2`, `secret-3` …",
-        ),
-        optional(
-            "env",
-            Kind::Text,
-            "The environment variable that holds it. Exactly one of `env`, `file`, `insecure_value`.",
-        ),
-        optional(
-            "file",
-            Kind::Text,
-            "The file that holds it; a relative path starts in the working directory. One newline at its end is dropped.",
-        ),
-        optional("insecure_value", Kind::Text, "The secret itself, for tests: whoever can read this file can sign."),
-        key("optional", Kind::Bool, "false", "Whether it may be missing, as long as another secret is there."),
-        Key { name: "value", kind: Kind::Text, default: None, status: Status::Never(INLINE_SECRET), doc: "" },
-    ],
-    exactly_one: &["env", "file", "insecure_value"],
-};
 
 #[cfg(test)]
 pub(crate) mod tests {

@@ -43,5 +43,6 @@ mod send;
 mod shutdown;
 mod sign;
 mod tls;
+mod token;
 mod upgrade;
 mod upstream_faults;

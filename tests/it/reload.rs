@@ -704,3 +704,44 @@ async fn fifty_reloads_under_ten_thousand_requests_lose_none_and_let_none_in() {
     assert!(running.metric("hookward_config_reload_total{outcome=\"applied\"}").await >= 50);
     assert!(running.metric(REFUSALS).await >= 25);
 }
+
+#[tokio::test]
+async fn the_key_of_the_token_is_rotated_and_a_bad_one_leaves_the_old_in_force() {
+    use crate::token::{opened, token};
+    let app = App::start().await;
+    let mut volume = Volume::new(&[]);
+    let here = volume.directory.path().display().to_string();
+    let more = |audience: &str| {
+        format!("[verified_event.token]\naudience = \"{audience}\"\nkey = {{ file = \"{here}/key\" }}\n")
+    };
+    let toml = |audience: &str| config(app.addr, "", &inline(1), &more(audience));
+    let keys = ["the first key of this test, 32 bytes", "the second key of this test, 32 bytes"];
+    volume.swap(&[("key", &format!("{}\n", keys[0])), ("hookward.toml", &toml("app"))]);
+    let mut running = Running::start(&volume).await;
+    let print = running.fingerprint().await;
+    let mut wire = Wire::dial(running.program.addr).await;
+    let mut sent = 0;
+    let mut opens = async |key: &str| {
+        wire.send(delivery(1, BODY)).await;
+        assert_eq!(wire.answer().await.status(), 200);
+        sent += 1;
+        opened(&token(&app.seen()[sent - 1]), key).map(|(_, claims)| claims)
+    };
+    assert!(opens(keys[0]).await.is_some());
+
+    // Found without a signal; the fingerprint holds nothing of a key.
+    volume.swap(&[("key", keys[1]), ("hookward.toml", &toml("app"))]);
+    assert_eq!(running.says(&["reloaded"]).await["outcome"], "applied");
+    assert_eq!(opens(keys[0]).await, None);
+    assert!(opens(keys[1]).await.is_some());
+    assert_eq!(running.fingerprint().await, print);
+
+    volume.swap(&[("key", "too short"), ("hookward.toml", &toml("app"))]);
+    running.reload(REFUSED).await;
+    assert!(opens(keys[1]).await.is_some());
+
+    volume.swap(&[("key", keys[1]), ("hookward.toml", &toml("other"))]);
+    running.reload("reloaded").await;
+    assert_eq!(opens(keys[1]).await.unwrap()["aud"], "other");
+    assert_ne!(running.fingerprint().await, print);
+}

@@ -21,6 +21,7 @@ export const noHookward = existsSync(hookwardBin) ? false : `no hookward binary 
 // Secrets of the test signers; nothing outside this directory knows them.
 export const secrets = {
   CLERK_WEBHOOK_SIGNING_SECRET: `whsec_${Buffer.from("the clerk endpoint's e2e secret!").toString("base64")}`,
+  VERIFIED_EVENT_KEY: "the key of the e2e tests' tokens, in base64 usually",
   STANDARD_SECRET: `whsec_${Buffer.from("a standard webhooks e2e secret!!").toString("base64")}`,
 };
 

@@ -1,19 +1,18 @@
 import type { NextApiRequest, NextApiResponse } from "next";
-import { parseDictionary } from "structured-headers";
 import { Webhook } from "svix";
+import { readVerifiedEvent } from "../../../verified-event";
 
 export const config = { api: { bodyParser: false } };
 
 export default async function handler(request: NextApiRequest, response: NextApiResponse) {
-  const value = request.headers["verified-event"];
-  if (typeof value !== "string") return response.status(403).send("not verified");
-  const type = parseDictionary(value).get("type");
-  const isSigned = type?.[1].get("unsigned") !== true;
+  const proven = await readVerifiedEvent(request, {
+    token: { algorithm: "HS256", key: process.env.VERIFIED_EVENT_KEY },
+    onRefused: (reason) => console.warn(`webhook refused: ${reason}`),
+  });
+  if (!proven) return response.status(403).send("not verified");
 
-  const chunks: Buffer[] = [];
-  for await (const chunk of request) chunks.push(chunk);
   const secret = process.env.CLERK_WEBHOOK_SIGNING_SECRET!;
-  const event = new Webhook(secret).verify(Buffer.concat(chunks), request.headers as Record<string, string>);
-  console.log(type?.[0], isSigned, event);
-  response.status(204).end();
+  const event = new Webhook(secret).verify(Buffer.from(proven.body), request.headers as Record<string, string>);
+  console.log(proven.id, event);
+  response.status(200).json({ id: proven.id, type: proven.type });
 }

@@ -1,17 +1,18 @@
-import { headers } from "next/headers";
-import type { NextRequest } from "next/server";
-import { parseDictionary } from "structured-headers";
 import { verifyWebhook } from "@clerk/nextjs/webhooks";
+import type { NextRequest } from "next/server";
+import { readVerifiedEvent } from "../../../../verified-event";
 
 export async function POST(request: NextRequest) {
-  const value = (await headers()).get("verified-event"); // or request.headers.get("verified-event")
-  if (value === null) return new Response("not verified", { status: 403 });
-  const proof = parseDictionary(value);
-  const id = String(proof.get("id")?.[0]);
+  const proven = await readVerifiedEvent(request, {
+    // Leave `token` out if nobody but hookward can reach the app.
+    token: { algorithm: "HS256", key: process.env.VERIFIED_EVENT_KEY },
+    onRefused: (reason) => console.warn(`webhook refused: ${reason}`),
+  });
+  if (!proven) return new Response("not verified", { status: 403 });
 
   const event = await verifyWebhook(request); // the second belt; throws if the signature does not fit
-  if (event.type === "user.created") await createUserOnce(id, event.data.id);
-  return new Response(null, { status: 204 });
+  if (event.type === "user.created") await createUserOnce(proven.id!, event.data.id);
+  return Response.json({ id: proven.id, type: event.type });
 }
 
 // Idempotent: the same id may come again. An INSERT … ON CONFLICT DO NOTHING is enough.

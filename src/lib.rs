@@ -16,7 +16,7 @@
 //! | 0 | `reject`, `civil`, `clock`, `secret` |
 //! | 1 | `check` (pure: no async, I/O, clock), `providers` (the catalogue, data) |
 //! | 2 | `plan` (the compiled configuration) |
-//! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket`, `https`, `capture`, `live`, `client_socket`, `proxy_protocol`, `descriptors` |
+//! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket`, `https`, `capture`, `live`, `client_socket`, `proxy_protocol`, `descriptors`, `replay` |
 //! | 4 | `documents`, `hint`, `onward`, `http2`, `receive`, `websocket`, `forward`, `inbound`, `answer`, `handshake`, `refusal`, `ip_lists`, `crowd` |
 //! | 5 | `gate`, `explain` (the gate's checks on a captured request) |
 //! | 6 | `connection`, `admin`, `reload`, `server` |
@@ -60,6 +60,7 @@ mod receive;
 mod refusal;
 pub mod reject;
 pub mod reload;
+pub mod replay;
 pub mod secret;
 pub mod server;
 pub mod telemetry;

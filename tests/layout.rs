@@ -27,6 +27,7 @@ const LEVELS: &[&[&str]] = &[
         "client_socket",
         "proxy_protocol",
         "descriptors",
+        "replay",
     ],
     &[
         "documents",

@@ -27,6 +27,8 @@ pub use self::place::{ParsedUrl, PlaceFault, RedisPlace, RedisTls};
 
 /// For one call, from asking to the answer.
 const CALL: Duration = Duration::from_millis(500);
+/// A server that had less than this to answer is not called silent.
+const FAIR: Duration = Duration::from_millis(250);
 /// Redis takes no more than 63 bits of milliseconds from now; ten years are for ever here.
 const LONGEST: u64 = 10 * 365 * 24 * 3600 * 1000;
 
@@ -243,7 +245,7 @@ impl RedisStore {
             }
             Ok(Err(down)) => down,
             // The server had but the rest of the time, after the wait for a connection.
-            Err(_) if until.saturating_duration_since(asked) < CALL / 2 => return Err(Down::Timeout),
+            Err(_) if until.saturating_duration_since(asked) < FAIR => return Err(Down::Timeout),
             Err(_) => Down::Timeout,
         };
         if down.is_refusal() {

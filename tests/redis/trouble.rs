@@ -118,6 +118,7 @@ async fn calls_do_not_notice_a_connection_that_the_server_closes() {
 #[tokio::test]
 async fn a_master_that_becomes_a_replica_is_down_until_it_takes_writes_again() {
     for program in programs() {
+        let (log, _guard) = Log::capture();
         let (master, server) = (Server::start(program), Server::start(program));
         let store = store(&server);
         let mine = owner();
@@ -131,10 +132,13 @@ async fn a_master_that_becomes_a_replica_is_down_until_it_takes_writes_again() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         assert_eq!(store.claim(&key(3), owner(), LEASE).await, Err(Down::ReadOnly));
         assert!(!held(&master, 3));
+        assert_eq!(log.count("the replay store is reachable again"), 0, "a replica is not: {}", log.text());
 
         server.ask(&["REPLICAOF", "NO", "ONE"]);
         back(&store).await;
         assert_eq!(store.claim(&key(3), owner(), LEASE).await, Ok(Claimed::Mine));
+        assert_eq!(log.count("the replay store is reachable again"), 1, "{}", log.text());
+        assert_eq!(log.count("the replay store is down"), 1, "{}", log.text());
     }
 }
 

@@ -225,14 +225,13 @@ fn write_nothing(place: &RedisPlace) -> Cmd {
 
 /// As INFO has it; a managed server may hide it there or refuse CONFIG. None: it does not tell.
 async fn eviction_policy(link: &Link) -> Result<Option<String>, Down> {
-    let info = told(link.query(cmd("INFO").arg("memory")).await)?;
-    let text = info.and_then(|value| ::redis::from_redis_value::<String>(value).ok()).unwrap_or_default();
-    let line = text.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
-    if let Some(policy) = line {
+    let memory = told(link.query(cmd("INFO").arg("memory")).await)?;
+    let text = memory.and_then(|value| ::redis::from_redis_value::<String>(value).ok()).unwrap_or_default();
+    if let Some(policy) = text.lines().find_map(|line| line.strip_prefix("maxmemory_policy:")) {
         return Ok(Some(policy.trim().to_owned()));
     }
-    let config = told(link.query(cmd("CONFIG").arg("GET").arg("maxmemory-policy")).await)?;
-    let pair = config.and_then(|value| ::redis::from_redis_value::<Vec<String>>(value).ok());
+    let setting = told(link.query(cmd("CONFIG").arg("GET").arg("maxmemory-policy")).await)?;
+    let pair = setting.and_then(|value| ::redis::from_redis_value::<Vec<String>>(value).ok());
     Ok(pair.and_then(|pair| pair.into_iter().nth(1)))
 }
 

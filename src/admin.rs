@@ -85,11 +85,13 @@ pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>) {
         let admin = Arc::clone(&admin);
         tokio::spawn(async move {
             let service = service_fn(|request: Request<Incoming>| {
-                let answer = match request.uri().path() {
-                    FORGET => admin.forget(&request, peer.ip()),
-                    _ => admin.answer(&request),
-                };
-                async move { Ok::<_, Infallible>(answer) }
+                let admin = Arc::clone(&admin);
+                async move {
+                    Ok::<_, Infallible>(match request.uri().path() {
+                        FORGET => admin.forget(&request, peer.ip()).await,
+                        _ => admin.answer(&request),
+                    })
+                }
             });
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -125,7 +127,7 @@ impl Admin {
 
     /// Lets a delivery run once more: for whoever is on this machine, and no page in a browser, which could not send the header
     /// without asking first, and is never answered yes.
-    fn forget<B>(&self, request: &Request<B>, peer: IpAddr) -> Response<Full<Bytes>> {
+    async fn forget<B>(&self, request: &Request<B>, peer: IpAddr) -> Response<Full<Bytes>> {
         if !peer.to_canonical().is_loopback() {
             return answer(StatusCode::FORBIDDEN, TEXT, "only from this machine\n");
         }
@@ -138,10 +140,11 @@ impl Admin {
         let Some(key) = ReplayKey::parse(key) else {
             return answer(StatusCode::BAD_REQUEST, TEXT, "`hookward-forget` is not a key of 32 hex digits\n");
         };
-        match self.load.replay.forget(&key) {
-            Forgotten::Removed => answer(StatusCode::OK, TEXT, "forgotten\n"),
-            Forgotten::Absent => answer(StatusCode::NOT_FOUND, TEXT, "not remembered\n"),
-            Forgotten::Running => answer(StatusCode::CONFLICT, TEXT, "running\n"),
+        match self.load.replay.forget(&key).await {
+            Ok(Forgotten::Removed) => answer(StatusCode::OK, TEXT, "forgotten\n"),
+            Ok(Forgotten::Absent) => answer(StatusCode::NOT_FOUND, TEXT, "not remembered\n"),
+            Ok(Forgotten::Running) => answer(StatusCode::CONFLICT, TEXT, "running\n"),
+            Err(down) => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{down}\n")),
         }
     }
 
@@ -205,13 +208,14 @@ fn answer(status: StatusCode, content_type: HeaderValue, text: impl Into<Bytes>)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::plan::ReplayStore;
 
     fn admin() -> Admin {
         let toml =
             "[routes.a]\npath = \"/a\"\nprovider = \"github\"\nsecrets = [{ insecure_value = \"mysecretmysecret\" }]";
         let loaded = crate::config::compile(toml, std::path::Path::new("a.toml"), &crate::config::System).unwrap();
         let metrics = Arc::new(Metrics::new());
-        let replay = Replay::new(metrics.replay.clone());
+        let replay = Replay::new(&ReplayStore::Memory, metrics.replay.clone());
         let load = Load { budget: Budget::new(1), connections: InFlight::default(), replay };
         Admin::new(Arc::new(Live::new(Arc::new(loaded.plan))), Arc::default(), metrics, load)
     }
@@ -232,25 +236,25 @@ mod tests {
         assert_eq!(status(&admin, Method::POST, "/livez"), 404);
     }
 
-    #[test]
-    fn only_this_machine_may_forget_and_only_with_the_header() {
+    #[tokio::test]
+    async fn only_this_machine_may_forget_and_only_with_the_header() {
         let admin = admin();
         let key = ReplayKey::of_id("a", b"msg_1").to_string();
-        let asked = |method, header: Option<&str>, peer: &str| {
+        let asked = async |method, header: Option<&str>, peer: &str| {
             let mut request = Request::builder().method(method).uri(FORGET);
             if let Some(header) = header {
                 request = request.header(FORGET_HEADER, header);
             }
-            admin.forget(&request.body(()).unwrap(), peer.parse().unwrap()).status().as_u16()
+            admin.forget(&request.body(()).unwrap(), peer.parse().unwrap()).await.status().as_u16()
         };
-        assert_eq!(asked(Method::POST, Some(&key), "127.0.0.1"), 404);
-        assert_eq!(asked(Method::POST, Some(&key), "::1"), 404);
-        assert_eq!(asked(Method::POST, Some(&key), "::ffff:127.0.0.1"), 404);
+        assert_eq!(asked(Method::POST, Some(&key), "127.0.0.1").await, 404);
+        assert_eq!(asked(Method::POST, Some(&key), "::1").await, 404);
+        assert_eq!(asked(Method::POST, Some(&key), "::ffff:127.0.0.1").await, 404);
         for stranger in ["10.0.0.1", "2001:db8::1", "0.0.0.0"] {
-            assert_eq!(asked(Method::POST, Some(&key), stranger), 403, "{stranger}");
+            assert_eq!(asked(Method::POST, Some(&key), stranger).await, 403, "{stranger}");
         }
-        assert_eq!(asked(Method::POST, None, "127.0.0.1"), 403);
-        assert_eq!(asked(Method::POST, Some("msg_1"), "127.0.0.1"), 400);
-        assert_eq!(asked(Method::GET, Some(&key), "127.0.0.1"), 405);
+        assert_eq!(asked(Method::POST, None, "127.0.0.1").await, 403);
+        assert_eq!(asked(Method::POST, Some("msg_1"), "127.0.0.1").await, 400);
+        assert_eq!(asked(Method::GET, Some(&key), "127.0.0.1").await, 405);
     }
 }

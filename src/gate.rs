@@ -40,7 +40,7 @@ use crate::plan::{OnStoreError, Plan, ReplayMode, Route, Unmatched};
 use crate::receive::{Bounds, receive};
 use crate::refusal::{self, Refusal, broken_body, failed};
 use crate::reject::Reject;
-use crate::replay::{Claimed, Copied, Denied, Memorable, Replay, Terms};
+use crate::replay::{Copied, Denied, Memorable, Permit, Replay, Terms};
 use crate::report::Report;
 use crate::telemetry::Metrics;
 use crate::telemetry::access::{AccessLog, Outcome, Record};
@@ -296,8 +296,8 @@ impl Gate {
         let mut claim = None;
         if let Some(key) = replay_key(route, verified, (&presented, &frames)) {
             match self.claim(plan, route, key, record.started).await {
-                Ok(Claimed::Mine(mine)) => claim = Some(mine),
-                Ok(Claimed::Duplicate(copied)) => {
+                Ok(Permit::Mine(mine)) => claim = Some(mine),
+                Ok(Permit::Duplicate(copied)) => {
                     record.replay_key = Some(key);
                     record.outcome = Outcome::Duplicate;
                     return Ok(Answered::Duplicate(copied));
@@ -321,7 +321,7 @@ impl Gate {
     }
 
     /// Step 10.
-    async fn claim(&self, plan: &Plan, route: &Route, key: ReplayKey, began: Instant) -> Result<Claimed, Denied> {
+    async fn claim(&self, plan: &Plan, route: &Route, key: ReplayKey, began: Instant) -> Result<Permit, Denied> {
         let deadline = began.checked_add(route.deadline).unwrap_or(began);
         let window = route.window().and_then(|window| window.checked_mul(2));
         let memorable = Memorable { ttl: plan.replay.ttl, window };

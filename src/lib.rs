@@ -14,7 +14,7 @@
 //! | level | modules |
 //! |---|---|
 //! | 0 | `reject`, `civil`, `clock`, `secret` |
-//! | 1 | `check` (pure: no async, I/O, clock), `providers` (the catalogue, data), `token` (the signed proof) |
+//! | 1 | `check` (pure: no async, I/O, clock), `providers` (the catalogue, data), `token` (the signed proof), `redis_place` |
 //! | 2 | `plan` (the compiled configuration) |
 //! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket`, `https`, `capture`, `live`, `client_socket`, `proxy_protocol`, `descriptors`, `replay` |
 //! | 4 | `documents`, `hint`, `onward`, `http2`, `receive`, `websocket`, `forward`, `deliver`, `inbound`, `answer`, `handshake`, `refusal`, `report`, `head_checks`, `ip_lists`, `crowd` |
@@ -59,10 +59,11 @@ pub mod plan;
 pub mod providers;
 mod proxy_protocol;
 mod receive;
+pub mod redis_place;
 mod refusal;
 pub mod reject;
 pub mod reload;
-mod replay;
+pub mod replay;
 mod report;
 pub mod secret;
 pub mod server;

@@ -19,6 +19,7 @@ use crate::check::handshake::Handshake;
 use crate::check::ip::IpSet;
 use crate::check::signature::{ForeignHeaders, LabeledKey, Options, Scheme, SchemeSpec};
 use crate::check::target::{Framework, Targets};
+use crate::redis_place::RedisPlace;
 use crate::secret::Secret;
 use crate::token::TokenSigner;
 
@@ -264,8 +265,10 @@ pub struct Limits {
 }
 
 /// How deliveries are told apart and remembered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ReplayPolicy {
+    /// Where they are remembered.
+    pub store: ReplayStore,
     /// How long a delivery that ran is remembered.
     pub ttl: Duration,
     /// How many are, in memory.
@@ -274,6 +277,15 @@ pub struct ReplayPolicy {
     pub lease: Duration,
     /// How long a duplicate waits for the one that runs.
     pub wait: Duration,
+}
+
+/// Where deliveries are remembered.
+#[derive(Debug, Clone)]
+pub enum ReplayStore {
+    /// In this process.
+    Memory,
+    /// In Redis or Valkey, for several replicas.
+    Redis(Arc<RedisPlace>),
 }
 
 /// What tells a route's deliveries apart.

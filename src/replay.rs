@@ -7,7 +7,9 @@
 //! delivery.
 
 mod memory;
+mod redis;
 mod run;
+mod shared;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -17,6 +19,7 @@ use http::header::{CONTENT_LENGTH, SET_COOKIE, TRAILER, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode};
 
 pub(crate) use self::memory::Memorable;
+pub use self::redis::{Claimed, Down, Forgotten, Key, Owner, ParsedUrl, PlaceFault, RedisPlace, RedisStore, RedisTls};
 pub(crate) use self::run::Copied;
 
 use self::memory::{ByKey, Memory, Seen, shard_of};
@@ -24,7 +27,7 @@ use self::run::{End, Run};
 use crate::check::replay_key::ReplayKey;
 use crate::clock;
 use crate::headers::WEBHOOK_DELIVERY;
-use crate::plan::ReplayPolicy;
+use crate::plan::{ReplayPolicy, ReplayStore};
 use crate::reject::Reject;
 use crate::telemetry::ReplayMetrics;
 
@@ -43,6 +46,7 @@ pub(crate) struct Replay {
 #[derive(Debug)]
 enum Store {
     Memory(Memory),
+    Redis(RedisStore),
 }
 
 #[derive(Debug)]
@@ -64,7 +68,7 @@ pub(crate) struct Terms {
 
 /// What a delivery that asked may do.
 #[derive(Debug)]
-pub(crate) enum Claimed {
+pub(crate) enum Permit {
     /// Run.
     Mine(Claim),
     /// Not run: it has. With the app's answer to the other one, where that was waited for.
@@ -93,15 +97,25 @@ impl From<Denied> for Reject {
 }
 
 impl Replay {
-    pub(crate) fn new(metrics: ReplayMetrics) -> Arc<Self> {
+    /// In a runtime, because a store elsewhere is connected to at once.
+    pub(crate) fn new(store: &ReplayStore, metrics: ReplayMetrics) -> Arc<Self> {
         let running = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Arc::new(Self { running, store: Store::Memory(Memory::new()), metrics })
+        let store = match store {
+            ReplayStore::Memory => Store::Memory(Memory::new()),
+            ReplayStore::Redis(place) => {
+                let store = RedisStore::new(Arc::clone(place));
+                store.start();
+                Store::Redis(store)
+            }
+        };
+        Arc::new(Self { running, store, metrics })
     }
 
     /// Deliveries that are remembered in this process.
     pub(crate) fn entries(&self) -> usize {
         match &self.store {
             Store::Memory(memory) => memory.entries(),
+            Store::Redis(_) => 0,
         }
     }
 
@@ -109,7 +123,7 @@ impl Replay {
     ///
     /// # Errors
     /// [`Denied`]; nothing was sent, and nothing is held.
-    pub(crate) async fn claim(self: &Arc<Self>, terms: Terms, policy: &ReplayPolicy) -> Result<Claimed, Denied> {
+    pub(crate) async fn claim(self: &Arc<Self>, terms: Terms, policy: &ReplayPolicy) -> Result<Permit, Denied> {
         let now = clock::monotonic();
         let until = now.checked_add(policy.wait).map_or(terms.deadline, |until| until.min(terms.deadline));
         let mut waited = false;
@@ -118,7 +132,7 @@ impl Replay {
                 Ok(run) => run,
                 Err(other) => match other.ended(until).await {
                     None => return Err(Denied::InFlight),
-                    Some(End::Committed(copied)) => return Ok(Claimed::Duplicate(copied)),
+                    Some(End::Committed(copied)) => return Ok(Permit::Duplicate(copied)),
                     Some(End::Released) => {
                         waited = true;
                         continue;
@@ -132,7 +146,7 @@ impl Replay {
                 memorable: terms.memorable,
                 lease: policy.lease,
                 run: Some(run),
-                reserved: false,
+                held: Held::Nothing,
             };
             if waited && too_late(&terms) {
                 return Err(Denied::InFlight);
@@ -141,30 +155,35 @@ impl Replay {
                 Store::Memory(memory) => {
                     match memory.reserve(&terms.key, terms.memorable.ttl, policy.max_entries, clock::monotonic()) {
                         Seen::Room { evicted } => {
-                            claim.reserved = true;
+                            claim.held = Held::Room;
                             self.metrics.evicted.inc_by(evicted.into());
-                            Ok(Claimed::Mine(claim))
+                            Ok(Permit::Mine(claim))
                         }
                         Seen::Committed => {
                             claim.end(End::Committed(None));
-                            Ok(Claimed::Duplicate(None))
+                            Ok(Permit::Duplicate(None))
                         }
                         Seen::Full => Err(Denied::Full),
                     }
                 }
+                Store::Redis(store) => shared::claim(store, claim, &terms, until).await,
             };
         }
     }
 
     /// Lets a delivery run once more though it has run.
-    pub(crate) fn forget(&self, key: &ReplayKey) -> Forgotten {
+    ///
+    /// # Errors
+    /// The store gave no answer.
+    pub(crate) async fn forget(&self, key: &ReplayKey) -> Result<Forgotten, Down> {
         if self.lock(key).contains_key(key) {
-            return Forgotten::Running;
+            return Ok(Forgotten::Running);
         }
-        let was_there = match &self.store {
-            Store::Memory(memory) => memory.forget(key),
-        };
-        if was_there { Forgotten::Removed } else { Forgotten::Absent }
+        match &self.store {
+            Store::Memory(memory) if memory.forget(key) => Ok(Forgotten::Removed),
+            Store::Memory(_) => Ok(Forgotten::Absent),
+            Store::Redis(store) => store.forget(key).await,
+        }
     }
 
     /// Begins a run, or finds the one that is under way.
@@ -190,17 +209,6 @@ impl Replay {
     }
 }
 
-/// What an operator's wish to forget a delivery came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Forgotten {
-    /// It may run again.
-    Removed,
-    /// It was not remembered.
-    Absent,
-    /// It is running now.
-    Running,
-}
-
 /// Less than half of its time is left: a run that begins now would hardly be answered in time.
 fn too_late(terms: &Terms) -> bool {
     let whole = terms.deadline.saturating_duration_since(terms.began);
@@ -218,8 +226,17 @@ pub(crate) struct Claim {
     lease: Duration,
     /// `None` once it has ended.
     run: Option<Arc<Run>>,
-    /// A place in the memory store is kept for it.
-    reserved: bool,
+    held: Held,
+}
+
+/// What a claim has in the store.
+#[derive(Debug)]
+enum Held {
+    Nothing,
+    /// A place in memory.
+    Room,
+    /// The claim itself.
+    Shared(shared::Lease),
 }
 
 impl Claim {
@@ -233,14 +250,19 @@ impl Claim {
         self.commit(status, headers).await
     }
 
-    #[expect(clippy::unused_async, reason = "stores that are asked over a network will be waited for here")]
     async fn commit(mut self, status: StatusCode, headers: &HeaderMap) -> Option<Copier> {
-        match &self.replay.store {
-            Store::Memory(memory) => {
-                self.reserved = false;
+        match (std::mem::replace(&mut self.held, Held::Nothing), &self.replay.store) {
+            (Held::Shared(lease), _) => shared::commit(lease, self, status, headers.clone()).await,
+            (Held::Room | Held::Nothing, Store::Memory(memory)) => {
                 memory.commit(&self.key, self.memorable, clock::monotonic());
+                self.committed(status, headers)
             }
+            (Held::Room | Held::Nothing, Store::Redis(_)) => None,
         }
+    }
+
+    /// The store knows that it ran.
+    fn committed(&mut self, status: StatusCode, headers: &HeaderMap) -> Option<Copier> {
         let run = self.run.take()?;
         run.commit();
         if self.replay.leave(&self.key) {
@@ -251,8 +273,11 @@ impl Claim {
     }
 
     /// Something was sent, and nobody knows what became of it: nothing may run until a lease is over.
-    pub(crate) fn unknown(self) {
+    pub(crate) fn unknown(mut self) {
         self.replay.metrics.unknown.inc();
+        if let Held::Shared(lease) = &mut self.held {
+            lease.stop();
+        }
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return std::mem::forget(self) };
         runtime.spawn(async move {
             tokio::time::sleep(self.lease).await;
@@ -261,15 +286,21 @@ impl Claim {
     }
 
     fn end(&mut self, end: End) {
-        if let Some(run) = self.run.take() {
-            if std::mem::take(&mut self.reserved) {
-                match &self.replay.store {
-                    Store::Memory(memory) => memory.give_up(),
-                }
+        let Some(run) = self.run.take() else { return };
+        match (std::mem::replace(&mut self.held, Held::Nothing), &self.replay.store) {
+            (Held::Shared(lease), _) => {
+                // The next one finds it free.
+                let (replay, key) = (Arc::clone(&self.replay), self.key);
+                return lease.release(move || {
+                    replay.leave(&key);
+                    run.end(end);
+                });
             }
-            self.replay.leave(&self.key);
-            run.end(end);
+            (Held::Room, Store::Memory(memory)) => memory.give_up(),
+            (Held::Room | Held::Nothing, _) => {}
         }
+        self.replay.leave(&self.key);
+        run.end(end);
     }
 }
 

@@ -46,6 +46,13 @@ impl ReplayKey {
     }
 }
 
+/// A hash that was made elsewhere.
+impl From<[u8; 16]> for ReplayKey {
+    fn from(hash: [u8; 16]) -> Self {
+        Self(hash)
+    }
+}
+
 /// 32 hex digits.
 impl fmt::Display for ReplayKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,6 @@
 //! `hookward forget`: a delivery that has run may run once more.
 //!
-//! Of the memory store the running process is asked, on this machine (`admin.health`). Must never be possible from a page
+//! Of the memory store the running process is asked, on this machine (`admin.health`); Redis is asked itself. Must never be possible from a page
 //! in a browser, nor from another machine: `admin` sees to that.
 
 use std::io::Write;
@@ -16,7 +16,9 @@ use crate::admin::{FORGET, FORGET_HEADER};
 use crate::check::replay_key::ReplayKey;
 use crate::config::{self, System};
 use crate::ip_lists::WithLists;
-use crate::plan::{Plan, ReplayMode};
+use crate::plan::{Plan, ReplayMode, ReplayStore};
+use crate::redis_place::RedisPlace;
+use crate::replay::{Forgotten, RedisStore};
 
 /// Options of `forget`.
 #[derive(Debug, clap::Args)]
@@ -53,17 +55,37 @@ fn forget(args: &Args) -> Result<String, String> {
     let path = config_file::find(args.config.as_deref()).map_err(|error| error.to_string())?;
     let loaded = config::load(&path, &WithLists::new(System, Arc::default())).map_err(|report| report.to_string())?;
     let key = key(args, &loaded.plan)?;
+    if let ReplayStore::Redis(place) = &loaded.plan.replay.store {
+        return in_store(place, &key, &args.route);
+    }
     let address = args.address.or(loaded.plan.health).map(reachable).ok_or_else(|| {
         format!("{}: admin.health is not set, so the running process cannot be asked", path.display())
     })?;
     let request = format!("POST {FORGET} HTTP/1.1\r\n{FORGET_HEADER}: {key}\r\ncontent-length: 0\r\n");
     match status_of(address, &request) {
-        Ok(200) => Ok("forgotten: the next delivery with this id runs".to_owned()),
-        Ok(404) => Err(format!("nothing to forget: route {} has not run this delivery, or not lately", args.route)),
-        Ok(409) => Err("it is running right now: try again when it has ended".to_owned()),
+        Ok(200) => told(Forgotten::Removed, &args.route),
+        Ok(404) => told(Forgotten::Absent, &args.route),
+        Ok(409) => told(Forgotten::Running, &args.route),
         Ok(403) => Err(format!("{address} is not on this machine: run this beside the process, as in `kubectl exec`")),
         Ok(status) => Err(format!("{address}{FORGET} answered {status}")),
         Err(error) => Err(format!("{address}{FORGET}: {error}")),
+    }
+}
+
+/// The store itself is asked, from wherever it can be reached.
+fn in_store(place: &Arc<RedisPlace>, key: &ReplayKey, route: &str) -> Result<String, String> {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|error| error.to_string())?;
+    let store = RedisStore::new(Arc::clone(place));
+    let forgotten = runtime.block_on(store.forget(key));
+    told(forgotten.map_err(|down| format!("the replay store: {down}"))?, route)
+}
+
+fn told(forgotten: Forgotten, route: &str) -> Result<String, String> {
+    match forgotten {
+        Forgotten::Removed => Ok("forgotten: the next delivery with this id runs".to_owned()),
+        Forgotten::Absent => Err(format!("nothing to forget: route {route} has not run this delivery, or not lately")),
+        Forgotten::Running => Err("it is running right now: try again when it has ended".to_owned()),
     }
 }
 

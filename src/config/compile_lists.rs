@@ -447,10 +447,10 @@ mod tests {
         let usual = source(whole, "github");
         assert_eq!((&*usual.name, usual.url.to_string()), ("github", "https://api.github.com/meta".to_owned()));
         assert_eq!((usual.refresh, usual.cache, usual.ca), (Duration::from_hours(6), None, None));
-        assert_eq!(usual.select, ["hooks".into()], "the name's own");
+        assert_eq!(usual.select, [Box::from("hooks")], "the name's own");
         assert!(source(SVIX, "svix").select.is_empty());
         let one = "[ip_lists.svix-us-east]\nurl = \"https://docs.svix.com/webhook-ips.json\"\n";
-        assert_eq!(source(one, "svix-us-east").select, ["us-east".into()]);
+        assert_eq!(source(one, "svix-us-east").select, [Box::from("us-east")]);
         let own = source(&format!("{whole}select = []\nrefresh = \"10s\"\ncache = \"/cache/a\""), "github");
         assert_eq!((own.select.len(), own.refresh, own.cache), (0, Duration::from_secs(10), Some("/cache/a".into())));
     }

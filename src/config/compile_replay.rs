@@ -2,15 +2,22 @@
 //!
 //! Must never yield a route that de-duplicates by what its scheme does not sign.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use http::StatusCode;
+use rustls::pki_types::ServerName;
 
 use super::compile::Context;
 use super::compile_routes::Chosen;
+use super::findings::Spot;
 use super::hint::{alternatives, nearest};
-use super::raw::Table;
+use super::raw::{LABEL_HINT, Table, is_label};
 use super::values::show_duration;
 use crate::check::signature::Coverage;
-use crate::plan::{Limits, OnStoreError, ReplayMode, ReplayPolicy, Reported, Retry, Route};
+use crate::plan::{Limits, OnStoreError, ReplayMode, ReplayPolicy, ReplayStore, Reported, Retry, Route};
+use crate::redis_place::{ParsedUrl, PlaceFault, RedisPlace, RedisTls};
+use crate::secret::Secret;
 
 const REPORTS: &[&str] = &["ip", "timestamp", "signature"];
 
@@ -18,17 +25,89 @@ impl Context<'_, '_> {
     /// `None`: refused.
     pub(super) fn replay(&mut self, raw: &Table) -> Option<ReplayPolicy> {
         let table = raw.table("replay")?;
-        if let Some((store, spot)) = table.text("store").filter(|(store, _)| *store != "memory") {
-            let what = format!("{store:?} is not a store that hookward knows");
-            self.findings.error(spot, what, "write \"memory\"");
-            return None;
-        }
+        let store = match table.text("store")? {
+            ("memory", _) => {
+                self.only_elsewhere(table);
+                ReplayStore::Memory
+            }
+            (url, spot) => ReplayStore::Redis(Arc::new(self.place(table, url, spot)?)),
+        };
         Some(ReplayPolicy {
+            store,
             ttl: table.duration("ttl")?,
             max_entries: usize::try_from(table.integer("max_entries")?).ok()?,
             lease: table.duration("lease")?,
             wait: table.duration("wait")?,
         })
+    }
+
+    /// Keys that say nothing to the memory store.
+    fn only_elsewhere(&mut self, table: &Table) {
+        for key in ["username", "password", "ca", "namespace"] {
+            if table.given(key) {
+                let what = "has no effect: deliveries are remembered in this process";
+                self.findings.warn(&table.spot_of(key), what, "remove it, or write store = \"redis://…\"");
+            }
+        }
+    }
+
+    /// Where Redis is.
+    fn place(&mut self, table: &Table, url: &str, spot: &Spot) -> Option<RedisPlace> {
+        let parsed = match RedisPlace::parse(url) {
+            Ok(parsed) => parsed,
+            Err(fault) => {
+                let hint = match fault {
+                    PlaceFault::Credentials => {
+                        "write username = \"…\" and password = { env = \"REDIS_PASSWORD\" } beside it"
+                    }
+                    _ => "write \"memory\", or \"redis://host:6379/0\", \"rediss://host\" or \"unix:/path\"",
+                };
+                self.findings.error(spot, fault.to_string(), hint);
+                return None;
+            }
+        };
+        let username = table.text("username").map(|(name, _)| name.to_owned());
+        let password = match table.table("password") {
+            Some(key) => Some(self.password(key)?),
+            None => None,
+        };
+        if let (Some(_), None) = (&username, &password) {
+            let what = "a user without a password cannot log in";
+            self.findings.error(&table.spot_of("username"), what, "add password = { env = \"REDIS_PASSWORD\" }");
+        }
+        let ca = table.text("ca");
+        let tls = if parsed.tls {
+            let (config, _) = self.trusting(ca, "the store's")?;
+            let Ok(name) = ServerName::try_from(parsed.host.clone()) else {
+                self.findings.error(spot, "has a host that no certificate can name", "write a host name or an address");
+                return None;
+            };
+            Some(RedisTls { config: Arc::new(config), name })
+        } else {
+            if let Some((_, spot)) = ca {
+                self.findings.error(spot, "there is no TLS to trust anyone for", "write \"rediss://…\", or remove it");
+            }
+            if password.is_some() && !is_near(&parsed.host) {
+                let what = "the password, and what is remembered, go over the network in clear";
+                self.findings.warn(spot, what, "write \"rediss://…\" unless the network is trusted");
+            }
+            None
+        };
+        let (namespace, spot) = table.text("namespace")?;
+        if !is_label(namespace) {
+            self.findings.error(spot, "is not usable as the beginning of a key", LABEL_HINT);
+        }
+        let ParsedUrl { host, port, db, .. } = parsed;
+        Some(RedisPlace { host, port, db, username, password, tls, namespace: namespace.to_owned() })
+    }
+
+    fn password(&mut self, table: &Table) -> Option<Secret> {
+        let (_, spot, bytes) = self.one(table, false)?;
+        let secret = Secret::try_from(bytes.to_vec());
+        if let Err(error) = &secret {
+            self.findings.error(&spot, error.to_string(), "put the password there, or remove the key");
+        }
+        secret.ok()
     }
 
     /// A delivery that could still come in again must not be forgotten.
@@ -140,4 +219,9 @@ impl Context<'_, '_> {
         }
         reported
     }
+}
+
+/// Whether what is sent to it stays on this machine.
+fn is_near(host: &str) -> bool {
+    host.starts_with('/') || host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -224,18 +224,7 @@ impl Context<'_, '_> {
 
     fn upstream_tls(&mut self, server: &Table, authority: &Authority, spot: &Spot) -> Option<UpstreamTls> {
         let table = server.table("upstream_tls");
-        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-        let mut ca = Vec::new();
-        if let Some((path, spot)) = table.and_then(|table| table.text("ca")) {
-            ca = self.pem((path, spot))?;
-            roots = RootCertStore::empty();
-            let (added, _) = roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&ca).flatten());
-            if added == 0 {
-                let hint = "name a PEM file with the authority that signed the app's certificate";
-                self.findings.error(spot, format!("{path} holds no usable certificate"), hint);
-                return None;
-            }
-        }
+        let (mut config, ca) = self.trusting(table.and_then(|table| table.text("ca")), "the app's")?;
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_owned();
         let (name, spot) = match table.and_then(|table| table.text("server_name")) {
             Some((name, spot)) => (name.to_owned(), spot),
@@ -246,12 +235,28 @@ impl Context<'_, '_> {
             self.findings.error(spot, format!("{name:?} is not a name that a certificate can have"), hint);
             return None;
         };
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Some(UpstreamTls { config: Arc::new(config), name, ca: ca.into() })
+    }
+
+    /// A client's TLS that trusts the authorities in a file, or the public ones; and what the file holds.
+    pub(super) fn trusting(&mut self, ca: Option<Text<'_>>, whose: &str) -> Option<(ClientConfig, Vec<u8>)> {
+        let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+        let mut pem = Vec::new();
+        if let Some((path, spot)) = ca {
+            pem = self.pem((path, spot))?;
+            roots = RootCertStore::empty();
+            let (added, _) = roots.add_parsable_certificates(CertificateDer::pem_slice_iter(&pem).flatten());
+            if added == 0 {
+                let hint = format!("name a PEM file with the authority that signed {whose} certificate");
+                self.findings.error(spot, format!("{path} holds no usable certificate"), hint);
+                return None;
+            }
+        }
         let config = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(rustls::DEFAULT_VERSIONS)
             .map(|builder| builder.with_root_certificates(roots).with_no_client_auth());
-        let mut config = config.ok()?;
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        Some(UpstreamTls { config: Arc::new(config), name, ca: ca.into() })
+        Some((config.ok()?, pem))
     }
 
     /// Two of our own sockets in the same place, or a gate in front of itself.

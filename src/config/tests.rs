@@ -260,7 +260,7 @@ content = "{timestamp}.{body}"
     assert_eq!((z.tolerance, z.deadline, z.max_body), (60, seconds(7), 1000));
     assert!(z.allow_ips.as_ref().unwrap().contains("192.0.2.9".parse().unwrap()));
     assert!(!z.allow_ips.as_ref().unwrap().contains("192.0.3.9".parse().unwrap()));
-    assert_eq!(z.events.patterns, ["charge.*".into()]);
+    assert_eq!(z.events.patterns, [Box::from("charge.*")]);
     let foreign = |name: &'static str| z.foreign[0].contains(&http::HeaderName::from_static(name));
     assert!(foreign("svix-id") && foreign("x-signature"), "of the catalogue and of one's own schemes");
     assert!(!foreign("stripe-signature"));

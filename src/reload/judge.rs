@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use crate::config::{Problem, Report, Severity};
-use crate::plan::{Plan, Route, Unmatched};
+use crate::plan::{Plan, ReplayStore, Route, Unmatched};
 
 /// Every error of a report, one line each.
 pub(super) fn problems(report: &Report) -> Vec<String> {
@@ -43,8 +43,18 @@ pub(super) fn needs_restart(started: &Plan, new: &Plan) -> Vec<&'static str> {
         ("server.listen", addresses(started) != addresses(new)),
         ("admin.health", started.health != new.health),
         ("telemetry.log", started.log != new.log),
+        ("replay.store", !is_same_store(&started.replay.store, &new.replay.store)),
     ];
     keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()
+}
+
+/// Its credentials count too: the connection is made with those of the start.
+fn is_same_store(one: &ReplayStore, other: &ReplayStore) -> bool {
+    match (one, other) {
+        (ReplayStore::Memory, ReplayStore::Memory) => true,
+        (ReplayStore::Redis(one), ReplayStore::Redis(other)) => one.is_same(other),
+        (ReplayStore::Memory | ReplayStore::Redis(_), _) => false,
+    }
 }
 
 /// The secrets, as `route/label`, that `new` accepts and `old` does not, and the other way round. A secret whose bytes have

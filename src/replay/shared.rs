@@ -1,0 +1,142 @@
+//! A claim in a store that other replicas ask too: held under a lease, which is renewed while the app works.
+//!
+//! Must never answer for a claim that the store did not confirm, nor lose a commit because whoever caused it has left.
+
+use std::time::{Duration, Instant};
+
+use http::{HeaderMap, StatusCode};
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+
+use super::redis::{Claimed, Owner, RedisStore};
+use super::run::End;
+use super::{Claim, Copier, Denied, Held, Permit, Terms, too_late};
+use crate::check::replay_key::ReplayKey;
+use crate::clock;
+use crate::telemetry::ReplayMetrics;
+
+/// Between two looks at a delivery that runs elsewhere, doubled each time up to the longest.
+const FIRST_LOOK: Duration = Duration::from_millis(20);
+const LONGEST_LOOK: Duration = Duration::from_millis(500);
+/// Between two attempts to commit.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// What a claim holds in the store. Renewed until it is stopped or dropped.
+#[derive(Debug)]
+pub(super) struct Lease {
+    store: RedisStore,
+    key: ReplayKey,
+    owner: Owner,
+    renewal: AbortHandle,
+}
+
+/// Asks the store for a claim that this process has already.
+pub(super) async fn claim(
+    store: &RedisStore,
+    mut claim: Claim,
+    terms: &Terms,
+    until: Instant,
+) -> Result<Permit, Denied> {
+    let mut pause = FIRST_LOOK;
+    let mut waited = false;
+    loop {
+        let owner = Owner::random().ok_or(Denied::StoreDown)?;
+        match store.claim(&terms.key, owner, claim.lease).await {
+            Ok(Claimed::Mine) => {
+                let metrics = claim.replay.metrics.clone();
+                claim.held = Held::Shared(Lease::new(store, terms.key, owner, claim.lease, metrics));
+                return if waited && too_late(terms) { Err(Denied::InFlight) } else { Ok(Permit::Mine(claim)) };
+            }
+            Ok(Claimed::Committed) => {
+                claim.end(End::Committed(None));
+                return Ok(Permit::Duplicate(None));
+            }
+            Ok(Claimed::Busy) => waited = true,
+            Err(_down) => {
+                claim.replay.metrics.store_errors.inc();
+                return Err(Denied::StoreDown);
+            }
+        }
+        let left = until.saturating_duration_since(clock::monotonic());
+        if left.is_zero() {
+            return Err(Denied::InFlight);
+        }
+        tokio::time::sleep(pause.min(left)).await;
+        pause = pause.saturating_mul(2).min(LONGEST_LOOK);
+    }
+}
+
+/// Commits, and goes on trying until a lease is over if the store does not answer: the app has run, whatever it says.
+pub(super) async fn commit(lease: Lease, mut claim: Claim, status: StatusCode, headers: HeaderMap) -> Option<Copier> {
+    let (tell, told) = oneshot::channel();
+    // Of its own, so that it is done though the sender leaves.
+    tokio::spawn(async move {
+        let mut tell = Some(tell);
+        let give_up = clock::monotonic().checked_add(claim.lease);
+        while let Err(_down) = lease.store.commit(&lease.key, lease.owner, claim.memorable.ttl).await {
+            claim.replay.metrics.store_errors.inc();
+            if let (Some(tell), Some(run)) = (tell.take(), &claim.run) {
+                // In this process nothing runs it again from here on; the sender need not wait for what the others know.
+                run.end(End::Committed(None));
+                let _ = tell.send(None);
+            }
+            if give_up.is_none_or(|give_up| clock::monotonic() >= give_up) {
+                tracing::warn!("a delivery that ran could not be written to the replay store: it may run again");
+                break;
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+        drop(lease);
+        match tell {
+            // A sender that has left has nobody to tell; those that wait for its answer hear that it ran.
+            Some(tell) => drop(tell.send(claim.committed(status, &headers))),
+            None => claim.end(End::Committed(None)),
+        }
+    });
+    told.await.ok().flatten()
+}
+
+impl Lease {
+    fn new(store: &RedisStore, key: ReplayKey, owner: Owner, length: Duration, metrics: ReplayMetrics) -> Self {
+        let renewed = store.clone();
+        let renewal = tokio::spawn(async move {
+            let third = length.checked_div(3).unwrap_or(length);
+            loop {
+                tokio::time::sleep(third).await;
+                match renewed.renew(&key, owner, length).await {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        tracing::warn!("the replay store has lost a claim: its delivery may run twice");
+                        return;
+                    }
+                    Err(_down) => {
+                        metrics.store_errors.inc();
+                    }
+                }
+            }
+        });
+        Self { store: store.clone(), key, owner, renewal: renewal.abort_handle() }
+    }
+
+    /// From here on it ends by itself.
+    pub(super) fn stop(&mut self) {
+        self.renewal.abort();
+    }
+
+    /// Gives the claim back, and calls `then` when the store knows.
+    pub(super) fn release(self, then: impl FnOnce() + Send + 'static) {
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return then() };
+        runtime.spawn(async move {
+            self.renewal.abort();
+            // If the store does not answer, the claim ends with its lease.
+            let _ = self.store.release(&self.key, self.owner).await;
+            then();
+        });
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        self.renewal.abort();
+    }
+}

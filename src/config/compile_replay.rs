@@ -43,7 +43,7 @@ impl Context<'_, '_> {
 
     /// Keys that say nothing to the memory store.
     fn only_elsewhere(&mut self, table: &Table) {
-        for key in ["username", "password", "ca", "namespace"] {
+        for key in ["username", "password", "ca"] {
             if table.given(key) {
                 let what = "has no effect: deliveries are remembered in this process";
                 self.findings.warn(&table.spot_of(key), what, "remove it, or write store = \"redis://…\"");

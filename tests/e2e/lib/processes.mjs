@@ -30,8 +30,8 @@ export function manifestOf(variant) {
 }
 
 // mode: "start" is `next start`, "custom" the app's own server.mjs, "dev" is `next dev`.
-export async function startApp(variant = "base", mode = "start") {
-  const port = await freePort();
+export async function startApp(variant = "base", mode = "start", port = undefined) {
+  port ??= await freePort();
   const base = variant === "basepath" ? "/base" : "";
   const next = join(here, "node_modules/next/dist/bin/next");
   // `localhost`, not 127.0.0.1: with an address as its hostname Next 16 proxies some requests to itself in a loop.
@@ -82,7 +82,7 @@ export async function startHookward(config, env = {}) {
     if (!(await accepts("127.0.0.1", health))) return undefined;
     return (await request({ host: "127.0.0.1", port: health }, { target: "/readyz" })).status === 200 || undefined;
   }, 10);
-  return { host: "127.0.0.1", port, health, stop: child.stop, log: child.log };
+  return { host: "127.0.0.1", port, health, stop: child.stop, kill: child.kill, log: child.log };
 }
 
 export function upstreamOf(app) {
@@ -154,6 +154,7 @@ function launch(command, args, options) {
       await ended;
       clearTimeout(late);
     },
+    kill: () => signal(child, "SIGKILL"),
     async until(ready, seconds = 60) {
       const deadline = Date.now() + seconds * 1000;
       while (Date.now() < deadline && !over) {

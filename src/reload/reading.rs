@@ -6,8 +6,7 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,9 +15,6 @@ use zeroize::Zeroizing;
 
 use crate::config::{Environment, System};
 use crate::plan::{ListSource, Listed};
-
-/// A file that is longer than this belongs to no configuration, bytes.
-const LONGEST: u64 = 64 << 20;
 
 type Hash = [u8; 32];
 type Files = BTreeMap<PathBuf, io::Result<Zeroizing<Vec<u8>>>>;
@@ -160,6 +156,11 @@ impl Environment for Recorder<'_> {
         again(files.entry(path.to_path_buf()).or_insert_with(|| self.environment.read(path).map(Zeroizing::new)))
     }
 
+    fn read_named(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut files = self.files.borrow_mut();
+        again(files.entry(path.to_path_buf()).or_insert_with(|| self.environment.read_named(path).map(Zeroizing::new)))
+    }
+
     fn list(&self, source: &ListSource) -> Option<Listed> {
         let mut lists = self.lists.borrow_mut();
         if let Some((_, listed)) = lists.iter().find(|(known, _)| known == source) {
@@ -171,7 +172,7 @@ impl Environment for Recorder<'_> {
     }
 }
 
-/// The process's own environment, for reading the same files again and again: regular ones of a sane length.
+/// The process's own environment, for reading the same files again and again: not even the configuration may be a pipe.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Careful;
 
@@ -185,19 +186,6 @@ impl Environment for Careful {
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        // Asked before it is opened: opening a pipe waits for its other end.
-        let metadata = fs::metadata(path)?;
-        if !metadata.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file"));
-        }
-        // Room for all of it at once: a buffer that grew would leave copies of a secret behind.
-        let expected = usize::try_from(metadata.len().min(LONGEST)).unwrap_or_default();
-        let mut bytes = Vec::with_capacity(expected.saturating_add(1));
-        File::open(path)?.take(LONGEST.saturating_add(1)).read_to_end(&mut bytes)?;
-        if u64::try_from(bytes.len()).is_ok_and(|length| length <= LONGEST) {
-            Ok(bytes)
-        } else {
-            Err(io::Error::new(io::ErrorKind::FileTooLarge, "is longer than 64 MiB"))
-        }
+        System.read(path)
     }
 }

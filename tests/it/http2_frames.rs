@@ -190,3 +190,20 @@ async fn a_reset_of_a_request_that_was_handed_over_is_not_told_twice() {
     let seen = lines.wait(1).await;
     assert_ne!(outcome(&seen[0]).0, "framing");
 }
+
+#[tokio::test]
+async fn requests_that_are_withdrawn_before_they_are_seen_have_one_line_with_their_peer() {
+    let app = App::start().await;
+    let (gate, lines) = logged(&app, "").await;
+    let mut wire = dial(&gate, &[]).await;
+    let withdrawn = |n: u32| {
+        let request = frame(HEADERS, END_HEADERS | END_STREAM, n * 2 + 1, &head("GET", PATH));
+        [request, frame(RST_STREAM, 0, n * 2 + 1, &8_u32.to_be_bytes())].concat()
+    };
+    wire.send((0..60).flat_map(withdrawn).collect::<Vec<u8>>()).await;
+    soon("the end", async { while wire.more().await {} }).await;
+    let lines = lines.wait(1).await;
+    let (outcome, detail) = outcome(&lines[0]);
+    assert_eq!((outcome, &lines[0]["peer"]), ("framing", &"127.0.0.1".into()));
+    assert!(detail.contains("ENHANCE_YOUR_CALM"), "{detail}");
+}

@@ -54,7 +54,7 @@ impl Chronicle {
                             self.line(Reject::Framing, why);
                         }
                         Refusal::Connection(_) | Refusal::Answered | Refusal::Empty => {
-                            self.line(Reject::HeadTooLarge, "more bytes than `limits.max_head` (RFC 9113 §10.5.1)")
+                            self.line(Reject::HeadTooLarge, "more bytes than `limits.max_head` (RFC 9113 §10.5.1)");
                         }
                     }
                 }

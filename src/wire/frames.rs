@@ -40,6 +40,15 @@ struct Frame {
     start: [u8; START],
 }
 
+impl Frame {
+    /// The first two numbers of its payload.
+    fn words(&self) -> (u32, u32) {
+        let word = |bytes: &[u8]| bytes.iter().fold(0_u32, |word, byte| word.wrapping_shl(8) | u32::from(*byte));
+        let (first, second) = self.start.split_at(4);
+        (word(first), word(second))
+    }
+}
+
 /// Follows one direction.
 #[derive(Debug, Default)]
 struct Frames {
@@ -97,18 +106,25 @@ impl Frames {
     }
 }
 
+/// What waits for more frames.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Block {
+    Nothing,
+    /// The preface is complete only with its SETTINGS (RFC 9113 §3.4).
+    Preface,
+    /// A header block that begins a request waits for its CONTINUATION.
+    Request,
+    /// So do trailers.
+    Trailers,
+}
+
 /// What the client sends.
 #[derive(Debug)]
 pub(super) struct Received {
     frames: Frames,
-    /// The preface is complete only with its SETTINGS (RFC 9113 §3.4).
-    begun: bool,
-    /// A header block waits for its CONTINUATION.
-    in_block: bool,
+    block: Block,
     /// No head has ended since this was asked for.
     same_head: bool,
-    /// The block begins a request.
-    fresh: bool,
     highest: u32,
     opened: u32,
     withdrawn: u32,
@@ -120,10 +136,8 @@ impl Received {
         let allowance = Allowance { left: BURST, since: now, written: 0, spent: false };
         Self {
             frames: Frames::default(),
-            begun: false,
-            in_block: false,
+            block: Block::Preface,
             same_head: false,
-            fresh: false,
             highest: 0,
             opened: 0,
             withdrawn: 0,
@@ -133,14 +147,18 @@ impl Received {
 
     /// False when there are too many frames that carry nothing.
     pub(super) fn follow(&mut self, bytes: &[u8], now: impl Fn() -> Instant) -> bool {
-        let Self { frames, begun, in_block, same_head, fresh, highest, opened, withdrawn, allowance } = self;
+        let Self { frames, block, same_head, highest, opened, withdrawn, allowance } = self;
         frames.follow(bytes, |frame| {
-            *begun = true;
+            *block = match (frame.kind, *block) {
+                (HEADERS, _) if frame.stream > *highest => Block::Request,
+                (HEADERS, _) => Block::Trailers,
+                (_, Block::Preface) => Block::Nothing,
+                (_, block) => block,
+            };
             match frame.kind {
                 DATA if carries(&frame) => {}
                 HEADERS if frame.stream > *highest => {
                     *highest = frame.stream;
-                    *fresh = true;
                     allowance.left = allowance.left.saturating_add(A_REQUEST).min(BURST);
                 }
                 WINDOW_UPDATE if allowance.written >= A_WINDOW => {
@@ -152,13 +170,11 @@ impl Received {
                 }
                 _ => allowance.spend(&now),
             }
-            if matches!(frame.kind, HEADERS | CONTINUATION) {
-                *in_block = frame.flags & END_HEADERS == 0;
-                if !*in_block && std::mem::take(fresh) {
-                    *opened = opened.saturating_add(1);
-                }
+            if matches!(frame.kind, HEADERS | CONTINUATION) && frame.flags & END_HEADERS != 0 {
+                *opened = opened.saturating_add(u32::from(*block == Block::Request));
+                *block = Block::Nothing;
             }
-            *same_head &= *in_block;
+            *same_head &= *block != Block::Nothing;
         });
         !self.allowance.spent
     }
@@ -170,7 +186,7 @@ impl Received {
 
     /// Something has begun that must end within the time of a head.
     pub(super) fn head_under_way(&self) -> bool {
-        !self.begun || self.in_block || self.frames.in_control()
+        self.block != Block::Nothing || self.frames.in_control()
     }
 
     /// Whether the head that is under way is the one that was when this was last asked.
@@ -278,7 +294,7 @@ impl Sent {
     pub(super) fn follow(&mut self, bytes: &[u8], mut refused: impl FnMut(Refusal)) {
         let Self { frames, answered } = self;
         frames.follow(bytes, |frame| {
-            let [a, b, c, d, e, f, g, h] = frame.start;
+            let (first, second) = frame.words();
             match frame.kind {
                 HEADERS => {
                     *answered = frame.stream;
@@ -286,13 +302,13 @@ impl Sent {
                         refused(Refusal::Empty);
                     }
                 }
-                RST_STREAM => match Reason(u32::from_be_bytes([a, b, c, d])) {
+                RST_STREAM => match Reason(first) {
                     // Given up by hyper, because the client or the app did.
                     Reason(0 | 2 | CANCEL) => {}
                     Reason(_) if frame.stream == *answered => refused(Refusal::Answered),
                     reason => refused(Refusal::Stream(reason)),
                 },
-                GOAWAY => match Reason(u32::from_be_bytes([e, f, g, h])) {
+                GOAWAY => match Reason(second) {
                     Reason(0) => {}
                     reason => refused(Refusal::Connection(reason)),
                 },

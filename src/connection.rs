@@ -9,11 +9,14 @@
 //! with 20,000 streams begun at once; the sum of those that run is held to `limits.max_connections`.
 //! Must never look into a request.
 
-use std::future::Future;
+mod chronicle;
+
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -25,6 +28,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Sleep;
 
+use self::chronicle::Chronicle;
 use crate::check::framing;
 use crate::client_socket::ClientSocket;
 use crate::clock;
@@ -37,7 +41,7 @@ use crate::plan::{Limits, Listener};
 use crate::proxy_protocol::{self, Named, NoHeader};
 use crate::reject::Reject;
 use crate::telemetry::access::Record;
-use crate::wire::{Guarded, Line, Protocol, Timeouts};
+use crate::wire::{Abuse, Guarded, Line, Protocol, Timeouts};
 
 /// For answers that are already on their way when a shutdown can wait no longer.
 pub(crate) const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -95,16 +99,25 @@ pub(crate) async fn serve(arrival: Arrival, seat: Seat, gate: &Arc<Gate>, mut st
         return;
     }
     let caller = Arc::new(Caller { peer, line, protocol });
-    let (expired, log, who) = (gate.expired.clone(), gate.access.clone(), Arc::clone(&caller));
+    let expired = gate.expired.clone();
+    let mut chronicle = Chronicle::new(gate.access.clone(), Arc::clone(&caller));
+    let handed_over = Arc::clone(&chronicle.handed_over);
     let gate = Arc::clone(gate);
-    let service = service_fn(move |request| Arc::clone(&gate).serve(Arc::clone(&caller), request));
+    let service = service_fn(move |request| {
+        handed_over.fetch_add(1, Ordering::Relaxed);
+        Arc::clone(&gate).serve(Arc::clone(&caller), request)
+    });
     // The same for both protocols, whose connection types have no common trait.
     macro_rules! drive {
         ($connection:expr) => {{
             let mut connection = pin!($connection);
             let result = tokio::select! {
                 biased;
-                result = connection.as_mut() => result,
+                result = poll_fn(|cx| {
+                    let polled = connection.as_mut().poll(cx);
+                    chronicle.write();
+                    polled
+                }) => result,
                 () = raised(&mut stopping) => {
                     connection.as_mut().graceful_shutdown();
                     tokio::select! {
@@ -113,11 +126,11 @@ pub(crate) async fn serve(arrival: Arrival, seat: Seat, gate: &Arc<Gate>, mut st
                     }
                 }
                 leave = seat.leave() => {
-                    if leave == Leave::Abused {
-                        let why = "an HTTP/2 client withdraws requests faster than they can be answered";
-                        Record::refused_connection(log, who.peer.text().clone(), Reject::Overloaded, why);
+                    chronicle.abused(leave);
+                    if leave != Leave::Abused(Abuse::Flooded) {
+                        // In that case the guard has the last words.
+                        connection.as_mut().graceful_shutdown();
                     }
-                    connection.as_mut().graceful_shutdown();
                     tokio::select! {
                         // First, so that what is to be said is: HTTP/2 sends GOAWAY.
                         biased;
@@ -179,9 +192,9 @@ async fn left(leave: Leave, line: &Line) {
         Leave::Dismissed => {
             let waits = || line.waits(clock::monotonic()).is_some();
             // Whatever ends a request wakes the connection's task, and with it this.
-            std::future::poll_fn(|_| if waits() { Poll::Ready(()) } else { Poll::Pending }).await;
+            poll_fn(|_| if waits() { Poll::Ready(()) } else { Poll::Pending }).await;
         }
-        Leave::Abused => tokio::time::sleep(LAST_WORDS).await,
+        Leave::Abused(_) => tokio::time::sleep(LAST_WORDS).await,
     }
 }
 
@@ -236,7 +249,7 @@ where
         tokio::spawn(async move {
             let mut stream = pin!(stream);
             let mut untaken: Option<Pin<Box<Sleep>>> = None;
-            std::future::poll_fn(|cx| {
+            poll_fn(|cx| {
                 let (polled, offer) = inbound::offers(|| stream.as_mut().poll(cx));
                 if polled.is_ready() {
                     return polled;

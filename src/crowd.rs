@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::wire::{Line, Wait};
+use crate::wire::{Abuse, Line, Wait};
 
 /// So long a connection may take to its first request before it counts as one that only holds its place.
 const WELCOME: Duration = Duration::from_secs(1);
@@ -56,8 +56,8 @@ pub(crate) struct Seat {
 pub(crate) enum Leave {
     /// Its place is needed.
     Dismissed,
-    /// Its client withdraws requests faster than they can be answered.
-    Abused,
+    /// Its client does what none is let do.
+    Abused(Abuse),
 }
 
 impl Crowd {
@@ -135,8 +135,8 @@ impl Seat {
     pub(crate) async fn leave(&self) -> Leave {
         loop {
             self.line.told().await;
-            if self.line.is_abused() {
-                return Leave::Abused;
+            if let Some(abuse) = self.line.abuse() {
+                return Leave::Abused(abuse);
             }
             if self.line.is_dismissed() {
                 if self.line.waits(clock::monotonic()).is_some() {

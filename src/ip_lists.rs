@@ -32,6 +32,14 @@ use crate::telemetry::metrics::ByList;
 #[derive(Debug, Default)]
 pub struct IpLists {
     kept: Mutex<HashMap<Key, Kept>>,
+    complaints: Mutex<Complaints>,
+}
+
+/// What is wrong with caches: kept until somebody asks, because the first are read before there is a log.
+#[derive(Debug, Default)]
+struct Complaints {
+    kept: Vec<String>,
+    asked: bool,
 }
 
 /// One list, as `/readyz` and the metrics show it.
@@ -113,6 +121,10 @@ impl<E: Environment> Environment for WithLists<E> {
         self.inner.read(path)
     }
 
+    fn read_named(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.inner.read_named(path)
+    }
+
     fn list(&self, source: &ListSource) -> Option<Listed> {
         self.lists.current(source)
     }
@@ -124,6 +136,22 @@ impl IpLists {
         self.warm_up(source);
         let all = self.lock();
         all.get(&Key::of(source))?.content.as_ref().map(|content| content.listed.clone())
+    }
+
+    /// What was wrong with the caches so far. From here on it goes to the log.
+    pub fn complaints(&self) -> Vec<String> {
+        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        complaints.asked = true;
+        std::mem::take(&mut complaints.kept)
+    }
+
+    fn complain(&self, what: String) {
+        let mut complaints = self.complaints.lock().unwrap_or_else(PoisonError::into_inner);
+        if complaints.asked {
+            tracing::warn!("{what}");
+        } else {
+            complaints.kept.push(what);
+        }
     }
 
     /// The lists of the plan in force.
@@ -207,7 +235,9 @@ impl IpLists {
         self.warm_up(source);
         let read = fetched.and_then(|fetched| match fetched {
             Fetched::Unchanged => Ok(None),
-            Fetched::Document { bytes, etag } => Ok(Some((address_list::parse(&bytes, &source.select)?, etag))),
+            Fetched::Document { bytes, etag } => {
+                Ok(Some((address_list::parse(without_mark(&bytes), &source.select)?, etag)))
+            }
         });
         let (outcome, saved) = {
             let mut all = self.lock();
@@ -242,7 +272,11 @@ impl IpLists {
         if self.lock().get(&Key::of(source)).is_some_and(is_done) {
             return;
         }
-        let found = cached(source, path);
+        let found = cached(source, path).unwrap_or_else(|why| {
+            let (name, path) = (&source.name, path.display());
+            self.complain(format!("ip_lists.{name}: the cache {path} is ignored: {why}"));
+            None
+        });
         let mut all = self.lock();
         let kept = all.entry(Key::of(source)).or_default();
         kept.looked_at = Some(path.clone());
@@ -306,26 +340,22 @@ impl Kept {
 }
 
 /// What the source's cache file holds, if it is worth anything.
-fn cached(source: &ListSource, path: &Path) -> Option<Content> {
-    let found = match Saved::read(path) {
+fn cached(source: &ListSource, path: &Path) -> Result<Option<Content>, String> {
+    let content = match Saved::read(path) {
         Ok(Some(saved)) if saved.is_of(source) => saved.content(clock::unix_now()),
-        Ok(Some(_)) => {
-            let why = "the cache holds what another address or selection gave: it is ignored";
-            tracing::warn!(list = &*source.name, path = %path.display(), why);
-            return None;
-        }
-        Ok(None) => return None,
+        Ok(Some(_)) => return Err("it holds what another address or selection gave".to_owned()),
+        Ok(None) => return Ok(None),
         Err(error) => Err(error),
     };
-    match found {
-        // A release may bring a snapshot that is newer.
-        Ok(content) if shipped(source).is_some_and(|(_, date)| date > content.listed.as_of) => None,
-        Ok(content) => Some(content),
-        Err(error) => {
-            tracing::warn!(list = &*source.name, path = %path.display(), %error, "the list's cache is ignored");
-            None
-        }
-    }
+    let content = content.map_err(|error| error.to_string())?;
+    // A release may bring a snapshot that is newer.
+    let is_outdated = shipped(source).is_some_and(|(_, date)| date > content.listed.as_of);
+    Ok(Some(content).filter(|_| !is_outdated))
+}
+
+/// Without the byte order mark that some editors put before a text.
+fn without_mark(document: &[u8]) -> &[u8] {
+    document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document)
 }
 
 /// The snapshot that stands for this source until it is fetched, and its date.
@@ -399,6 +429,15 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_does_not_count() {
+        for text in ["\u{feff}[\"192.0.2.1\"]", "\u{feff}192.0.2.1"] {
+            let (lists, of) = (IpLists::default(), source("own", &[], None));
+            assert_eq!(lists.take(&of, document(text, None)), Outcome::New, "{text}");
+            assert_eq!(lists.has(&of), ["192.0.2.1/32"]);
+        }
+    }
+
+    #[test]
     fn failures_keep_the_list_and_are_counted_until_one_is_good() {
         let (lists, of) = (IpLists::default(), source("own", &[], None));
         lists.take(&of, document("192.0.2.1\n192.0.2.2\n192.0.2.3", None));
@@ -469,6 +508,36 @@ mod tests {
         let (tell, told) = std::sync::mpsc::channel();
         std::thread::spawn(move || tell.send(IpLists::default().current(&source("own", &[], Some(pipe)))));
         assert_eq!(told.recv_timeout(Duration::from_secs(5)), Ok(None));
+    }
+
+    #[test]
+    fn a_cache_that_is_damaged_is_complained_about_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("own.json");
+        let of = source("own", &[], Some(file.clone()));
+        let saved = |entries: &str| {
+            format!(
+                "{{\"url\": \"https://lists.example/a\", \"select\": [], \"fetched\": 1, \"entries\": [{entries}]}}"
+            )
+        };
+        for (text, why) in [
+            (saved("\"192.0.2.1/32\"")[..40].to_owned(), "it is not what was written (line 1)"),
+            ("\0\u{7f}".to_owned(), "it is not what was written (line 1)"),
+            (saved("\"10.0.0.0/7\""), "10.0.0.0/7"),
+            (saved("").replace("/a", "/b"), "it holds what another address or selection gave"),
+        ] {
+            std::fs::write(&file, &text).unwrap();
+            let lists = IpLists::default();
+            assert_eq!((lists.current(&of), lists.current(&of)), (None, None));
+            let complaints = lists.complaints();
+            assert_eq!(complaints.len(), 1, "{text}: {complaints:?}");
+            let begin = format!("ip_lists.own: the cache {} is ignored: ", file.display());
+            assert!(complaints[0].starts_with(&begin) && complaints[0].contains(why), "{complaints:?}");
+            assert!(lists.complaints().is_empty());
+        }
+        std::fs::write(&file, saved("\"192.0.2.1/32\"")).unwrap();
+        let lists = IpLists::default();
+        assert_eq!((lists.has(&of).len(), lists.complaints().len()), (1, 0));
     }
 
     #[test]

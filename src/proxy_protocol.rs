@@ -18,6 +18,8 @@ const FIXED: usize = 16;
 /// Longest header of version 2 that is read. The addresses take at most 216 bytes; the rest is extensions, which balancers
 /// use for a few hundred bytes.
 const LONGEST: usize = 4096;
+/// `PP2_TYPE_CRC32C`.
+const CHECKSUM: u8 = 0x03;
 
 /// Whom a header names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,8 +91,14 @@ pub(crate) fn is_header(first: &[u8]) -> bool {
 }
 
 fn named(header: &[u8]) -> Result<Named, NoHeader> {
+    if !(header.starts_with(SIGNATURE) || ports_are_plain(header)) {
+        return Err(NoHeader::Malformed);
+    }
     let (parsed, length) = ProxyHeader::parse(header, ParseConfig::default()).map_err(|_| NoHeader::Malformed)?;
     if length != header.len() {
+        return Err(NoHeader::Malformed);
+    }
+    if !extensions_are_sound(header) {
         return Err(NoHeader::Malformed);
     }
     match parsed.proxied_address() {
@@ -99,6 +107,51 @@ fn named(header: &[u8]) -> Result<Named, NoHeader> {
         // HTTP does not arrive in datagrams: whoever says so speaks of another connection.
         Some(_) => Err(NoHeader::Malformed),
     }
+}
+
+/// Ports of version 1: digits, and no zero before them (§2.1). Those of `UNKNOWN` are ignored.
+fn ports_are_plain(line: &[u8]) -> bool {
+    let words: Vec<&[u8]> = line.trim_ascii_end().split(|byte| *byte == b' ').collect();
+    let [_, family, _, _, ports @ ..] = &words[..] else { return true };
+    let is_plain = |port: &&[u8]| port.iter().all(u8::is_ascii_digit) && (port.len() == 1 || !port.starts_with(b"0"));
+    *family == b"UNKNOWN" || ports.iter().all(is_plain)
+}
+
+/// Extensions of version 2 (§2.2): each is whole, and the checksum, where there is one, is right (§2.2.3).
+fn extensions_are_sound(header: &[u8]) -> bool {
+    // LOCAL says nothing of its client, and is believed nothing.
+    let (Some(0x21), Some(family)) = (header.get(SIGNATURE.len()), header.get(SIGNATURE.len().saturating_add(1)))
+    else {
+        return true;
+    };
+    let addresses: usize = match family >> 4 {
+        1 => 12,
+        2 => 36,
+        3 => 216,
+        _ => return true,
+    };
+    let mut at = FIXED.saturating_add(addresses);
+    while at < header.len() {
+        let Some([kind, high, low]) = header.get(at..at.saturating_add(3)) else { return false };
+        let start = at.saturating_add(3);
+        let end = start.saturating_add(usize::from(u16::from_be_bytes([*high, *low])));
+        let Some(value) = header.get(start..end) else { return false };
+        if *kind == CHECKSUM {
+            let zeros = [0; 4];
+            let (before, after) = (header.get(..start).unwrap_or_default(), header.get(end..).unwrap_or_default());
+            if value != crc32c(before.iter().chain(&zeros).chain(after)).to_be_bytes() {
+                return false;
+            }
+        }
+        at = end;
+    }
+    true
+}
+
+/// CRC-32C (Castagnoli; RFC 3720 §12.1), bit by bit: a header is short, and checksums are rare.
+fn crc32c<'b>(bytes: impl Iterator<Item = &'b u8>) -> u32 {
+    let step = |crc: u32, _| if crc & 1 == 0 { crc >> 1 } else { (crc >> 1) ^ 0x82f6_3b78 };
+    !bytes.fold(u32::MAX, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
 }
 
 #[cfg(test)]
@@ -136,6 +189,38 @@ mod tests {
             let (named, rest) = reads(&[&header[..], b"GET / HTTP/1.1\r\n"].concat()).await;
             assert_eq!(named.unwrap(), Named::Client(client.parse().unwrap()), "{header:?}");
             assert_eq!(rest, b"GET / HTTP/1.1\r\n");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_checksum_is_verified_and_extensions_are_whole() {
+        assert_eq!(crc32c(b"123456789".iter()), 0xe306_9283);
+        assert_eq!(crc32c([0; 32].iter()), 0x8a91_36aa, "RFC 3720 §B.4");
+        let v4 = [192, 0, 2, 7, 10, 0, 0, 1, 0x30, 0x39, 0, 80];
+        let with = |value: &[u8]| {
+            let length = u16::try_from(value.len()).unwrap().to_be_bytes();
+            v2(0x21, 0x11, &[&v4[..], &[0x04, 0, 1, 9, CHECKSUM], &length, value, &[0xee, 0, 0]].concat())
+        };
+        let right = crc32c(with(&[0; 4]).iter()).to_be_bytes();
+        assert_eq!(reads(&with(&right)).await.0.unwrap(), Named::Client("192.0.2.7".parse().unwrap()));
+        let mut wrong = right;
+        wrong[3] ^= 1;
+        for bad in [with(&wrong), with(&[0; 4]), with(&right[..3]), with(b"")] {
+            assert!(matches!(reads(&bad).await.0, Err(NoHeader::Malformed)), "{bad:?}");
+        }
+        for cut in [&[0xee][..], &[0xee, 0], &[0xee, 0, 2, 1], &[0x04, 0xff, 0xff]] {
+            let bad = v2(0x21, 0x11, &[&v4[..], cut].concat());
+            assert!(matches!(reads(&bad).await.0, Err(NoHeader::Malformed)), "{cut:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn ports_of_version_1_are_plain_digits() {
+        for (ports, good) in
+            [("1 2", true), ("0 80", true), ("+1 2", false), ("0001 2", false), ("1 080", false), ("1 00", false)]
+        {
+            let line = format!("PROXY TCP4 192.0.2.7 10.0.0.1 {ports}\r\n");
+            assert_eq!(reads(line.as_bytes()).await.0.is_ok(), good, "{ports}");
         }
     }
 

@@ -121,6 +121,9 @@ impl Reloader {
 
     /// One look at everything, and what follows from it.
     pub fn look(&mut self) -> Look {
+        if self.taken != self.in_force && !self.in_force.lists_hold(&*self.environment) && self.apply_lists() {
+            return Look::Applied;
+        }
         // A complete load costs more than reading the same files again.
         if self.candidate.is_none() && self.taken.still_holds(&*self.environment) {
             return Look::Unchanged;
@@ -170,7 +173,33 @@ impl Reloader {
         Look::Applied
     }
 
-    fn refuse(&self, problems: &[String]) -> Look {
+    /// What is on the disk was refused, and a list has changed: the plan in force gets it, and nothing else.
+    fn apply_lists(&mut self) -> bool {
+        let remembered = self.in_force.with_lists_of(&*self.environment);
+        let (reading, outcome) = load(&self.path, &remembered);
+        drop(remembered);
+        let Ok(Loaded { plan, .. }) = outcome else { return false };
+        if judge::protection(&self.live.plan(), &plan).is_err() {
+            return false;
+        }
+        let fingerprint = plan.fingerprint.clone();
+        self.live.swap(plan);
+        self.in_force = reading;
+        self.metrics.loaded_at(self.live.history().loaded);
+        // That is still the last word on the file.
+        self.live.kept(ReloadOutcome::Refused);
+        let outcome = ReloadOutcome::Applied.code();
+        self.metrics.reloaded(outcome);
+        tracing::info!(
+            outcome,
+            fingerprint = &*fingerprint,
+            "a list of addresses changed: it is in force; the configuration on the disk is still refused"
+        );
+        true
+    }
+
+    fn refuse(&mut self, problems: &[String]) -> Look {
+        self.taken.forget();
         for problem in problems {
             tracing::error!("{problem}");
         }

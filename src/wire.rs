@@ -20,13 +20,18 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::check::framing::{self, Framing, Step};
-use crate::clock;
 use crate::gather::{SMALL, gather};
 
+mod frames;
 mod line;
+mod multiplexed;
+mod patience;
 mod protocol;
 
-pub(crate) use line::{BodyFault, Head, Line, Wait};
+pub(crate) use frames::Refusal;
+pub(crate) use line::{Abuse, BodyFault, Head, Line, News, Wait};
+use multiplexed::Multiplexed;
+use patience::Waiting;
 pub(crate) use protocol::Protocol;
 
 /// What hyper parses in place of a refused head.
@@ -52,6 +57,7 @@ pub(crate) struct Guarded<IO> {
     mode: Mode,
     undecided: bool,
     framing: Framing,
+    multiplexed: Option<Box<Multiplexed>>,
     /// Bytes read but not yet delivered: an incomplete head, or what follows one that asks for an upgrade.
     held: Vec<u8>,
     /// Approved bytes to be delivered from the start of `held`.
@@ -70,16 +76,12 @@ pub(crate) struct Guarded<IO> {
 enum Mode {
     /// Following HTTP/1 messages.
     Http1,
-    /// Everything passes: HTTP/2, or an upgraded connection.
+    /// Everything passes, and its frames are counted.
+    Http2,
+    /// Everything passes: an upgraded connection.
     Opaque,
     /// A head was refused; nothing more of this client is read.
     Refused,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Waiting {
-    Head,
-    Body,
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
@@ -90,6 +92,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
             mode: Mode::Http1,
             undecided: false,
             framing: Framing::new(limits),
+            multiplexed: None,
             held: Vec::new(),
             approved: 0,
             timeouts,
@@ -150,6 +153,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
                 return Poll::Ready(Ok(()));
             }
             match self.mode {
+                Mode::Http2 => return self.poll_frames(cx, buf),
                 Mode::Opaque => return Pin::new(&mut self.io).poll_read(cx, buf),
                 Mode::Refused => return self.poll_after_refusal(cx),
                 Mode::Http1 if self.held.is_empty() => {
@@ -260,58 +264,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
         Poll::Ready(Ok(read.filled().len()))
     }
 
-    /// Called when no byte is to be had: how long may that last?
-    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let Some((deadline, waiting)) = self.deadline() else { return Poll::Pending };
-            let deadline = tokio::time::Instant::from_std(deadline);
-            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
-            if timer.deadline() > deadline {
-                timer.as_mut().reset(deadline);
-            }
-            // An early timer is left as it is and re-armed when it fires: one wake-up now and then, instead of a change per read.
-            ready!(timer.as_mut().poll(cx));
-            if timer.deadline() < deadline {
-                timer.as_mut().reset(deadline);
-                continue;
-            }
-            return Poll::Ready(match waiting {
-                Some(Waiting::Body) => {
-                    self.line.lock().body_fault = Some(BodyFault::Stalled);
-                    Err(io::ErrorKind::TimedOut.into())
-                }
-                // An unfinished head or an idle connection is closed without a word, as every server does.
-                Some(Waiting::Head) | None => {
-                    self.held.clear();
-                    Ok(())
-                }
-            });
-        }
-    }
-
-    fn deadline(&mut self) -> Option<(Instant, Option<Waiting>)> {
-        let waiting = match self.mode {
-            Mode::Http1 if self.framing.in_body() => Some(Waiting::Body),
-            Mode::Http1 if !self.held.is_empty() && !self.undecided => Some(Waiting::Head),
-            _ => None,
-        };
-        if let Some(kind) = waiting {
-            let since = match self.waiting {
-                Some((known, since)) if known == kind => since,
-                _ => clock::monotonic(),
-            };
-            self.waiting = Some((kind, since));
-            let limit = if kind == Waiting::Head { self.timeouts.head } else { self.timeouts.body };
-            return Some((since.checked_add(limit)?, waiting));
-        }
-        self.waiting = None;
-        let shared = self.line.lock();
-        if shared.in_flight > 0 || shared.opaque {
-            return None;
-        }
-        Some((shared.idle_since.checked_add(self.timeouts.idle)?, None))
-    }
-
     /// Interim bytes go out only between messages: when hyper has flushed all it has, and has not begun the answer.
     fn poll_interim(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut shared = self.line.lock();
@@ -330,38 +282,6 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
         self.interim_written = 0;
         Poll::Ready(Ok(()))
     }
-
-    /// A client that does not read our answer holds memory of ours: it may for as long as an idle one.
-    fn poll_write_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let now = clock::monotonic();
-        let since = *self.write_blocked.get_or_insert(now);
-        let Some(deadline) = since.checked_add(self.timeouts.idle) else { return Poll::Pending };
-        if now >= deadline {
-            return Poll::Ready(io::ErrorKind::TimedOut.into());
-        }
-        let timer = self.write_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
-        if timer.deadline() != deadline.into() {
-            timer.as_mut().reset(deadline.into());
-        }
-        timer.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
-    }
-
-    fn after_write(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
-        match written {
-            Poll::Pending => {
-                if self.write_blocked.is_none() {
-                    self.line.lock().unsent = true;
-                }
-                self.poll_write_patience(cx).map(Err)
-            }
-            Poll::Ready(result) => {
-                if self.write_blocked.take().is_some() {
-                    self.line.lock().unsent = false;
-                }
-                Poll::Ready(result)
-            }
-        }
-    }
 }
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<IO> {
@@ -369,7 +289,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guarded<IO> {
         match self.poll_approved(cx, buf) {
             Poll::Pending => self.poll_patience(cx),
             Poll::Ready(result) => {
-                self.waiting = None;
+                self.has_read();
                 Poll::Ready(result)
             }
         }
@@ -381,6 +301,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
         ready!(self.poll_interim(cx))?;
         self.flushed = false;
         let written = Pin::new(&mut self.io).poll_write(cx, bytes);
+        self.note_written(&written, &[io::IoSlice::new(bytes)]);
         self.after_write(cx, written)
     }
 
@@ -395,6 +316,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
             Some(bytes) => Pin::new(&mut self.io).poll_write(cx, bytes),
             None => Pin::new(&mut self.io).poll_write_vectored(cx, slices),
         };
+        self.note_written(&written, slices);
         self.after_write(cx, written)
     }
 
@@ -407,6 +329,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
         let flushed = Pin::new(&mut self.io).poll_flush(cx).map_ok(|()| 0);
         ready!(self.after_write(cx, flushed))?;
         self.flushed = true;
+        self.say_farewell(cx);
         self.poll_interim(cx)
     }
 

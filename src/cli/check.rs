@@ -16,7 +16,7 @@ use crate::clock;
 use crate::config::{
     self, Environment, ListOrigin, ListSummary, Loaded, Origin, Problem, Report, RouteSummary, Severity, System,
 };
-use crate::ip_lists::WithLists;
+use crate::ip_lists::{IpLists, WithLists};
 use crate::plan::{Route, Unmatched};
 
 /// Options of `check`.
@@ -35,8 +35,11 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
         Ok(path) => path,
         Err(error) => return fail(&error),
     };
-    let environment = WithLists::new(System, Arc::default());
-    match check(&path, args.next_manifest.as_deref(), &environment, clock::unix_now(), out) {
+    let lists = Arc::new(IpLists::default());
+    let environment = WithLists::new(System, Arc::clone(&lists));
+    let checked = check(&path, args.next_manifest.as_deref(), &environment, clock::unix_now(), out);
+    let complained = lists.complaints().iter().try_for_each(|complaint| writeln!(out, "warning: {complaint}"));
+    match complained.and(checked) {
         Ok(problems) if problems.is_empty() => ExitCode::SUCCESS,
         Ok(problems) => fail(&problems),
         Err(error) => fail(&error),

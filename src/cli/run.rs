@@ -73,6 +73,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     for notice in &notices {
         tracing::warn!("{}", notice.to_string().trim_end());
     }
+    for complaint in lists.complaints() {
+        tracing::warn!("{complaint}");
+    }
     let access = AccessLog::new(output, format);
     let served = runtime.block_on(serve(Start { path, plan, reading, lists, access, workers, hangups }));
     drop(writer);

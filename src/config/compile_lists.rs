@@ -4,7 +4,7 @@
 //! secret.
 
 use std::collections::HashSet;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use http::Uri;
@@ -43,6 +43,10 @@ impl HeldList {
         let named = NamedList { name: name.into(), entries: 0, as_of: None, source: None };
         Self { named, entries: Arc::default(), origin: ListOrigin::Fetched, spot, used: true }
     }
+
+    fn cache(&self) -> Option<&Path> {
+        self.named.source.as_ref()?.cache.as_deref()
+    }
 }
 
 /// What `allow_ips` comes to.
@@ -66,8 +70,9 @@ impl Context<'_, '_> {
                 lists.push(HeldList::refused(name, table.spot.clone()));
                 continue;
             };
-            let caches = |list: &HeldList| list.named.source.as_ref().and_then(|source| source.cache.clone());
-            let shared = lists.iter().find(|list| source.cache.is_some() && caches(list) == source.cache);
+            let cache = source.cache.as_deref().map(plainly);
+            let caches = |list: &HeldList| list.cache().map(plainly);
+            let shared = lists.iter().find(|list| cache.is_some() && caches(list) == cache);
             if let Some(other) = shared {
                 let what = format!("is the cache of ip_lists.{} too", other.named.name);
                 self.findings.error(&table.spot_of("cache"), what, "give each list a file of its own");
@@ -325,6 +330,14 @@ impl Context<'_, '_> {
 
     /// Said when all routes are known: lists that are fetched for nobody, and those that are missed.
     pub(super) fn idle_lists(&mut self) {
+        let own = PathBuf::from(self.findings.file());
+        let taken: HashSet<PathBuf> = self.files.iter().chain([&own]).map(|file| plainly(file)).collect();
+        for list in &self.lists {
+            if list.cache().is_some_and(|cache| taken.contains(&plainly(cache))) {
+                let hint = "name a file of its own: it is overwritten with every fetch";
+                self.findings.error(&list.spot.child("cache"), "is a file that this configuration reads", hint);
+            }
+        }
         for list in &self.lists {
             if !list.used {
                 let hint = format!("add \"{}\" to a route's allow_ips, or remove it", list.named.name);
@@ -339,6 +352,19 @@ impl Context<'_, '_> {
             }
         }
     }
+}
+
+/// The same for every way to write a path, symlinks aside.
+fn plainly(path: &Path) -> PathBuf {
+    let mut plain = PathBuf::new();
+    for part in std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf()).components() {
+        if part == Component::ParentDir {
+            plain.pop();
+        } else {
+            plain.push(part);
+        }
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -435,6 +461,37 @@ mod tests {
         let after = loaded("[\"own\", \"stripe\"]", own, Some(("203.0.113.7", 7)));
         assert!(!pending(&after) && allows(&after, "203.0.113.7"));
         assert!(!pending(&loaded("[\"stripe\"]", own, None)), "a list that the route does not name");
+    }
+
+    #[test]
+    fn a_cache_is_no_file_that_is_read_for_something_else() {
+        for (cache, refused) in [
+            ("x.toml", true),
+            ("./y/../x.toml", true),
+            ("/lists/own", true),
+            ("/lists//./own", true),
+            ("/run/secret", true),
+            ("/lists/other", false),
+        ] {
+            let text = format!(
+                "# file /run/secret=0123456789abcdef0123\n# file /lists/own=9.9.9.9\\n\n[routes.a]\npath = \"/a\"\n\
+                 provider = \"github\"\nsecrets = [{{ file = \"/run/secret\" }}]\n\
+                 allow_ips = [\"svix\", \"file:/lists/own\"]\n{SVIX}cache = \"{cache}\"\n"
+            );
+            let report = compile(&text, Path::new("x.toml"), &Fetched(Fake::of(&text), None));
+            let said = report.err().map(|report| report.to_string());
+            assert_eq!(said.is_some(), refused, "{cache}");
+            assert!(said.is_none_or(|said| {
+                said.contains("ip_lists.svix.cache") && said.contains("is a file that this configuration reads")
+            }));
+        }
+        let two = format!("{SVIX}cache = \"/c/a\"\n{}cache = \"/c/./a\"", SVIX.replace(".svix]", ".svix-eu]"));
+        let text = format!(
+            "# env S=0123456789abcdef0123\n[routes.a]\npath = \"/a\"\nprovider = \"github\"\n\
+             secrets = [{{ env = \"S\" }}]\nallow_ips = [\"svix\", \"svix-eu\"]\n{two}"
+        );
+        let report = compile(&text, Path::new("x.toml"), &Fetched(Fake::of(&text), None)).unwrap_err().to_string();
+        assert!(report.contains("is the cache of ip_lists.svix too"), "{report}");
     }
 
     #[test]

@@ -49,6 +49,11 @@ impl<'a> Findings<'a> {
         Self { file, lines: Lines::new(text), found: Vec::new() }
     }
 
+    /// The configuration's file, as it was named.
+    pub(crate) fn file(&self) -> &'a str {
+        self.file
+    }
+
     /// Refuses the configuration.
     pub(crate) fn error(&mut self, spot: &Spot, what: impl Into<Box<str>>, hint: impl Into<Box<str>>) {
         self.add(Severity::Error, spot, what.into(), Some(hint.into()));

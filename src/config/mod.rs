@@ -32,7 +32,8 @@ mod schema;
 mod values;
 mod walk;
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::plan::{ListSource, Listed, Plan};
@@ -51,13 +52,23 @@ pub trait Environment {
     fn variable_names(&self) -> Vec<String>;
     /// A file's bytes.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>>;
+    /// The bytes of what is named to be the configuration itself, or asked about: it may be a pipe.
+    fn read_named(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.read(path)
+    }
     /// The last good content of a list that is refreshed. `None`: there never was any.
     fn list(&self, _: &ListSource) -> Option<Listed> {
         None
     }
 }
 
-/// The process's own environment and file system.
+/// Lists of addresses are the longest files that there are, bytes.
+const LONGEST: u64 = 64 << 20;
+/// A configuration is shorter.
+const LONGEST_NAMED: u64 = 16 << 20;
+
+/// The process's own environment and file system. Files are regular ones of a sane length: what a configuration names is never
+/// waited for, nor read without end.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct System;
 
@@ -71,7 +82,28 @@ impl Environment for System {
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        std::fs::read(path)
+        // Asked before it is opened: opening a pipe waits for its other end.
+        let metadata = std::fs::metadata(path)?;
+        if !metadata.is_file() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file"));
+        }
+        // Room for all of it at once: a buffer that grew would leave copies of a secret behind.
+        let expected = usize::try_from(metadata.len().min(LONGEST)).unwrap_or_default();
+        read_to_end(path, LONGEST, expected.saturating_add(1))
+    }
+
+    fn read_named(&self, path: &Path) -> io::Result<Vec<u8>> {
+        read_to_end(path, LONGEST_NAMED, 0)
+    }
+}
+
+fn read_to_end(path: &Path, longest: u64, room: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::with_capacity(room);
+    File::open(path)?.take(longest.saturating_add(1)).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= longest) {
+        Ok(bytes)
+    } else {
+        Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("is longer than {} MiB", longest >> 20)))
     }
 }
 
@@ -179,7 +211,7 @@ pub fn load(path: &Path, environment: &dyn Environment) -> Result<Loaded, Report
             hint: hint.map(Into::into),
         }],
     };
-    let bytes = environment.read(path).map_err(|error| unreadable(format!("cannot be read: {error}"), None))?;
+    let bytes = environment.read_named(path).map_err(|error| unreadable(format!("cannot be read: {error}"), None))?;
     let text = String::from_utf8(bytes).map_err(|_| {
         unreadable("is not UTF-8".to_owned(), Some("save the file as UTF-8, the only encoding of TOML"))
     })?;

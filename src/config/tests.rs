@@ -497,3 +497,30 @@ fn a_route_for_message_signatures_says_what_they_have_to_cover() {
     let chosen = route("alg = \"hmac-sha256\", components = \"@method\"");
     assert_eq!(chosen["components"], "@method");
 }
+
+#[test]
+fn what_a_configuration_names_is_a_regular_file_and_the_configuration_itself_may_be_a_pipe() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    assert!(std::process::Command::new("mkfifo").arg(at("pipe")).status().unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", at("zero")).unwrap();
+    std::fs::write(at("file"), "content").unwrap();
+    std::os::unix::fs::symlink(at("file"), at("link")).unwrap();
+    std::fs::File::create(at("long")).unwrap().set_len(LONGEST + 1).unwrap();
+    std::fs::File::create(at("longest")).unwrap().set_len(LONGEST).unwrap();
+    let kind = |name: &str| System.read(&at(name)).map(|bytes| bytes.len()).map_err(|error| error.kind());
+    let (tell, told) = std::sync::mpsc::channel();
+    let pipe = at("pipe");
+    std::thread::spawn(move || tell.send(System.read(&pipe).map_err(|error| error.to_string())));
+    let refused = told.recv_timeout(std::time::Duration::from_secs(5)).unwrap();
+    assert_eq!(refused, Err("is not a regular file".to_owned()));
+    assert_eq!(kind("zero"), Err(io::ErrorKind::InvalidInput));
+    assert_eq!(kind("link"), Ok(7));
+    assert_eq!(kind("long"), Err(io::ErrorKind::FileTooLarge));
+    assert_eq!(kind("longest"), Ok(usize::try_from(LONGEST).unwrap()));
+    assert_eq!(System.read_named(&at("zero")).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    let pipe = at("pipe");
+    let writer = std::thread::spawn(move || std::fs::write(pipe, "[server]"));
+    assert_eq!(System.read_named(&at("pipe")).unwrap(), b"[server]");
+    writer.join().unwrap().unwrap();
+}

@@ -137,7 +137,7 @@ fn named(name: &str, bytes: Vec<u8>, notes: &mut Vec<String>) -> Option<Named> {
 }
 
 fn read(path: &Path, name: &str, environment: &dyn Environment) -> Result<Vec<u8>, Usage> {
-    environment.read(path).map_err(|error| Usage::Unreadable { name: name.to_owned(), error })
+    environment.read_named(path).map_err(|error| Usage::Unreadable { name: name.to_owned(), error })
 }
 
 /// Whether a text is surely the name of a variable, and not a secret that was typed in its place.

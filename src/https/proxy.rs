@@ -18,7 +18,11 @@ const LONGEST_HEAD: usize = 8 << 10;
 
 /// Which requests go through a proxy. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(super) struct Proxies(Arc<Matcher>);
+pub(super) struct Proxies {
+    matcher: Arc<Matcher>,
+    /// What would go through a proxy whose address cannot be read, and the variable that names it.
+    unreadable: Arc<[(&'static str, Matcher)]>,
+}
 
 /// A proxy that speaks HTTP.
 #[derive(Debug)]
@@ -35,6 +39,9 @@ pub(crate) enum ProxyError {
     /// The variable names a proxy that speaks something else.
     #[error("only proxies at http:// can be used, and the environment names one at {0}://")]
     Kind(Box<str>),
+    /// The variable names nothing.
+    #[error("the environment variable {0} is not the address of a proxy")]
+    Unreadable(&'static str),
     /// It refused.
     #[error("the proxy answered {0} to CONNECT")]
     Refused(u16),
@@ -49,17 +56,38 @@ pub(crate) enum ProxyError {
 impl Proxies {
     /// As the variables say.
     pub(super) fn of_environment() -> Self {
-        Self(Arc::new(Matcher::from_env()))
+        Self::reading(Matcher::from_env(), |name| std::env::var(name).ok())
+    }
+
+    /// What `matcher` has taken for absent because it cannot read it is found again here.
+    fn reading(matcher: Matcher, variable: impl Fn(&str) -> Option<String>) -> Self {
+        let value = |names: [&'static str; 2]| names.into_iter().find_map(|name| Some((name, variable(name)?)));
+        let somewhere = Uri::from_static("http://example.com/");
+        let no = value(["NO_PROXY", "no_proxy"]).map(|(_, hosts)| hosts).unwrap_or_default();
+        let unreadable = [["HTTPS_PROXY", "https_proxy"], ["HTTP_PROXY", "http_proxy"], ["ALL_PROXY", "all_proxy"]];
+        let unreadable = unreadable.into_iter().filter_map(value).filter_map(|(name, value)| {
+            let found = Matcher::builder().all(value.as_str()).build().intercept(&somewhere);
+            (!value.is_empty() && found.is_none()).then(|| {
+                let (any, builder) = ("http://unreadable", Matcher::builder().no(no.as_str()));
+                let builder = match name.to_ascii_uppercase().as_str() {
+                    "HTTPS_PROXY" => builder.https(any),
+                    "HTTP_PROXY" => builder.http(any),
+                    _ => builder.all(any),
+                };
+                (name, builder.build())
+            })
+        });
+        Self { unreadable: unreadable.collect(), matcher: Arc::new(matcher) }
     }
 
     #[cfg(test)]
     pub(super) fn none() -> Self {
-        Self(Arc::new(Matcher::builder().build()))
+        Self::reading(Matcher::builder().build(), |_| None)
     }
 
     #[cfg(test)]
     pub(super) fn all(url: &str, no: &str) -> Self {
-        Self(Arc::new(Matcher::builder().all(url).no(no).build()))
+        Self::reading(Matcher::builder().all(url).no(no).build(), |_| None)
     }
 
     /// The proxy for this URL; `None`: it is called directly.
@@ -67,7 +95,15 @@ impl Proxies {
         if url.host().is_none_or(is_this_machine) {
             return Ok(None);
         }
-        let Some(found) = self.0.intercept(url) else { return Ok(None) };
+        let found = self.matcher.intercept(url);
+        let is_meant = |(name, matcher): &&(&str, Matcher)| {
+            // A readable variable for the scheme comes before that for all.
+            (found.is_none() || !name.eq_ignore_ascii_case("ALL_PROXY")) && matcher.intercept(url).is_some()
+        };
+        if let Some((name, _)) = self.unreadable.iter().find(is_meant) {
+            return Err(ProxyError::Unreadable(name));
+        }
+        let Some(found) = found else { return Ok(None) };
         let uri = found.uri();
         match (uri.scheme_str(), uri.host()) {
             (Some("http"), Some(host)) => Ok(Some(Proxy {
@@ -158,6 +194,35 @@ mod tests {
         assert_eq!(way(&Proxies::none(), "https://docs.svix.com/x"), None);
         assert!(!format!("{proxies:?}").contains("secret"));
         assert_eq!(way(&Proxies::all("http://[2001:db8::1]", ""), "https://a/").unwrap().0, "2001:db8::1");
+    }
+
+    #[test]
+    fn an_address_that_cannot_be_read_is_an_error_and_not_a_way_around_the_proxy() {
+        let of = |variables: &'static [(&str, &str)]| {
+            let find = |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| *value);
+            let value = |name: &str| find(name).unwrap_or_default().to_owned();
+            let builder = Matcher::builder().all(value("ALL_PROXY")).http(value("HTTP_PROXY"));
+            let matcher = builder.https(value("https_proxy")).no(value("NO_PROXY")).build();
+            Proxies::reading(matcher, move |name| find(name).map(str::to_owned))
+        };
+        let asked = |proxies: &Proxies, url: &str| {
+            let found = proxies.of(&url.parse().unwrap());
+            found.map(|proxy| proxy.is_some()).map_err(|error| error.to_string())
+        };
+        let refusal = |name: &str| Err(format!("the environment variable {name} is not the address of a proxy"));
+        for bad in [&[("https_proxy", "http://a b")][..], &[("https_proxy", "gopher://p:1")], &[("https_proxy", "::")]]
+        {
+            let proxies = of(bad);
+            assert_eq!(asked(&proxies, "https://docs.svix.com/"), refusal("https_proxy"), "{bad:?}");
+            assert_eq!(asked(&proxies, "http://docs.svix.com/"), Ok(false));
+            assert_eq!(asked(&proxies, "https://localhost/"), Ok(false));
+        }
+        let no = of(&[("https_proxy", "::"), ("NO_PROXY", "svix.com")]);
+        assert_eq!(asked(&no, "https://docs.svix.com/"), Ok(false));
+        let all = of(&[("ALL_PROXY", "::"), ("HTTP_PROXY", "p:3128")]);
+        assert_eq!(asked(&all, "https://docs.svix.com/"), refusal("ALL_PROXY"));
+        assert_eq!(asked(&all, "http://docs.svix.com/"), Ok(true));
+        assert_eq!(asked(&of(&[("https_proxy", ""), ("ALL_PROXY", "p")]), "https://docs.svix.com/"), Ok(true));
     }
 
     #[test]

@@ -1,12 +1,14 @@
 //! What a load has read, remembered by hash: enough to tell whether it would read the same again.
 //!
-//! Must never keep what a file holds longer than the load takes, nor wait for a pipe or read without end.
+//! Of the plan in force the bytes are kept too, wiped when another plan takes its place: a list that changes while the disk holds
+//! something that was refused is compiled with them. Must never keep the bytes of what was refused, nor wait for a pipe or
+//! read without end.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
 use zeroize::Zeroizing;
@@ -14,18 +16,32 @@ use zeroize::Zeroizing;
 use crate::config::{Environment, System};
 use crate::plan::{ListSource, Listed};
 
-/// A file that is longer than this belongs to no configuration, bytes.
-const LONGEST: u64 = 64 << 20;
-
 type Hash = [u8; 32];
+type Files = BTreeMap<PathBuf, io::Result<Zeroizing<Vec<u8>>>>;
 
 /// What was read: every file, there or not, and every named list. Equal when all content is.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Clone, Default)]
 pub struct Reading {
     /// The kind of error where a file could not be read.
     files: BTreeMap<PathBuf, Result<Hash, io::ErrorKind>>,
     /// `None`: no content yet.
     lists: Vec<(ListSource, Option<Hash>)>,
+    /// The files' bytes, until they are forgotten.
+    bytes: Arc<Files>,
+}
+
+impl PartialEq for Reading {
+    fn eq(&self, other: &Self) -> bool {
+        self.files == other.files && self.lists == other.lists
+    }
+}
+
+impl Eq for Reading {}
+
+impl std::fmt::Debug for Reading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reading").field("files", &self.files.keys()).finish_non_exhaustive()
+    }
 }
 
 impl Reading {
@@ -33,21 +49,73 @@ impl Reading {
     pub(super) fn of<T>(environment: &dyn Environment, load: impl FnOnce(&dyn Environment) -> T) -> (Self, T) {
         let recorder = Recorder { environment, files: RefCell::default(), lists: RefCell::default() };
         let outcome = load(&recorder);
-        let files = recorder.files.into_inner().into_iter().map(|(path, read)| (path, content(&read))).collect();
+        let bytes = recorder.files.into_inner();
+        let files = bytes.iter().map(|(path, read)| (path.clone(), content(read))).collect();
         let lists = recorder
             .lists
             .into_inner()
             .into_iter()
             .map(|(source, listed)| (source, version(listed.as_ref())))
             .collect();
-        (Self { files, lists }, outcome)
+        (Self { files, lists, bytes: Arc::new(bytes) }, outcome)
     }
 
     /// Whether the same would be read now. Reads no further than the first difference.
     pub(super) fn still_holds(&self, environment: &dyn Environment) -> bool {
         let now = |path: &Path| content(&environment.read(path).map(Zeroizing::new));
+        self.lists_hold(environment) && self.files.iter().all(|(path, hash)| now(path) == *hash)
+    }
+}
+
+impl Reading {
+    /// Whether every list holds what it held.
+    pub(super) fn lists_hold(&self, environment: &dyn Environment) -> bool {
         self.lists.iter().all(|(source, hash)| version(environment.list(source).as_ref()) == *hash)
-            && self.files.iter().all(|(path, hash)| now(path) == *hash)
+    }
+
+    /// The files as they were read, the lists as `environment` has them now.
+    pub(super) fn with_lists_of<'e>(&'e self, environment: &'e dyn Environment) -> impl Environment + 'e {
+        Remembered { files: &self.bytes, environment }
+    }
+
+    /// Drops the files' bytes.
+    pub(super) fn forget(&mut self) {
+        self.bytes = Arc::default();
+    }
+}
+
+/// Files that were read before.
+struct Remembered<'e> {
+    files: &'e Files,
+    environment: &'e dyn Environment,
+}
+
+impl Environment for Remembered<'_> {
+    fn variable(&self, name: &str) -> Option<Vec<u8>> {
+        self.environment.variable(name)
+    }
+
+    fn variable_names(&self) -> Vec<String> {
+        self.environment.variable_names()
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.files.get(path).map_or_else(|| Err(io::ErrorKind::NotFound.into()), again)
+    }
+
+    fn list(&self, source: &ListSource) -> Option<Listed> {
+        self.environment.list(source)
+    }
+}
+
+/// The same outcome once more.
+fn again(read: &io::Result<Zeroizing<Vec<u8>>>) -> io::Result<Vec<u8>> {
+    match read {
+        Ok(bytes) => Ok(bytes.to_vec()),
+        Err(error) => Err(match error.raw_os_error() {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(error.kind(), error.to_string()),
+        }),
     }
 }
 
@@ -70,7 +138,7 @@ fn version(listed: Option<&Listed>) -> Option<Hash> {
 /// Hands on what the environment gives, and remembers it.
 struct Recorder<'e> {
     environment: &'e dyn Environment,
-    files: RefCell<BTreeMap<PathBuf, io::Result<Zeroizing<Vec<u8>>>>>,
+    files: RefCell<Files>,
     lists: RefCell<Vec<(ListSource, Option<Listed>)>>,
 }
 
@@ -85,14 +153,12 @@ impl Environment for Recorder<'_> {
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let mut files = self.files.borrow_mut();
-        let read = files.entry(path.to_path_buf()).or_insert_with(|| self.environment.read(path).map(Zeroizing::new));
-        match read {
-            Ok(bytes) => Ok(bytes.to_vec()),
-            Err(error) => Err(match error.raw_os_error() {
-                Some(code) => io::Error::from_raw_os_error(code),
-                None => io::Error::new(error.kind(), error.to_string()),
-            }),
-        }
+        again(files.entry(path.to_path_buf()).or_insert_with(|| self.environment.read(path).map(Zeroizing::new)))
+    }
+
+    fn read_named(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let mut files = self.files.borrow_mut();
+        again(files.entry(path.to_path_buf()).or_insert_with(|| self.environment.read_named(path).map(Zeroizing::new)))
     }
 
     fn list(&self, source: &ListSource) -> Option<Listed> {
@@ -106,7 +172,7 @@ impl Environment for Recorder<'_> {
     }
 }
 
-/// The process's own environment, for reading the same files again and again: regular ones of a sane length.
+/// The process's own environment, for reading the same files again and again: not even the configuration may be a pipe.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Careful;
 
@@ -120,19 +186,6 @@ impl Environment for Careful {
     }
 
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        // Asked before it is opened: opening a pipe waits for its other end.
-        let metadata = fs::metadata(path)?;
-        if !metadata.is_file() {
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, "is not a regular file"));
-        }
-        // Room for all of it at once: a buffer that grew would leave copies of a secret behind.
-        let expected = usize::try_from(metadata.len().min(LONGEST)).unwrap_or_default();
-        let mut bytes = Vec::with_capacity(expected.saturating_add(1));
-        File::open(path)?.take(LONGEST.saturating_add(1)).read_to_end(&mut bytes)?;
-        if u64::try_from(bytes.len()).is_ok_and(|length| length <= LONGEST) {
-            Ok(bytes)
-        } else {
-            Err(io::Error::new(io::ErrorKind::FileTooLarge, "is longer than 64 MiB"))
-        }
+        System.read(path)
     }
 }

@@ -411,3 +411,87 @@ fn a_wake_comes_through_and_never_sooner_than_a_write_takes() {
     assert_eq!(wait(&woken, true, false), Some(false));
     assert!(since.elapsed() >= INTERVAL, "a list does not hurry the second look at a file");
 }
+
+/// A disk beside a list that is fetched.
+#[derive(Debug, Clone)]
+struct Fetching(Disk, Arc<Mutex<Option<Listed>>>);
+
+impl Environment for Fetching {
+    fn variable(&self, _: &str) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn variable_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        self.0.read(path)
+    }
+
+    fn list(&self, _: &ListSource) -> Option<Listed> {
+        self.1.lock().unwrap().clone()
+    }
+}
+
+/// One route, one list that is fetched, and nothing of it yet.
+fn fetching() -> (Fetching, Arc<Live>, Arc<Metrics>, Reloader) {
+    let environment = Fetching(Disk::default(), Arc::default());
+    environment.0.write(
+        CONFIG,
+        "[routes.a]\npath = \"/a\"\nprovider = \"github\"\nsecrets = [{ label = \"one\", file = \"/old\" }]\n\
+         allow_ips = [\"own\"]\n[ip_lists.own]\nurl = \"https://lists.example/a\"\nrefresh = \"6h\"\n",
+    );
+    environment.0.write("/old", OLD);
+    let (reading, outcome) = load(Path::new(CONFIG), &environment);
+    let live = Arc::new(Live::new(Arc::new(outcome.unwrap().plan)));
+    let metrics = Arc::new(Metrics::new());
+    let reloader = Reloader::new(CONFIG.into(), environment.clone(), reading, Arc::clone(&live), Arc::clone(&metrics));
+    (environment, live, metrics, reloader)
+}
+
+#[test]
+fn a_list_arrives_while_what_is_on_the_disk_is_refused() {
+    for (from, to) in [("[routes.a]", "[routes.a"), ("\"/a\"", "\"/b\"")] {
+        let (environment, live, _metrics, mut reloader) = fetching();
+        let allows = |address: &str| {
+            let plan = live.plan();
+            let allowed = plan.routes[0].allow_ips.as_ref().unwrap();
+            !allowed.pending && allowed.contains(address.parse().unwrap())
+        };
+        let secret = || live.plan().routes[0].ingredients.secrets[0].1.expose().to_vec();
+        let before = live.plan().fingerprint.clone();
+        environment.0.edit(from, to);
+        environment.0.write("/old", NEW);
+        assert_eq!([reloader.look(), reloader.look()], [Look::Unsettled, Look::Refused]);
+        for network in ["192.0.2.0/24", "198.51.100.0/24"] {
+            let entries = vec![network.parse().unwrap()];
+            *environment.1.lock().unwrap() = Some(Listed { entries: entries.into(), as_of: 1 });
+            assert_eq!(reloader.look(), Look::Applied, "{network}");
+        }
+        assert!(allows("198.51.100.7") && !allows("192.0.2.7"));
+        assert_eq!(secret(), OLD.as_bytes(), "nothing else of what is on the disk");
+        assert_eq!(&*live.plan().routes[0].path, "/a");
+        assert_ne!(live.plan().fingerprint, before);
+        assert_eq!(live.history().last.map(|(outcome, _)| outcome), Some(ReloadOutcome::Refused));
+        while reloader.look() != Look::Unchanged {}
+        environment.0.edit(to, from);
+        assert_eq!([reloader.look(), reloader.look()], [Look::Unsettled, Look::Applied], "the new secret");
+        assert_eq!(secret(), NEW.as_bytes());
+        assert!(allows("198.51.100.7"));
+    }
+}
+
+#[test]
+fn a_disk_that_is_put_back_after_a_list_arrived_changes_nothing() {
+    let (environment, live, _metrics, mut reloader) = fetching();
+    environment.0.edit("[routes.a]", "[routes.a");
+    assert_eq!([reloader.look(), reloader.look()], [Look::Unsettled, Look::Refused]);
+    let entries = vec!["192.0.2.0/24".parse().unwrap()];
+    *environment.1.lock().unwrap() = Some(Listed { entries: entries.into(), as_of: 1 });
+    assert_eq!(reloader.look(), Look::Applied);
+    let plan = live.plan();
+    environment.0.edit("[routes.a", "[routes.a]");
+    assert_eq!([reloader.look(), reloader.look()], [Look::Unsettled, Look::Restored]);
+    assert!(Arc::ptr_eq(&plan, &live.plan()));
+}

@@ -12,14 +12,29 @@ pub use metrics::Metrics;
 pub(crate) use metrics::ReplayMetrics;
 pub use output::{Output, Writer};
 
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{LevelFilter, filter_fn};
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+
 use crate::plan::LogFormat;
 
 /// Sends the process's own lines to the same output as the access lines. Does nothing the second time.
 pub fn init(output: &Output, format: LogFormat) {
-    let lines = tracing_subscriber::fmt().with_writer(output.clone()).with_target(false).with_ansi(false);
+    let lines = tracing_subscriber::fmt::layer().with_writer(output.clone()).with_target(false).with_ansi(false);
+    let ours = filter_fn(is_told).with_max_level_hint(LevelFilter::INFO);
     // A second subscriber in one process (tests, the demo) is not an error.
     let _ = match format {
-        LogFormat::Json => tracing::subscriber::set_global_default(lines.json().flatten_event(true).finish()),
-        LogFormat::Text => tracing::subscriber::set_global_default(lines.finish()),
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_filter(ours);
+            tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines))
+        }
+        LogFormat::Text => {
+            tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines.with_filter(ours)))
+        }
     };
+}
+
+/// h2 tells of a connection without saying whose: the access log does.
+fn is_told(line: &Metadata<'_>) -> bool {
+    *line.level() <= Level::INFO && !line.target().starts_with("h2::")
 }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
+use super::frames::Refusal;
 use crate::check::framing::{Fault, HeadFacts};
 use crate::clock;
 
@@ -45,6 +46,29 @@ pub(crate) struct Wait {
     pub(crate) served: bool,
 }
 
+/// Why a connection is ended that has requests under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Abuse {
+    /// Its client withdraws requests faster than they can be answered.
+    Withdrawn,
+    /// Its client sends frames that carry nothing.
+    Flooded,
+}
+
+/// What the socket's owner has seen that no request's line tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum News {
+    /// A head was begun and not finished in time.
+    LateHead,
+    /// h2 has refused something.
+    Refused {
+        /// What.
+        refusal: Refusal,
+        /// Requests that the client had begun and not withdrawn by then.
+        standing: u32,
+    },
+}
+
 #[derive(Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "facts of one connection that are true independently of each other")]
 pub(super) struct Shared {
@@ -66,7 +90,9 @@ pub(super) struct Shared {
     /// Several requests at once.
     multiplexed: bool,
     withdrawn: u32,
+    flooded: bool,
     dismissed: bool,
+    pub(super) news: Vec<News>,
 }
 
 /// Why a body stopped.
@@ -94,7 +120,9 @@ impl Line {
             served: false,
             multiplexed: false,
             withdrawn: 0,
+            flooded: false,
             dismissed: false,
+            news: Vec::new(),
         });
         Self { shared, told: Notify::new() }
     }
@@ -198,10 +226,32 @@ impl Line {
         self.lock().dismissed = false;
     }
 
-    /// Whether its client withdraws requests faster than they can be answered.
-    pub(crate) fn is_abused(&self) -> bool {
+    /// Whether its client does what none is let do.
+    pub(crate) fn abuse(&self) -> Option<Abuse> {
         let shared = self.lock();
-        shared.multiplexed && shared.withdrawn > WITHDRAWN
+        if shared.flooded {
+            Some(Abuse::Flooded)
+        } else {
+            (shared.multiplexed && shared.withdrawn > WITHDRAWN).then_some(Abuse::Withdrawn)
+        }
+    }
+
+    /// Too many frames that carry nothing.
+    pub(super) fn flooded(&self) {
+        self.lock().flooded = true;
+        self.told.notify_one();
+    }
+
+    /// h2 has refused something.
+    pub(super) fn refused(&self, refusal: Refusal, standing: u32) {
+        self.lock().news.push(News::Refused { refusal, standing });
+    }
+
+    /// What has happened since this was last asked. Nothing while bytes wait to be sent: by then it is not known which of the
+    /// requests that were read are handed over.
+    pub(crate) fn news(&self) -> Vec<News> {
+        let mut shared = self.lock();
+        if shared.unsent { Vec::new() } else { std::mem::take(&mut shared.news) }
     }
 
     /// Resolves when there is something to look at.
@@ -278,11 +328,11 @@ mod tests {
             line.begin();
             line.end(false);
         }
-        assert!(!line.is_abused());
+        assert_eq!(line.abuse(), None);
         line.end(true);
         line.end(false);
-        assert!(!line.is_abused(), "an answer weighs one up");
+        assert_eq!(line.abuse(), None, "an answer weighs one up");
         line.end(false);
-        assert!(line.is_abused());
+        assert_eq!(line.abuse(), Some(Abuse::Withdrawn));
     }
 }

@@ -7,41 +7,41 @@ use std::time::Duration;
 use crate::harness::{App, BODY, Gate, PATH, SECRET, genuine, get, signed_headers};
 use crate::script::*;
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const RST_STREAM: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
+pub const DATA: u8 = 0;
+pub const HEADERS: u8 = 1;
+pub const RST_STREAM: u8 = 3;
+pub const SETTINGS: u8 = 4;
+pub const PING: u8 = 6;
+pub const GOAWAY: u8 = 7;
+pub const CONTINUATION: u8 = 9;
+pub const END_STREAM: u8 = 1;
+pub const ACK: u8 = 1;
+pub const END_HEADERS: u8 = 4;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
 /// Fields as HPACK literals (RFC 7541 §6.2.2), so that no table is needed.
-fn block(fields: &[(&str, &str)]) -> Vec<u8> {
+pub fn block(fields: &[(&str, &str)]) -> Vec<u8> {
     let text = |text: &str| [&[u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
     fields.iter().flat_map(|(name, value)| [vec![0], text(name), text(value)].concat()).collect()
 }
 
-fn head(method: &str, path: &str) -> Vec<u8> {
+pub fn head(method: &str, path: &str) -> Vec<u8> {
     block(&[(":method", method), (":scheme", "http"), (":authority", "app.example"), (":path", path)])
 }
 
 /// An HTTP/2 connection with its preface sent, and these settings.
-async fn dial(gate: &Gate, settings: &[u8]) -> Wire {
+pub async fn dial(gate: &Gate, settings: &[u8]) -> Wire {
     let mut wire = Wire::dial(gate.addr).await;
     wire.send([b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".as_slice(), &frame(SETTINGS, 0, 0, settings)].concat()).await;
     wire
 }
 
 /// The next frame: kind, flags, stream, payload. `None` at the end.
-async fn next(wire: &mut Wire) -> Option<(u8, u8, u32, Vec<u8>)> {
+pub async fn next(wire: &mut Wire) -> Option<(u8, u8, u32, Vec<u8>)> {
     let head = wire.take(9).await;
     let [a, b, c, kind, flags, s, t, u, v] = head[..] else { return None };
     let payload = wire.take(u32::from_be_bytes([0, a, b, c]) as usize).await;
@@ -49,7 +49,7 @@ async fn next(wire: &mut Wire) -> Option<(u8, u8, u32, Vec<u8>)> {
 }
 
 /// The first frame of this kind. `None` when the connection ends before.
-async fn first(wire: &mut Wire, wanted: u8) -> Option<(u8, u32, Vec<u8>)> {
+pub async fn first(wire: &mut Wire, wanted: u8) -> Option<(u8, u32, Vec<u8>)> {
     loop {
         let (kind, flags, stream, payload) = next(wire).await?;
         if kind == wanted && !(kind == SETTINGS && flags == ACK) {
@@ -115,6 +115,7 @@ async fn heads_that_trickle_in_hold_up_nobody() {
     }
     assert_genuine_passes(gate.addr, "beside slow heads").await;
     for mut wire in slow {
+        assert_eq!(wire.answer().await.status(), 408);
         wire.assert_ends("half a head").await;
     }
     assert_all_genuine(&app, 1);

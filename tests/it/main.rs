@@ -31,6 +31,7 @@ mod explain;
 mod forged;
 mod handshakes;
 mod http2;
+mod http2_frames;
 mod ip_lists;
 mod keep_alive;
 mod leaving;

@@ -468,10 +468,10 @@ async fn a_certificate_is_renewed_with_its_key_or_not_at_all() {
 #[tokio::test]
 async fn a_signal_that_comes_before_it_is_ready_does_no_harm() {
     let app = App::start().await;
-    let volume = Volume::new(&[("hookward.toml", "")]);
-    let pipe = volume.path("pipe");
+    let volume = Volume::new(&[]);
+    let pipe = volume.path("hookward.toml");
     assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
-    volume.write("hookward.toml", &config(app.addr, "", &format!("{{ file = \"{}\" }}", pipe.display()), ""));
+    let text = config(app.addr, "", &inline(1), "");
     let (child, said) = spawn(&volume);
     let id = child.id().to_string();
     let sent = tokio::task::spawn_blocking(move || {
@@ -479,7 +479,7 @@ async fn a_signal_that_comes_before_it_is_ready_does_no_harm() {
         let mut pipe = fs::OpenOptions::new().write(true).open(pipe).unwrap();
         assert!(Command::new("kill").args(["-HUP", &id]).status().unwrap().success());
         std::thread::sleep(std::time::Duration::from_millis(50));
-        std::io::Write::write_all(&mut pipe, secret(1).as_bytes()).unwrap();
+        std::io::Write::write_all(&mut pipe, text.as_bytes()).unwrap();
     });
     soon("the program reads", sent).await.unwrap();
     let mut running = Running::ready(child, said).await;

@@ -1,0 +1,142 @@
+//! How long a client may take: for a head, for the next byte of a body, between requests, and to take an answer.
+//!
+//! Must never end a connection while the app is waited for, nor keep one for a client that only holds on.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::{BodyFault, Guarded, Mode, News};
+use crate::clock;
+
+/// What a client has begun and not finished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Waiting {
+    Head,
+    Body,
+}
+
+/// The whole answer to a head that did not come in time (RFC 9110 §15.5.9).
+const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
+    /// Called when no byte is to be had: how long may that last?
+    pub(super) fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let Some((deadline, waiting)) = self.deadline() else { return Poll::Pending };
+            let deadline = tokio::time::Instant::from_std(deadline);
+            let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
+            if timer.deadline() > deadline {
+                timer.as_mut().reset(deadline);
+            }
+            // An early timer is left as it is and re-armed when it fires: one wake-up now and then, instead of a change per read.
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() < deadline {
+                timer.as_mut().reset(deadline);
+                continue;
+            }
+            return Poll::Ready(match waiting {
+                Some(Waiting::Body) => {
+                    self.line.lock().body_fault = Some(BodyFault::Stalled);
+                    Err(io::ErrorKind::TimedOut.into())
+                }
+                Some(Waiting::Head) => self.give_up_head(cx),
+                // An idle connection is closed without a word, as every server does.
+                None => {
+                    self.held.clear();
+                    Ok(())
+                }
+            });
+        }
+    }
+
+    fn give_up_head(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let mut shared = self.line.lock();
+        shared.news.push(News::LateHead);
+        let answers = shared.in_flight > 0 || !shared.heads.is_empty();
+        drop(shared);
+        self.held.clear();
+        if self.mode == Mode::Http2 {
+            // The end of input would be hyper's word for a client that has left in good order.
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        // One attempt, and only where it cannot be taken for the answer to an earlier request.
+        if !answers && self.flushed && Pin::new(&mut self.io).poll_write(cx, LATE).is_ready() {
+            let _ = Pin::new(&mut self.io).poll_flush(cx);
+        }
+        Ok(())
+    }
+
+    /// Bytes have come: only the one head that is still under way has waited.
+    pub(super) fn has_read(&mut self) {
+        if !self.multiplexed.as_mut().is_some_and(|both| both.received.same_head()) {
+            self.waiting = None;
+        }
+    }
+
+    fn deadline(&mut self) -> Option<(Instant, Option<Waiting>)> {
+        let waiting = match self.mode {
+            Mode::Http1 if self.framing.in_body() => Some(Waiting::Body),
+            Mode::Http1 if !self.held.is_empty() && !self.undecided => Some(Waiting::Head),
+            Mode::Http2 if self.multiplexed.as_ref().is_some_and(|both| both.received.head_under_way()) => {
+                Some(Waiting::Head)
+            }
+            _ => None,
+        };
+        if let Some(kind) = waiting {
+            let since = match self.waiting {
+                Some((known, since)) if known == kind => since,
+                _ => clock::monotonic(),
+            };
+            self.waiting = Some((kind, since));
+            let limit = if kind == Waiting::Head { self.timeouts.head } else { self.timeouts.body };
+            return Some((since.checked_add(limit)?, waiting));
+        }
+        self.waiting = None;
+        let shared = self.line.lock();
+        if shared.in_flight > 0 || shared.opaque {
+            return None;
+        }
+        Some((shared.idle_since.checked_add(self.timeouts.idle)?, None))
+    }
+
+    /// A client that does not read our answer holds memory of ours: it may for as long as an idle one.
+    pub(super) fn poll_write_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let now = clock::monotonic();
+        let since = *self.write_blocked.get_or_insert(now);
+        let Some(deadline) = since.checked_add(self.timeouts.idle) else { return Poll::Pending };
+        if now >= deadline {
+            return Poll::Ready(io::ErrorKind::TimedOut.into());
+        }
+        let timer = self.write_timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
+        if timer.deadline() != deadline.into() {
+            timer.as_mut().reset(deadline.into());
+        }
+        timer.as_mut().poll(cx).map(|()| io::ErrorKind::TimedOut.into())
+    }
+
+    pub(super) fn after_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        match written {
+            Poll::Pending => {
+                if self.write_blocked.is_none() {
+                    self.line.lock().unsent = true;
+                }
+                self.poll_write_patience(cx).map(Err)
+            }
+            Poll::Ready(result) => {
+                if self.write_blocked.take().is_some() {
+                    self.line.lock().unsent = false;
+                }
+                Poll::Ready(result)
+            }
+        }
+    }
+}

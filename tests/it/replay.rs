@@ -417,7 +417,8 @@ async fn the_same_id_on_another_route_is_another_delivery() {
 async fn a_forged_request_neither_claims_an_id_nor_learns_of_it() {
     let app = Worker::start().await;
     let gate = Gate::deduping(app.addr, "").await;
-    let forged = asking("msg_1", "").set("svix-signature", "v1,bm9uc2Vuc2U=");
+    let mut forged = asking("msg_1", "");
+    forged.body = BODY.replace("user_1", "user_2").into_bytes();
     // Before anything ran, while it runs, and after.
     let refused = async || {
         let answer = ask(gate.addr, &forged).await;
@@ -488,6 +489,9 @@ async fn without_an_id_each_delivery_runs() {
         r#"{"id":{}}"#,
         r#"{"id":["a"]}"#,
         r#"{"id":true}"#,
+        // Too large to be read exactly, so another one could look the same.
+        r#"{"id":18446744073709551616}"#,
+        r#"{"id":1.5}"#,
         r#"{"id":""}"#,
         r#"{"id":"a","id":"b"}"#,
         r#"{"data":{"id":"a"}}"#,
@@ -509,7 +513,7 @@ async fn without_an_id_each_delivery_runs() {
 async fn an_id_that_is_a_number_tells_deliveries_apart() {
     let app = Worker::start().await;
     let (gate, _) = Gate::untouched(&own_scheme(app.addr, "")).await;
-    for (index, id) in ["1", "2", "12345678901234567890123", "-1"].iter().enumerate() {
+    for (index, id) in ["1", "2", "18446744073709551615"].iter().enumerate() {
         let body = format!("{{\"id\":{id}}}");
         assert_of_run(&ask(gate.addr, &own(&body)).await, index);
         assert_duplicate(&ask(gate.addr, &own(&body)).await);
@@ -644,21 +648,21 @@ async fn failures_leave_room() {
     let more = "[replay]\nmax_entries = 1000\n[admin]\nhealth = \"127.0.0.1:0\"\n";
     let gate = Gate::deduping(app.addr, more).await;
     on_one_connection(&gate, 0..998, 200).await;
-    for n in 0..10 {
+    for n in 0..5 {
         let id = format!("msg_failed_{n}");
         assert_eq!(ask(gate.addr, &asking(&id, "status=500")).await.status(), 500);
         hang_up(gate.addr, &asking(&id, "delay=10 status=500"), app.wait_begun(998 + 2 * (n + 1))).await;
+        app.wait_ended(998 + 2 * (n + 1)).await;
+        pause(20).await;
     }
-    app.wait_ended(998 + 20).await;
-    pause(30).await;
     assert_eq!(metric(gate.health.unwrap(), "hookward_replay_entries").await, 998.0);
     // Two places, and those that run hold one each.
     let (one, two) =
         (asked(gate.addr, &asking("msg_a", "delay=150")), asked(gate.addr, &asking("msg_b", "delay=150")));
-    app.wait_begun(998 + 22).await;
+    app.wait_begun(998 + 12).await;
     assert_eq!(ask(gate.addr, &asking("msg_c", "")).await.status(), 503);
     assert_eq!((one.await.unwrap().status(), two.await.unwrap().status()), (200, 200));
-    app.assert_begun(998 + 22);
+    app.assert_begun(998 + 12);
 }
 
 #[tokio::test]

@@ -101,7 +101,9 @@ async fn serve(runs: Arc<Mutex<Vec<Run>>>, mut wire: Wire) {
             runs.push(Run { request, began: Instant::now(), ended: None });
             runs.len() - 1
         };
-        pause(number("delay").unwrap_or(0)).await;
+        if let Some(delay) = number("delay") {
+            pause(delay).await;
+        }
         if has("hang") {
             return std::future::pending().await;
         }
@@ -123,7 +125,9 @@ async fn serve(runs: Arc<Mutex<Vec<Run>>>, mut wire: Wire) {
         if wire.try_send([head.as_bytes(), first.as_bytes()].concat()).await.is_err() {
             return;
         }
-        pause(number("pause").unwrap_or(0)).await;
+        if let Some(delay) = number("pause") {
+            pause(delay).await;
+        }
         if has("break") || wire.try_send(rest).await.is_err() {
             return;
         }

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, ORIGIN};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -125,14 +125,18 @@ impl Admin {
         }
     }
 
-    /// Lets a delivery run once more: for whoever is on this machine, and no page in a browser, which could not send the header
-    /// without asking first, and is never answered yes.
+    /// Lets a delivery run once more: for whoever is on this machine, and no page in a browser. A page of another origin could
+    /// not send the header without asking first, and is never answered yes; one that made its name mean this machine (DNS
+    /// rebinding) need not ask, but its browser says that it is a page.
     async fn forget<B>(&self, request: &Request<B>, peer: IpAddr) -> Response<Full<Bytes>> {
         if !peer.to_canonical().is_loopback() {
             return answer(StatusCode::FORBIDDEN, TEXT, "only from this machine\n");
         }
         if request.method() != Method::POST {
             return answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "POST\n");
+        }
+        if request.headers().keys().any(|name| *name == ORIGIN || name.as_str().starts_with("sec-fetch-")) {
+            return answer(StatusCode::FORBIDDEN, TEXT, "not from a page\n");
         }
         let Some(key) = request.headers().get(FORGET_HEADER).and_then(|value| value.to_str().ok()) else {
             return answer(StatusCode::FORBIDDEN, TEXT, "the header `hookward-forget` is missing\n");

@@ -18,9 +18,9 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONTENT_LENGTH, SET_COOKIE, TRAILER, TRANSFER_ENCODING};
 use http::{HeaderMap, StatusCode};
 
-pub(crate) use self::memory::Memorable;
+pub use self::memory::Memorable;
 pub use self::redis::{Claimed, Down, Forgotten, Key, Owner, ParsedUrl, PlaceFault, RedisPlace, RedisStore, RedisTls};
-pub(crate) use self::run::Copied;
+pub use self::run::Copied;
 
 use self::memory::{ByKey, Memory, Seen, shard_of};
 use self::run::{End, Run};
@@ -37,7 +37,7 @@ const SHARDS: usize = 64;
 
 /// Everything that is claimed. One for a process; outlives every plan.
 #[derive(Debug)]
-pub(crate) struct Replay {
+pub struct Replay {
     running: Box<[Mutex<ByKey<Running>>]>,
     store: Store,
     metrics: ReplayMetrics,
@@ -58,17 +58,20 @@ struct Running {
 
 /// What a delivery asks for.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Terms {
-    pub(crate) key: ReplayKey,
-    pub(crate) memorable: Memorable,
-    /// When its request began, and when its sender has to have an answer.
-    pub(crate) began: Instant,
-    pub(crate) deadline: Instant,
+pub struct Terms {
+    /// Its name.
+    pub key: ReplayKey,
+    /// How long it is to be remembered.
+    pub memorable: Memorable,
+    /// When its request began.
+    pub began: Instant,
+    /// When its sender has to have an answer.
+    pub deadline: Instant,
 }
 
 /// What a delivery that asked may do.
 #[derive(Debug)]
-pub(crate) enum Permit {
+pub enum Permit {
     /// Run.
     Mine(Claim),
     /// Not run: it has. With the app's answer to the other one, where that was waited for.
@@ -77,7 +80,7 @@ pub(crate) enum Permit {
 
 /// Why a delivery may neither run nor be called a duplicate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Denied {
+pub enum Denied {
     /// The same one is still running.
     InFlight,
     /// There is no room to remember it.
@@ -98,7 +101,7 @@ impl From<Denied> for Reject {
 
 impl Replay {
     /// In a runtime, because a store elsewhere is connected to at once.
-    pub(crate) fn new(store: &ReplayStore, metrics: ReplayMetrics) -> Arc<Self> {
+    pub fn new(store: &ReplayStore, metrics: ReplayMetrics) -> Arc<Self> {
         let running = (0..SHARDS).map(|_| Mutex::default()).collect();
         let store = match store {
             ReplayStore::Memory => Store::Memory(Memory::new()),
@@ -123,7 +126,7 @@ impl Replay {
     ///
     /// # Errors
     /// [`Denied`]; nothing was sent, and nothing is held.
-    pub(crate) async fn claim(self: &Arc<Self>, terms: Terms, policy: &ReplayPolicy) -> Result<Permit, Denied> {
+    pub async fn claim(self: &Arc<Self>, terms: Terms, policy: &ReplayPolicy) -> Result<Permit, Denied> {
         let now = clock::monotonic();
         let until = now.checked_add(policy.wait).map_or(terms.deadline, |until| until.min(terms.deadline));
         let mut waited = false;
@@ -219,7 +222,7 @@ fn too_late(terms: &Terms) -> bool {
 /// The right to run one delivery. Dropped, it is released: so it goes with the request, and stays with what is sent.
 #[derive(Debug)]
 #[must_use]
-pub(crate) struct Claim {
+pub struct Claim {
     replay: Arc<Replay>,
     key: ReplayKey,
     memorable: Memorable,
@@ -243,7 +246,7 @@ impl Claim {
     /// The app has answered: a success is committed, anything else may be tried again.
     ///
     /// Returns what keeps the answer's body for those that wait for it, if any do. Runs to its end though its caller leaves.
-    pub(crate) async fn settle(self, status: StatusCode, headers: &HeaderMap) -> Option<Copier> {
+    pub async fn settle(self, status: StatusCode, headers: &HeaderMap) -> Option<Copier> {
         if !status.is_success() {
             return None;
         }
@@ -312,7 +315,7 @@ impl Drop for Claim {
 
 /// Keeps an answer for those that wait for it, while it goes to the sender that caused it.
 #[derive(Debug)]
-pub(crate) struct Copier {
+pub struct Copier {
     run: Arc<Run>,
     /// `None`: it will not be kept.
     kept: Option<(StatusCode, HeaderMap, BytesMut)>,

@@ -232,7 +232,8 @@ impl Drop for Answer {
             advertised: self.advertised,
             forwarder: Arc::clone(&self.forwarder),
             plan: Arc::clone(&self.plan),
-            is_delivery: true,
+            // Once: what is dropped then is over, or this would begin again, for ever.
+            is_delivery: false,
             copier: self.copier.take(),
         };
         let ticket = self.forwarder.in_flight.ticket();

@@ -66,11 +66,11 @@ struct Line {
 
 /// How long a delivery is remembered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Memorable {
+pub struct Memorable {
     /// After it ran.
-    pub(crate) ttl: Duration,
+    pub ttl: Duration,
     /// After this it would be refused anyway. `None`: nothing says when it was signed.
-    pub(crate) window: Option<Duration>,
+    pub window: Option<Duration>,
 }
 
 /// What is known of a delivery.

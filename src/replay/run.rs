@@ -36,12 +36,13 @@ pub(super) enum End {
 
 /// The app's answer, for senders that sent the same.
 #[derive(Debug, Clone)]
-pub(crate) struct Copied {
+pub struct Copied {
     /// A 2xx.
-    pub(crate) status: StatusCode,
+    pub status: StatusCode,
     /// Without what is meant for one sender.
-    pub(crate) headers: HeaderMap,
-    pub(crate) body: Bytes,
+    pub headers: HeaderMap,
+    /// All of it.
+    pub body: Bytes,
 }
 
 impl Run {

@@ -33,7 +33,7 @@ pub struct Metrics {
 
 /// Of the replay store.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct ReplayMetrics {
+pub struct ReplayMetrics {
     /// Remembered in this process; set when it is asked for.
     pub(crate) entries: Gauge,
     /// Forgotten before their time, because the store was full.

@@ -9,7 +9,7 @@ mod output;
 
 pub use access::AccessLog;
 pub use metrics::Metrics;
-pub(crate) use metrics::ReplayMetrics;
+pub use metrics::ReplayMetrics;
 pub use output::{Output, Writer};
 
 use tracing::{Level, Metadata};

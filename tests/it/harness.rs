@@ -91,6 +91,15 @@ impl Gate {
         Self::serving(Self::bound(&Self::usual(app, more), AccessLog::off(), |_| ()).await)
     }
 
+    /// A gate of exactly this configuration, replay store and all, and its access log.
+    pub async fn untouched(toml: &str) -> (Self, Lines) {
+        let lines = Lines::default();
+        let (output, writer) = Output::start(lines.clone()).unwrap();
+        std::mem::forget(writer);
+        let server = Self::bound(toml, AccessLog::new(output, LogFormat::Json), |_| ()).await;
+        (Self::serving(server), lines)
+    }
+
     async fn logging(toml: &str, access: AccessLog) -> Self {
         let each_runs = |plan: &mut Plan| plan.routes.iter_mut().for_each(|route| route.replay = ReplayMode::Off);
         Self::serving(Self::bound(toml, access, each_runs).await)

@@ -236,3 +236,31 @@ async fn a_sender_that_closes_its_half_after_the_delivery_gets_its_answer() {
     assert_eq!((answer.status, answer.text().as_str()), (200, BODY), "{answer:?}");
     assert!(app.only().whole);
 }
+
+/// Read to its end for the app's sake; one without an end is let go, or its connection would be held for ever.
+#[tokio::test]
+async fn an_answer_that_never_ends_is_let_go_after_its_client() {
+    let (tell, mut told) = mpsc::unbounded_channel();
+    let app = Scripted::start(move |_, mut wire| {
+        let tell = tell.clone();
+        async move {
+            wire.request().await.unwrap();
+            wire.send("HTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\nhalf").await;
+            tell.send(Event::Request { whole: true }).unwrap();
+            assert!(!wire.more().await);
+            tell.send(Event::Closed).unwrap();
+        }
+    })
+    .await;
+    let mut gate = Gate::start(app.addr, "deadline = \"1s\"\n[limits]\nupstream_max = \"1s\"\ndrain = \"20s\"\n").await;
+    let mut wire = Wire::dial(gate.addr).await;
+    wire.send(genuine(BODY, "")).await;
+    wire.answer_to_head().await;
+    wire.stream.set_zero_linger().unwrap();
+    drop(wire);
+    assert_eq!(soon("the answer begins", told.recv()).await, Some(Event::Request { whole: true }));
+    let closed = tokio::time::timeout(Duration::from_millis(2500), told.recv()).await;
+    assert_eq!(closed, Ok(Some(Event::Closed)));
+    gate.stop();
+    assert!(tokio::time::timeout(Duration::from_secs(2), &mut gate.served).await.is_ok(), "nothing is left in flight");
+}

@@ -17,6 +17,7 @@
 )]
 
 mod harness;
+mod runs;
 mod script;
 mod sender;
 
@@ -39,7 +40,10 @@ mod limits;
 mod pass;
 mod providers;
 mod reload;
+mod replay;
+mod report;
 mod reserved;
+mod retry;
 mod send;
 mod shutdown;
 mod sign;

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::NAMESPACE;
-use crate::gate::{Answer, App, BODY, Client, Delivery, Gate, Runs, SECRET, only_states, toml, url};
+use crate::gate::{
+    Answer, App, BODY, Client, Delivery, Gate, PATIENCE, Runs, SECRET, eventually, only_states, toml, url,
+};
 use crate::server::{Server, Setup, programs};
 
 pub const ONCE: Runs = Runs { begun: 1, running: 0, succeeded: 1, overlapping: 0, late: 0 };
@@ -54,9 +56,11 @@ impl Pair {
 }
 
 async fn insist(client: &mut Client, bytes: &[u8]) -> Vec<Answer> {
-    let mut answers = Vec::new();
+    let mut answers = vec![client.send(bytes).await];
+    let until = Instant::now() + PATIENCE;
     while !answers.last().is_some_and(Answer::is_success) {
-        assert!(answers.len() < 20, "{answers:?}");
+        assert!(Instant::now() < until, "{answers:?}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
         answers.push(client.send(bytes).await);
     }
     answers
@@ -98,6 +102,39 @@ async fn a_delivery_that_the_app_fails_at_first_succeeds_once_and_never_runs_twi
         let begun = if number % 2 == 0 { 2 } else { 1 };
         assert_eq!(pair.app.runs(&format!("msg_{number}")), Runs { begun, ..ONCE }, "msg_{number}");
     }
+    assert_eq!(only_states(&pair.server, "hookward").len(), DELIVERIES);
+}
+
+/// Pauses are shorter than a lease, and long enough for calls to be given up whose commands the server then carries out.
+#[tokio::test]
+async fn a_store_that_pauses_again_and_again_costs_retries_and_no_second_run() {
+    let pair = Pair::start("").await;
+    let pauses = async {
+        for _ in 0..3 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            pair.server.signal("STOP");
+            tokio::time::sleep(Duration::from_millis(700)).await;
+            pair.server.signal("CONT");
+            // Until both have found it again.
+            tokio::time::sleep(Duration::from_millis(600)).await;
+        }
+    };
+    let kind = |number| Delivery::new(format!("msg_{number}")).slow(Duration::from_millis(40));
+    let (answers, ()) = tokio::join!(pair.send_to_both(kind), pauses);
+    let refused = answers.iter().flatten().flatten().filter(|answer| !answer.is_success());
+    let mut count = 0;
+    for answer in refused {
+        count += 1;
+        match answer.status {
+            409 => answer.assert_refused(409, "replay_in_flight"),
+            _ => answer.assert_refused(503, "replay_store_down"),
+        }
+    }
+    assert!(count > 0, "the pauses were felt");
+    let runs = pair.app.all();
+    assert_eq!(runs.len(), DELIVERIES);
+    assert!(runs.values().all(|runs| *runs == ONCE), "{:?}", runs.iter().find(|(_, runs)| **runs != ONCE));
+    eventually("not all is committed", || only_states(&pair.server, "hookward").iter().all(|state| state == "c")).await;
     assert_eq!(only_states(&pair.server, "hookward").len(), DELIVERIES);
 }
 

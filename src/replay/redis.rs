@@ -146,6 +146,16 @@ impl RedisStore {
         Ok(self.call(&command, Attempts::Several, &mut false).await? == 1)
     }
 
+    /// Takes what the server has lost again, for a run that is under way. `false`: it ran, or somebody has it. If no answer
+    /// comes it may be taken, until its lease ends.
+    ///
+    /// # Errors
+    /// The store gave no answer.
+    pub async fn retake(&self, key: &Key, owner: Owner, lease: Duration) -> Result<bool, Down> {
+        let command = self.script(CLAIM, key, Some(owner), Some(lease));
+        Ok(self.call(&command, Attempts::Several, &mut false).await? == 1)
+    }
+
     /// Remembers for `ttl` that the delivery ran, whoever has the claim by now: a run cannot be undone.
     ///
     /// # Errors

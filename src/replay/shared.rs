@@ -105,10 +105,17 @@ impl Lease {
                 tokio::time::sleep(third).await;
                 match renewed.renew(&key, owner, length).await {
                     Ok(true) => {}
-                    Ok(false) => {
-                        tracing::warn!("the replay store has lost a claim: its delivery may run twice");
-                        return;
-                    }
+                    // Lost with a failover, or over while the store was away; the app is still at work on it.
+                    Ok(false) => match renewed.retake(&key, owner, length).await {
+                        Ok(true) => tracing::warn!("the replay store had lost a claim: it is taken again"),
+                        Ok(false) => {
+                            tracing::warn!("the replay store has lost a claim: its delivery may run twice");
+                            return;
+                        }
+                        Err(_down) => {
+                            metrics.store_errors.inc();
+                        }
+                    },
                     Err(_down) => {
                         metrics.store_errors.inc();
                     }

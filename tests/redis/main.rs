@@ -15,6 +15,9 @@
     reason = "tests: a failed unwrap is a failed test"
 )]
 
+mod gate;
+mod gates;
+mod gates_down;
 mod server;
 mod states;
 mod trouble;

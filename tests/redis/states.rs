@@ -133,3 +133,21 @@ async fn the_server_holds_hashes_and_states_alone() {
         assert_eq!(server.text(&["GET", &name(2)]), "c");
     }
 }
+
+#[tokio::test]
+async fn what_the_server_has_lost_is_taken_again_unless_somebody_else_has_it_or_it_ran() {
+    for program in programs() {
+        let server = Server::start(program);
+        let store = store(&server);
+        let (mine, other) = (owner(), owner());
+        assert_eq!(store.claim(&key(1), mine, LEASE).await, Ok(Claimed::Mine));
+        server.ask(&["FLUSHALL"]);
+        assert_eq!(store.renew(&key(1), mine, LEASE).await, Ok(false));
+        assert_eq!(store.retake(&key(1), mine, LEASE).await, Ok(true));
+        assert_eq!(store.claim(&key(1), other, LEASE).await, Ok(Claimed::Busy));
+        assert_eq!(store.retake(&key(1), other, LEASE).await, Ok(false));
+        assert_eq!(store.release(&key(1), mine).await, Ok(()));
+        assert_eq!(store.commit(&key(1), mine, TTL).await, Ok(()));
+        assert_eq!(store.retake(&key(1), mine, LEASE).await, Ok(false));
+    }
+}

@@ -1,0 +1,169 @@
+//! hookward while its store is away: deliveries wait for it, nothing else does, and nobody restarts anything.
+
+use std::time::{Duration, Instant};
+
+use crate::gate::{App, Client, Delivery, Gate, PATIENCE, Runs, eventually, only_states, toml, url};
+use crate::gates::ONCE;
+use crate::server::{Server, programs};
+
+struct Setting {
+    gate: Gate,
+    app: App,
+    server: Server,
+}
+
+impl Setting {
+    async fn start(replay: &str, route: &str) -> Self {
+        let (server, app) = (Server::start(programs()[0]), App::start().await);
+        Self { gate: Gate::start(&toml(&app, &url(&server), replay, route), &[]).await, app, server }
+    }
+
+    /// The store is away: deliveries are refused before they reach the app, and all else goes on.
+    async fn assert_down(&self, ids: &[&str]) {
+        for id in ids {
+            let asked = Instant::now();
+            self.gate.deliver(&Delivery::new(*id)).await.assert_refused(503, "replay_store_down");
+            assert!(asked.elapsed() < Duration::from_secs(1), "as a sender counts, at once: {:?}", asked.elapsed());
+            assert_eq!(self.app.runs(id), Runs::default(), "{id} reached the app");
+        }
+        let page = self.gate.page().await;
+        assert_eq!((page.status, page.body.as_str()), (200, "page"));
+        assert_eq!(self.gate.ready().await, 200);
+    }
+
+    /// Its sender tries again until it runs; refused only as one does whose store is away.
+    async fn runs_again(&self, id: &str) {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.gate.deliver(&Delivery::new(id)).await;
+            if answer.is_success() {
+                answer.assert_ran();
+                break;
+            }
+            assert!(matches!(answer.status, 503 | 409), "{answer:?}");
+            assert!(Instant::now() < until, "{id} is never run: {answer:?}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        self.gate.deliver(&Delivery::new(id)).await.assert_duplicate();
+        assert_eq!(self.app.runs(id), ONCE, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn deliveries_are_refused_while_the_store_is_paused_and_run_when_it_goes_on() {
+    let setting = Setting::start("", "").await;
+    setting.gate.deliver(&Delivery::new("msg_before")).await.assert_ran();
+    setting.server.signal("STOP");
+    setting.assert_down(&["msg_1", "msg_2", "msg_3", "msg_before_2"]).await;
+    setting.gate.deliver(&Delivery::new("msg_before")).await.assert_refused(503, "replay_store_down");
+    setting.server.signal("CONT");
+    for id in ["msg_1", "msg_2", "msg_3", "msg_4"] {
+        setting.runs_again(id).await;
+    }
+    setting.gate.deliver(&Delivery::new("msg_before")).await.assert_duplicate();
+    assert_eq!(setting.app.runs("msg_before"), ONCE);
+    assert!(only_states(&setting.server, "hookward").iter().filter(|state| *state == "c").count() == 5);
+}
+
+#[tokio::test]
+async fn deliveries_are_refused_while_the_store_is_dead_and_run_when_there_is_one_again() {
+    let mut setting = Setting::start("", "").await;
+    setting.gate.deliver(&Delivery::new("msg_before")).await.assert_ran();
+    setting.server.kill();
+    setting.assert_down(&["msg_1", "msg_2", "msg_3"]).await;
+    setting.server.restart();
+    for id in ["msg_1", "msg_2", "msg_3", "msg_4"] {
+        setting.runs_again(id).await;
+    }
+    let log = setting.gate.log();
+    assert_eq!(log.matches("the replay store is down").count(), 1, "{log}");
+    assert_eq!(log.matches("the replay store is reachable again").count(), 1, "{log}");
+}
+
+#[tokio::test]
+async fn a_process_that_starts_before_its_store_serves_pages_and_finds_it_later() {
+    let (mut server, app) = (Server::start(programs()[0]), App::start().await);
+    server.kill();
+    let gate = Gate::start(&toml(&app, &url(&server), "", ""), &[]).await;
+    let mut setting = Setting { gate, app, server };
+    setting.assert_down(&["msg_1"]).await;
+    setting.server.restart();
+    setting.runs_again("msg_1").await;
+}
+
+/// A new master: the old one takes no writes any more, and goes.
+#[tokio::test]
+async fn deliveries_are_refused_during_a_failover_and_run_after_it() {
+    let setting = Setting::start("", "").await;
+    let new = Server::start(programs()[0]);
+    setting.gate.deliver(&Delivery::new("msg_before")).await.assert_ran();
+    setting.server.ask(&["REPLICAOF", "127.0.0.1", &new.port.to_string()]);
+    eventually("the replica has not caught up", || {
+        setting.server.text(&["INFO", "replication"]).contains("link_status:up")
+    })
+    .await;
+    setting.assert_down(&["msg_1", "msg_2"]).await;
+    setting.server.ask(&["REPLICAOF", "NO", "ONE"]);
+    for id in ["msg_1", "msg_2", "msg_3"] {
+        setting.runs_again(id).await;
+    }
+}
+
+#[tokio::test]
+async fn a_route_may_ask_that_deliveries_run_without_the_store() {
+    let mut setting = Setting::start("", "insecure_on_store_error = \"forward\"").await;
+    setting.gate.deliver(&Delivery::new("msg_before")).await.assert_ran();
+    setting.gate.deliver(&Delivery::new("msg_before")).await.assert_duplicate();
+    setting.server.signal("STOP");
+    setting.gate.deliver(&Delivery::new("msg_1")).await.assert_ran();
+    setting.gate.deliver(&Delivery::new("msg_1")).await.assert_ran();
+    assert_eq!(setting.app.runs("msg_1").begun, 2, "that is the price");
+    setting.server.kill();
+    setting.gate.deliver(&Delivery::new("msg_2")).await.assert_ran();
+    setting.server.restart();
+    setting.gate.logged("the replay store is reachable again").await;
+    setting.runs_again("msg_3").await;
+}
+
+/// The app has run, whatever the store says.
+#[tokio::test]
+async fn a_store_that_goes_down_while_the_app_works_costs_nobody_an_answer_and_learns_of_the_run() {
+    let mut setting = Setting::start("", "").await;
+    let other = Gate::start(&toml(&setting.app, &url(&setting.server), "", ""), &[]).await;
+    let delivery = Delivery::new("msg_1").held();
+    let (addr, bytes) = (setting.gate.addr, delivery.bytes());
+    let sender = tokio::spawn(async move { Client::new(addr).send(&bytes).await });
+    setting.app.begun("msg_1", 1).await;
+    setting.server.kill();
+    setting.app.let_go();
+    sender.await.unwrap().assert_ran();
+    setting.gate.deliver(&delivery).await.assert_duplicate();
+    other.deliver(&delivery).await.assert_refused(503, "replay_store_down");
+    setting.server.restart();
+    eventually("it is not committed", || only_states(&setting.server, "hookward") == ["c"]).await;
+    other.logged("the replay store is reachable again").await;
+    other.deliver(&delivery).await.assert_duplicate();
+    setting.gate.deliver(&delivery).await.assert_duplicate();
+    assert_eq!(setting.app.runs("msg_1"), ONCE);
+}
+
+/// As a failover may leave it, which loses the last writes.
+#[tokio::test]
+async fn a_claim_that_the_store_has_lost_is_taken_again_while_the_app_works() {
+    let setting = Setting::start("lease = \"1s\"", "").await;
+    let other = Gate::start(&toml(&setting.app, &url(&setting.server), "wait = \"0ms\"", ""), &[]).await;
+    let delivery = Delivery::new("msg_1").held();
+    let (addr, bytes) = (setting.gate.addr, delivery.bytes());
+    let sender = tokio::spawn(async move { Client::new(addr).send(&bytes).await });
+    setting.app.begun("msg_1", 1).await;
+    setting.server.ask(&["FLUSHALL"]);
+    eventually("it is not taken again", || only_states(&setting.server, "hookward").len() == 1).await;
+    other.deliver(&delivery).await.assert_refused(409, "replay_in_flight");
+    // And is kept from there on.
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    other.deliver(&delivery).await.assert_refused(409, "replay_in_flight");
+    setting.app.let_go();
+    sender.await.unwrap().assert_ran();
+    other.deliver(&delivery).await.assert_duplicate();
+    assert_eq!(setting.app.runs("msg_1"), ONCE);
+}

@@ -62,7 +62,7 @@ impl Report {
             verdict = check(*window);
         }
         match verdict {
-            Err(failure) if self.reported.signature && is_about_the_signature(failure.reject) => {
+            Err(failure) if self.reported.signature && self.is_only_logged(failure.reject) => {
                 self.note(failure.reject);
                 record.header = failure.header;
                 Ok(None)
@@ -71,17 +71,18 @@ impl Report {
         }
     }
 
+    /// What a signature's check may find, where signatures only log. The time is a check of its own.
+    fn is_only_logged(&self, reject: Reject) -> bool {
+        let is_about_it = matches!(
+            reject,
+            Reject::HeaderMissing | Reject::HeaderRepeated | Reject::HeaderMalformed | Reject::SignatureMismatch
+        );
+        is_about_it || (reject == Reject::TimestampMalformed && self.reported.timestamp)
+    }
+
     fn note(&mut self, reject: Reject) {
         self.would = self.would.or(Some(reject));
     }
-}
-
-/// What a signature's check may find but for the time: that is a check of its own.
-fn is_about_the_signature(reject: Reject) -> bool {
-    matches!(
-        reject,
-        Reject::HeaderMissing | Reject::HeaderRepeated | Reject::HeaderMalformed | Reject::SignatureMismatch
-    )
 }
 
 #[cfg(test)]
@@ -128,10 +129,11 @@ mod tests {
     }
 
     #[test]
-    fn a_timestamp_that_cannot_be_read_is_refused_all_the_same() {
+    fn a_timestamp_that_cannot_be_read_needs_both() {
         let malformed = Reject::TimestampMalformed;
         assert_eq!(judged(TIMESTAMP, malformed, Err(malformed)), (Err(malformed), None));
-        assert_eq!(judged(BOTH, malformed, Err(malformed)), (Err(malformed), None));
+        assert_eq!(judged(SIGNATURE, malformed, Err(malformed)), (Err(malformed), None));
+        assert_eq!(judged(BOTH, malformed, Err(malformed)), (Ok(None), Some(malformed)));
     }
 
     #[test]

@@ -230,3 +230,157 @@ impl Shard {
 fn seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(100);
+    const SIGNED: Memorable = Memorable { ttl: TTL, window: Some(Duration::from_secs(10)) };
+    const UNDATED: Memorable = Memorable { ttl: TTL, window: None };
+    const ROOM: Seen = Seen::Room { evicted: false };
+    const EVICTED: Seen = Seen::Room { evicted: true };
+
+    fn key(n: u32) -> ReplayKey {
+        ReplayKey::of_id("a", &n.to_be_bytes())
+    }
+
+    /// A store, asked and told at so many seconds.
+    struct At(Memory, usize);
+
+    impl At {
+        fn reserve(&self, n: u32, second: u64) -> Seen {
+            self.0.reserve(&key(n), TTL, self.1, self.0.begun + Duration::from_secs(second))
+        }
+
+        fn commit(&self, n: u32, memorable: Memorable, second: u64) {
+            self.0.commit(&key(n), memorable, self.0.begun + Duration::from_secs(second));
+        }
+
+        fn run(&self, n: u32, memorable: Memorable, second: u64) -> Seen {
+            let seen = self.reserve(n, second);
+            if matches!(seen, Seen::Room { .. }) {
+                self.commit(n, memorable, second);
+            }
+            seen
+        }
+    }
+
+    #[test]
+    fn what_ran_is_known_until_its_ttl_is_over() {
+        let store = At(Memory::new(), 10);
+        assert_eq!(store.run(1, SIGNED, 5), ROOM);
+        assert_eq!(store.reserve(1, 5), Seen::Committed);
+        assert_eq!(store.reserve(1, 105), Seen::Committed);
+        assert_eq!(store.reserve(1, 106), ROOM);
+    }
+
+    #[test]
+    fn a_place_is_kept_while_it_runs_and_given_back_when_it_fails() {
+        let store = At(Memory::new(), 2);
+        assert_eq!((store.reserve(1, 0), store.reserve(2, 0), store.0.entries()), (ROOM, ROOM, 2));
+        assert_eq!((store.reserve(3, 0), store.0.entries()), (Seen::Full, 2));
+        store.0.give_up();
+        assert_eq!((store.reserve(3, 0), store.reserve(4, 0)), (ROOM, Seen::Full));
+        store.commit(2, SIGNED, 0);
+        assert_eq!((store.reserve(2, 0), store.0.entries()), (Seen::Committed, 2), "known though the store is full");
+    }
+
+    #[test]
+    fn a_full_store_gives_up_what_no_window_lets_in_again_and_nothing_else() {
+        let store = At(Memory::new(), 3);
+        for n in 0..3 {
+            assert_eq!(store.run(n, SIGNED, 20 + u64::from(n)), ROOM);
+        }
+        assert_eq!(store.run(3, SIGNED, 30), Seen::Full);
+        assert_eq!(store.run(3, SIGNED, 31), EVICTED, "one second past its window");
+        assert_eq!(store.run(4, SIGNED, 31), Seen::Full);
+        assert_eq!((store.run(0, SIGNED, 31), store.0.entries()), (Seen::Full, 3), "the oldest has gone");
+        for n in 1..4 {
+            assert_eq!(store.reserve(n, 31), Seen::Committed);
+        }
+    }
+
+    /// Nothing says when it was signed, so it may come in again as long as it is remembered.
+    #[test]
+    fn what_has_no_window_stays_for_its_ttl() {
+        let store = At(Memory::new(), 1);
+        assert_eq!(store.run(1, UNDATED, 0), ROOM);
+        assert_eq!((store.reserve(2, 100), store.reserve(2, 101)), (Seen::Full, EVICTED));
+    }
+
+    #[test]
+    fn what_has_expired_goes_when_others_come() {
+        let store = At(Memory::new(), 100_000);
+        for n in 0..10_000 {
+            assert_eq!(store.run(n, SIGNED, 0), ROOM);
+        }
+        for n in 10_000..20_000 {
+            assert_eq!(store.run(n, SIGNED, 101), ROOM);
+        }
+        let left = store.0.entries();
+        assert!((10_000..10_200).contains(&left), "{left}");
+        let queued: usize = store.0.shards.iter().map(|shard| shard.lock().unwrap().lines[0].queue.len()).sum();
+        assert_eq!(queued, left);
+    }
+
+    #[test]
+    fn what_was_forgotten_may_run_and_is_known_again() {
+        let store = At(Memory::new(), 2);
+        assert!(!store.0.forget(&key(1)));
+        store.run(1, SIGNED, 0);
+        assert!(store.0.forget(&key(1)));
+        assert!(!store.0.forget(&key(1)));
+        assert_eq!(store.0.entries(), 0);
+        assert_eq!(store.run(1, SIGNED, 8), ROOM);
+        assert_eq!(store.run(2, SIGNED, 8), ROOM);
+        // The place in the line that the forgotten one left is not taken for the one that ran later.
+        assert_eq!((store.reserve(3, 11), store.0.entries()), (Seen::Full, 2));
+        assert_eq!(store.reserve(1, 18), Seen::Committed);
+        assert_eq!(store.reserve(3, 19), EVICTED);
+    }
+
+    /// A reload may have changed a tolerance: each keeps the window that it ran with.
+    #[test]
+    fn windows_of_different_lengths_do_not_hold_each_other_up() {
+        let store = At(Memory::new(), 2);
+        let long = Memorable { ttl: TTL, window: Some(Duration::from_secs(50)) };
+        store.run(1, long, 0);
+        store.run(2, SIGNED, 5);
+        assert_eq!(store.reserve(3, 15), Seen::Full);
+        assert_eq!(store.run(3, SIGNED, 16), EVICTED, "the younger one of the shorter window");
+        assert_eq!(store.reserve(1, 16), Seen::Committed);
+        assert_eq!(store.reserve(2, 16), Seen::Full);
+    }
+
+    #[test]
+    fn a_lower_bound_after_a_reload_is_kept_from_there_on() {
+        let mut store = At(Memory::new(), 10);
+        for n in 0..10 {
+            store.run(n, SIGNED, 0);
+        }
+        store.1 = 5;
+        assert_eq!((store.reserve(10, 5), store.0.entries()), (Seen::Full, 10));
+        assert_eq!((store.reserve(10, 11), store.0.entries()), (EVICTED, 10));
+    }
+
+    /// At once, from many threads: never more places than there are.
+    #[test]
+    fn no_more_places_are_given_than_there_are() {
+        let store = At(Memory::new(), 1_000);
+        let given = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for thread in 0..4_u32 {
+                let (store, given) = (&store, &given);
+                scope.spawn(move || {
+                    for n in 0..1_000 {
+                        if store.run(thread * 1_000 + n, SIGNED, 0) == ROOM {
+                            given.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!((given.load(Ordering::Relaxed), store.0.entries()), (1_000, 1_000));
+    }
+}

@@ -4,14 +4,17 @@
 //! twelve steps are those of the design; read [`Gate::judge`] for their order. Must never forward a request to a protected
 //! path by any way but [`Admitted::delivery`].
 
+mod pass;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, EXPECT, HeaderValue, TRANSFER_ENCODING, UPGRADE};
-use http::{Request, Response, StatusCode, Version};
+use http::header::EXPECT;
+use http::request::Parts;
+use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use tokio::sync::watch;
@@ -34,7 +37,7 @@ use crate::hint::{Hints, Question};
 use crate::in_flight::InFlight;
 use crate::inbound::{Ending, Inbound};
 use crate::live::Live;
-use crate::onward::{forward_interim, onward, upstream_request};
+use crate::onward::{onward, upstream_request};
 use crate::outbound::Outbound;
 use crate::plan::{OnStoreError, Plan, ReplayMode, Route, Unmatched};
 use crate::receive::{Bounds, receive};
@@ -83,6 +86,14 @@ enum Answered {
     Filtered,
     Duplicate(Option<Box<Copied>>),
     Handshake(Reply),
+}
+
+/// A request whose body has come.
+struct Received {
+    parts: Parts,
+    frames: Vec<Bytes>,
+    /// Its peer is a trusted proxy.
+    trusted: bool,
 }
 
 impl Gate {
@@ -153,6 +164,7 @@ impl Gate {
     }
 
     /// The checks, in order.
+    #[expect(clippy::too_many_lines, reason = "their order is what this file is for")]
     async fn judge(
         self: &Arc<Self>,
         plan: &Arc<Plan>,
@@ -237,51 +249,33 @@ impl Gate {
         }
 
         // 7. The body, bounded in bytes and time.
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let frames = receive(body, &mut charge, record.started, &bounds, &mut record.bytes_in)
             .await
             .map_err(|stopped| refusal::stopped(stopped, &caller.line, record))?;
+        let mut received = Received { parts, frames, trusted };
 
         // 8. The MAC over the raw bytes, then the timestamp again: a slow body must not outlive its window.
         let mut verified = None;
         if let Some(presented) = &mut presented {
-            let wanted =
-                signature::wanted(&route.scheme, presented, &frames).map_err(|failure| failed(failure, record))?;
-            if let Some(wanted) = wanted {
-                presented.supply(self.documents.get(&wanted).await.map_err(|error| {
-                    record.detail = Some(error.to_string().into());
-                    Reject::KeyUnavailable
-                })?);
-            }
             window.now = clock::unix_now();
-            let verify = |window| signature::verify(&route.scheme, &route.keys, presented, &frames, window);
-            verified = match report.signature(&mut window, record, verify) {
-                Ok(verified) => verified,
-                Err(failure) => {
-                    let question = || Question::new(plan, route, &parts, url, frames, window);
-                    record.hint = self.hints.about(&failure, question).await;
-                    return Err(failed(failure, record));
-                }
-            };
+            verified =
+                self.prove(plan, route, presented, &mut received, url, (&mut report, &mut window), record).await?;
         }
         charge.keep().map_err(|Short| Reject::Overloaded)?;
         let (Some(presented), Some(verified), None) = (presented, verified, report.would_reject()) else {
-            // Logged, and forwarded as what it is: unverified.
             record.would_reject = report.would_reject();
-            headers::write_forwarded(&mut parts.headers, &caller.peer, trusted, &plan.client.header);
-            let admitted = Admitted::passed_through_unverified(upstream_request(parts, Outbound::whole(frames)));
-            let answered = self.forwarder.send(admitted, plan, record.started.checked_add(route.deadline)).await;
-            let answered = answered.map(|response| Answered::App(headers::without_orders(response)));
-            return answered_by_app(answered, Outcome::WouldReject, &caller.line, record);
+            return self.forward_unverified(plan, caller, route, received, record).await;
         };
         let foreign = route.foreign.get(verified.family()).ok_or(Reject::HeaderMalformed)?;
-        foreign.remove_from(&mut parts.headers);
+        foreign.remove_from(&mut received.parts.headers);
 
         let verified = &*record.verified.insert(verified);
         self.metrics.verified(&route.name, verified.shared_label());
 
         // Genuine, and only meant to be answered.
-        let asked = handshake::signed(route, verified, &parts, &frames, &self.documents, &mut record.detail).await?;
+        let Received { parts, frames, .. } = &received;
+        let asked = handshake::signed(route, verified, parts, frames, &self.documents, &mut record.detail).await?;
         if let Some(reply) = asked {
             return Ok(Answered::Handshake(reply));
         }
@@ -293,24 +287,22 @@ impl Gate {
         }
 
         // 10. The claim: a delivery runs once, however often it is sent.
-        let mut claim = None;
-        if let Some(key) = replay_key(route, verified, (&presented, &frames)) {
-            match self.claim(plan, route, key, record.started).await {
-                Ok(Permit::Mine(mine)) => claim = Some(mine),
-                Ok(Permit::Duplicate(copied)) => {
-                    record.replay_key = Some(key);
-                    record.outcome = Outcome::Duplicate;
-                    return Ok(Answered::Duplicate(copied));
-                }
-                Err(Denied::StoreDown) if route.on_store_error == OnStoreError::Forward => {}
-                Err(denied) => {
-                    record.replay_key = Some(key);
-                    return Err(Reject::from(denied).into());
-                }
+        let key = replay_key(route, verified, (&presented, frames));
+        let claim = match self.claim(plan, route, key, record.started).await {
+            Ok(Some(Permit::Mine(claim))) => Some(claim),
+            Ok(Some(Permit::Duplicate(copied))) => {
+                (record.replay_key, record.outcome) = (key, Outcome::Duplicate);
+                return Ok(Answered::Duplicate(copied));
             }
-        }
+            Ok(None) => None,
+            Err(denied) => {
+                record.replay_key = key;
+                return Err(Reject::from(denied).into());
+            }
+        };
 
         // 11. Forward with the proof attached; 12. answer with what the app really says.
+        let Received { mut parts, frames, .. } = received;
         parts.headers.remove(EXPECT);
         headers::write_forwarded(&mut parts.headers, &caller.peer, trusted, &plan.client.header);
         verified_event::write(&mut parts.headers, plan, verified, route, &frames, window.now)?;
@@ -320,61 +312,70 @@ impl Gate {
         answered_by_app(answered, Outcome::Forwarded, &caller.line, record)
     }
 
-    /// Step 10.
-    async fn claim(&self, plan: &Plan, route: &Route, key: ReplayKey, began: Instant) -> Result<Permit, Denied> {
+    /// Step 8. `None`: it would have been refused, where that only logs.
+    #[expect(clippy::too_many_arguments, reason = "what the step looks at, and what it leaves behind")]
+    async fn prove(
+        &self,
+        plan: &Arc<Plan>,
+        route: &Route,
+        presented: &mut Presented,
+        received: &mut Received,
+        url: Option<String>,
+        (report, window): (&mut Report, &mut Window),
+        record: &mut Record,
+    ) -> Result<Option<Verified>, Refusal> {
+        let wanted = signature::wanted(&route.scheme, presented, &received.frames);
+        if let Some(wanted) = wanted.map_err(|failure| failed(failure, record))? {
+            presented.supply(self.documents.get(&wanted).await.map_err(|error| {
+                record.detail = Some(error.to_string().into());
+                Reject::KeyUnavailable
+            })?);
+        }
+        let verify = |window| signature::verify(&route.scheme, &route.keys, presented, &received.frames, window);
+        match report.signature(window, record, verify) {
+            Ok(verified) => Ok(verified),
+            Err(failure) => {
+                let frames = std::mem::take(&mut received.frames);
+                let question = || Question::new(plan, route, &received.parts, url, frames, *window);
+                record.hint = self.hints.about(&failure, question).await;
+                Err(failed(failure, record))
+            }
+        }
+    }
+
+    /// What a check that only logs would have refused goes to the app as what it is.
+    async fn forward_unverified(
+        &self,
+        plan: &Arc<Plan>,
+        caller: &Caller,
+        route: &Route,
+        Received { mut parts, frames, trusted }: Received,
+        record: &mut Record,
+    ) -> Result<Answered, Refusal> {
+        parts.headers.remove(EXPECT);
+        headers::write_forwarded(&mut parts.headers, &caller.peer, trusted, &plan.client.header);
+        let admitted = Admitted::passed_through_unverified(upstream_request(parts, Outbound::whole(frames)));
+        let answered = self.forwarder.send(admitted, plan, record.started.checked_add(route.deadline)).await;
+        let answered = answered.map(|response| Answered::App(headers::without_orders(response)));
+        answered_by_app(answered, Outcome::WouldReject, &caller.line, record)
+    }
+
+    /// Step 10. `None`: it is not told from others, or the store is down and the route says to go on.
+    async fn claim(
+        &self,
+        plan: &Plan,
+        route: &Route,
+        key: Option<ReplayKey>,
+        began: Instant,
+    ) -> Result<Option<Permit>, Denied> {
+        let Some(key) = key else { return Ok(None) };
         let deadline = began.checked_add(route.deadline).unwrap_or(began);
         let window = route.window().and_then(|window| window.checked_mul(2));
         let memorable = Memorable { ttl: plan.replay.ttl, window };
-        self.replay.claim(Terms { key, memorable, began, deadline }, &plan.replay).await
-    }
-
-    /// Sends traffic that no route protects, streaming both ways.
-    async fn pass(
-        self: &Arc<Self>,
-        plan: &Arc<Plan>,
-        caller: &Caller,
-        mut request: Request<Incoming>,
-        websocket: bool,
-    ) -> Result<Answered, ForwardError> {
-        let client = websocket.then(|| hyper::upgrade::on(&mut request));
-        let (mut parts, body) = request.into_parts();
-        if body.size_hint().exact().is_none() {
-            // Said aloud, because hyper sends a GET or HEAD without its body otherwise.
-            parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        match self.replay.claim(Terms { key, memorable, began, deadline }, &plan.replay).await {
+            Err(Denied::StoreDown) if route.on_store_error == OnStoreError::Forward => Ok(None),
+            permit => permit.map(Some),
         }
-        // In HTTP/1 the socket sees to that.
-        let stall = (caller.protocol == Protocol::Http2).then_some(plan.limits.body_timeout);
-        if parts.version == Version::HTTP_10 {
-            name_host(plan, &mut parts.headers);
-        }
-        // RFC 9110 §15.2: no interim answer to an HTTP/1.0 client.
-        let interim = caller.protocol == Protocol::Http1 && parts.version == Version::HTTP_11;
-        let mut request = upstream_request(parts, Outbound::stream(body, plan.framework, stall));
-        let Some(client) = client else {
-            if interim {
-                forward_interim(&mut request, Arc::clone(&caller.line));
-            }
-            return self
-                .forwarder
-                .send(Admitted::passed_through_unverified(request), plan, None)
-                .await
-                .map(Answered::App);
-        };
-        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-        request.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
-        let admitted = Admitted::passed_through_unverified(request);
-        let mut response = self.forwarder.upgrade(admitted, plan).await?;
-        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-            if !websocket::is_named(response.headers()) {
-                return Err(ForwardError::Switched);
-            }
-            let app = hyper::upgrade::on(&mut response);
-            caller.line.switch();
-            // A tunnel counts as a request to a shutdown, and as the connection that it is to `limits.max_connections`.
-            let tickets = [self.in_flight.ticket(), self.connections.ticket()];
-            tokio::spawn(websocket::tunnel(client, app, tickets, self.expired.clone()));
-        }
-        Ok(Answered::Upgrade(response))
     }
 }
 

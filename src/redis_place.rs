@@ -10,6 +10,8 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
 
+use zeroize::Zeroizing;
+
 use crate::secret::Secret;
 
 const PORT: u16 = 6379;
@@ -84,12 +86,12 @@ pub enum PlaceFault {
 impl RedisPlace {
     /// Whether it is the same store with the same names and the same credentials.
     pub fn is_same(&self, other: &Self) -> bool {
-        fn of(place: &RedisPlace) -> (&str, u16, i64, bool, &str, Option<&str>, Option<&[u8]>) {
-            let password = place.password.as_ref().map(Secret::expose);
-            let (host, user) = (&place.host, place.username.as_deref());
-            (host, place.port, place.db, place.tls.is_some(), &place.namespace, user, password)
-        }
-        of(self) == of(other)
+        let password =
+            |place: &Self| place.password.as_ref().map(|password| password.expose().to_vec()).map(Zeroizing::new);
+        self.host == other.host
+            && (self.port, self.db, self.tls.is_some()) == (other.port, other.db, other.tls.is_some())
+            && (&self.namespace, &self.username) == (&other.namespace, &other.username)
+            && password(self) == password(other)
     }
 
     /// Reads `redis://host[:port][/db]`, the same with `rediss` for TLS, or `unix:/path`.

@@ -176,14 +176,15 @@ fn every_file_says_what_it_is_and_stays_short() {
 
 #[test]
 fn only_two_functions_make_an_admitted() {
+    let mut in_gate = [0, 0];
     for (path, text) in sources() {
         let code = code(&text);
-        let made =
-            code.matches("Admitted::delivery(").count() + code.matches("Admitted::passed_through_unverified(").count();
+        let made = ["Admitted::delivery(", "Admitted::passed_through_unverified("].map(|how| code.matches(how).count());
         if module_of(&path) == "gate" {
-            assert_eq!(made, 4, "the gate admits a delivery once, passes traffic on in two ways, and reports in one");
+            in_gate = [in_gate[0] + made[0], in_gate[1] + made[1]];
         } else {
-            assert_eq!(made, 0, "{} admits", path.display());
+            assert_eq!(made, [0, 0], "{} admits", path.display());
         }
     }
+    assert_eq!(in_gate, [1, 3], "a delivery once; unverified, traffic in two ways, and what a check only reports in one");
 }

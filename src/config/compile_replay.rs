@@ -16,6 +16,7 @@ use super::raw::{LABEL_HINT, Table, is_label};
 use super::values::show_duration;
 use crate::check::signature::Coverage;
 use crate::plan::{Limits, OnStoreError, ReplayMode, ReplayPolicy, ReplayStore, Reported, Retry, Route};
+use crate::providers::Provider;
 use crate::redis_place::{ParsedUrl, PlaceFault, RedisPlace, RedisTls};
 use crate::secret::Secret;
 
@@ -158,7 +159,7 @@ impl Context<'_, '_> {
             }
             "off" => ReplayMode::Off,
             mode => {
-                if chosen.provider.is_some_and(|provider| provider.keeps_answers()) {
+                if chosen.provider.is_some_and(Provider::keeps_answers) {
                     let what = "the sender uses the app's answer, which a duplicate does not get";
                     self.findings.warn(spot, what, "remove it unless the answer's content does not matter");
                 }
@@ -178,7 +179,7 @@ impl Context<'_, '_> {
         OnStoreError::Forward
     }
 
-    pub(super) fn retry(&mut self, table: &Table) -> Retry {
+    pub(super) fn retry(table: &Table) -> Retry {
         let table = table.table("retry");
         let number = |key: &str| table.and_then(|table| table.integer(key)).and_then(|count| u32::try_from(count).ok());
         let statuses = table.map(|table| table.integers("on_status")).unwrap_or_default();

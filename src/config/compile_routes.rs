@@ -81,7 +81,7 @@ pub(super) fn routes(
         let deadline = context.deadline(table, &chosen, limits);
         let replay = context.replay_mode(table, &chosen);
         let on_store_error = context.on_store_error(table, replay);
-        let (retry, reported) = (context.retry(table), context.reported(table, &chosen));
+        let (retry, reported) = (Context::retry(table), context.reported(table, &chosen));
         let allow = HeaderValue::from_str(&methods.iter().map(Method::as_str).collect::<Vec<_>>().join(", "));
         let (Some((path, _)), Ok(allow), false) = (path, allow, keys.is_empty() && !chosen.scheme.needs_no_secret())
         else {

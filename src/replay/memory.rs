@@ -249,12 +249,16 @@ mod tests {
     struct At(Memory, usize);
 
     impl At {
+        fn when(&self, second: u64) -> Instant {
+            self.0.begun.checked_add(Duration::from_secs(second)).unwrap()
+        }
+
         fn reserve(&self, n: u32, second: u64) -> Seen {
-            self.0.reserve(&key(n), TTL, self.1, self.0.begun + Duration::from_secs(second))
+            self.0.reserve(&key(n), TTL, self.1, self.when(second))
         }
 
         fn commit(&self, n: u32, memorable: Memorable, second: u64) {
-            self.0.commit(&key(n), memorable, self.0.begun + Duration::from_secs(second));
+            self.0.commit(&key(n), memorable, self.when(second));
         }
 
         fn run(&self, n: u32, memorable: Memorable, second: u64) -> Seen {
@@ -382,5 +386,23 @@ mod tests {
             }
         });
         assert_eq!((given.load(Ordering::Relaxed), store.0.entries()), (1_000, 1_000));
+    }
+
+    #[test]
+    fn a_million_deliveries_fit_into_150_mib() {
+        let store = At(Memory::new(), 1_000_000);
+        for n in 0..1_000_000 {
+            assert_eq!(store.run(n, SIGNED, 0), ROOM);
+        }
+        let size = |shard: &Mutex<Shard>| {
+            let shard = shard.lock().unwrap();
+            // A table keeps at most seven of eight places, in powers of two, and one byte more for each.
+            let places = (shard.ran.capacity() * 8 / 7).next_power_of_two();
+            let queued: usize = shard.lines.iter().map(|line| line.queue.capacity()).sum();
+            places * (size_of::<(ReplayKey, u32)>() + 1) + queued * size_of::<(ReplayKey, u32)>()
+        };
+        let bytes: usize = store.0.shards.iter().map(size).sum();
+        assert!(((20 << 20)..(150 << 20)).contains(&bytes), "{bytes}");
+        assert_eq!(store.0.entries(), 1_000_000);
     }
 }

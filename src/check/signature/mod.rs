@@ -313,7 +313,9 @@ pub fn content_digest(scheme: &Scheme, presented: &Presented, body: &[Bytes]) ->
                 update(b"\n");
             }
             update(&held.timestamp.unwrap_or_default().to_be_bytes());
-            body.iter().for_each(|chunk| update(chunk));
+            for chunk in body {
+                update(chunk);
+            }
         }),
         (Engine::Coded(_), PresentedBy::Template(_)) => mac::digest(|_| ()),
     };

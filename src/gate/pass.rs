@@ -1,0 +1,71 @@
+//! Traffic that no route protects: it streams through, both ways.
+//!
+//! Must never be called for a target that a route protects.
+
+use std::sync::Arc;
+
+use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING, UPGRADE};
+use http::{Request, StatusCode, Version};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use super::{Answered, Caller, Gate};
+use crate::admit::Admitted;
+use crate::forward::ForwardError;
+use crate::head_checks::name_host;
+use crate::onward::{forward_interim, upstream_request};
+use crate::outbound::Outbound;
+use crate::plan::Plan;
+use crate::websocket;
+use crate::wire::Protocol;
+
+impl Gate {
+    /// Sends traffic that no route protects, streaming both ways.
+    pub(super) async fn pass(
+        self: &Arc<Self>,
+        plan: &Arc<Plan>,
+        caller: &Caller,
+        mut request: Request<Incoming>,
+        websocket: bool,
+    ) -> Result<Answered, ForwardError> {
+        let client = websocket.then(|| hyper::upgrade::on(&mut request));
+        let (mut parts, body) = request.into_parts();
+        if body.size_hint().exact().is_none() {
+            // Said aloud, because hyper sends a GET or HEAD without its body otherwise.
+            parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        // In HTTP/1 the socket sees to that.
+        let stall = (caller.protocol == Protocol::Http2).then_some(plan.limits.body_timeout);
+        if parts.version == Version::HTTP_10 {
+            name_host(plan, &mut parts.headers);
+        }
+        // RFC 9110 §15.2: no interim answer to an HTTP/1.0 client.
+        let interim = caller.protocol == Protocol::Http1 && parts.version == Version::HTTP_11;
+        let mut request = upstream_request(parts, Outbound::stream(body, plan.framework, stall));
+        let Some(client) = client else {
+            if interim {
+                forward_interim(&mut request, Arc::clone(&caller.line));
+            }
+            return self
+                .forwarder
+                .send(Admitted::passed_through_unverified(request), plan, None)
+                .await
+                .map(Answered::App);
+        };
+        request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        request.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+        let admitted = Admitted::passed_through_unverified(request);
+        let mut response = self.forwarder.upgrade(admitted, plan).await?;
+        if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+            if !websocket::is_named(response.headers()) {
+                return Err(ForwardError::Switched);
+            }
+            let app = hyper::upgrade::on(&mut response);
+            caller.line.switch();
+            // A tunnel counts as a request to a shutdown, and as the connection that it is to `limits.max_connections`.
+            let tickets = [self.in_flight.ticket(), self.connections.ticket()];
+            tokio::spawn(websocket::tunnel(client, app, tickets, self.expired.clone()));
+        }
+        Ok(Answered::Upgrade(response))
+    }
+}

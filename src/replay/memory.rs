@@ -249,12 +249,16 @@ mod tests {
     struct At(Memory, usize);
 
     impl At {
+        fn at(&self, second: u64) -> Instant {
+            self.0.begun.checked_add(Duration::from_secs(second)).unwrap()
+        }
+
         fn reserve(&self, n: u32, second: u64) -> Seen {
-            self.0.reserve(&key(n), TTL, self.1, self.0.begun + Duration::from_secs(second))
+            self.0.reserve(&key(n), TTL, self.1, self.at(second))
         }
 
         fn commit(&self, n: u32, memorable: Memorable, second: u64) {
-            self.0.commit(&key(n), memorable, self.0.begun + Duration::from_secs(second));
+            self.0.commit(&key(n), memorable, self.at(second));
         }
 
         fn run(&self, n: u32, memorable: Memorable, second: u64) -> Seen {

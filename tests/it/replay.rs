@@ -288,11 +288,9 @@ async fn a_run_outlives_its_deadline_and_then_counts_as_what_it_was() {
 #[tokio::test]
 async fn after_a_run_whose_end_nobody_knows_nothing_runs_for_a_lease() {
     let app = Worker::start().await;
-    let gate = Gate::deduping(
-        app.addr,
-        "[replay]\nwait = \"10ms\"\nlease = \"1s\"\n[admin]\nhealth = \"127.0.0.1:0\"\n",
-    )
-    .await;
+    let gate =
+        Gate::deduping(app.addr, "[replay]\nwait = \"10ms\"\nlease = \"1s\"\n[admin]\nhealth = \"127.0.0.1:0\"\n")
+            .await;
     let answer = ask(gate.addr, &asking("msg_1", "close")).await;
     assert_eq!((answer.status(), answer.code().as_str()), (502, "upstream_invalid"));
     let since = Instant::now();
@@ -614,8 +612,7 @@ async fn on_one_connection(gate: &Gate, ids: std::ops::Range<usize>, status: u16
 #[tokio::test]
 async fn a_full_store_forgets_what_no_window_lets_in_again_and_nothing_else() {
     let app = Worker::start().await;
-    let more =
-        "tolerance = \"1s\"\n[replay]\nmax_entries = 1000\n[admin]\nhealth = \"127.0.0.1:0\"\n";
+    let more = "tolerance = \"1s\"\n[replay]\nmax_entries = 1000\n[admin]\nhealth = \"127.0.0.1:0\"\n";
     let gate = Gate::deduping(app.addr, more).await;
     let health = gate.health.unwrap();
     let since = Instant::now();
@@ -657,8 +654,7 @@ async fn failures_leave_room() {
     }
     assert_eq!(metric(gate.health.unwrap(), "hookward_replay_entries").await, 998.0);
     // Two places, and those that run hold one each.
-    let (one, two) =
-        (asked(gate.addr, &asking("msg_a", "delay=150")), asked(gate.addr, &asking("msg_b", "delay=150")));
+    let (one, two) = (asked(gate.addr, &asking("msg_a", "delay=150")), asked(gate.addr, &asking("msg_b", "delay=150")));
     app.wait_begun(998 + 12).await;
     assert_eq!(ask(gate.addr, &asking("msg_c", "")).await.status(), 503);
     assert_eq!((one.await.unwrap().status(), two.await.unwrap().status()), (200, 200));
@@ -782,8 +778,7 @@ impl Dice {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn whatever_happens_each_delivery_runs_once_at_a_time_and_once_with_success() {
     let app = Worker::start().await;
-    let gate =
-        Gate::deduping(app.addr, "deadline = \"200ms\"\n[replay]\nwait = \"120ms\"\nlease = \"1s\"\n").await;
+    let gate = Gate::deduping(app.addr, "deadline = \"200ms\"\n[replay]\nwait = \"120ms\"\nlease = \"1s\"\n").await;
     let addr = gate.addr;
     let shared = http2(addr).await;
     let senders: Vec<_> = (0..200_u64)

@@ -65,11 +65,17 @@ async fn only_what_is_listed_is_let_through_and_never_as_genuine() {
             } else {
                 assert_eq!(answer.status(), 200, "{names:?} {faults}: {answer:?}");
                 reached += 1;
-                assert_eq!((line["outcome"].as_str(), line["would_reject"].as_str()), (Some("would_reject"), Some(would.3)));
+                assert_eq!(
+                    (line["outcome"].as_str(), line["would_reject"].as_str()),
+                    (Some("would_reject"), Some(would.3))
+                );
                 assert!(line.get("event_id").is_none(), "nothing of it is believed: {line}");
                 let request = app.runs().pop().unwrap().request;
                 assert!(!claims_to_be_proven(&request), "{names:?} {faults}: {}", request.head);
-                assert_eq!((request.body.as_slice(), request.header("svix-id")), (BODY.as_bytes(), Some(&*format!("msg_{faults}"))));
+                assert_eq!(
+                    (request.body.as_slice(), request.header("svix-id")),
+                    (BODY.as_bytes(), Some(&*format!("msg_{faults}")))
+                );
             }
             app.assert_begun(reached);
         }
@@ -157,11 +163,9 @@ async fn a_signature_that_is_not_there_or_unreadable_is_forwarded_where_signatur
 #[tokio::test]
 async fn a_time_that_cannot_be_read_is_refused_unless_signatures_only_log_too() {
     let app = Worker::start().await;
-    for (listed, passes) in [
-        ("\"ip\", \"timestamp\"", false),
-        ("\"ip\", \"signature\"", false),
-        ("\"timestamp\", \"signature\"", true),
-    ] {
+    for (listed, passes) in
+        [("\"ip\", \"timestamp\"", false), ("\"ip\", \"signature\"", false), ("\"timestamp\", \"signature\"", true)]
+    {
         let (gate, lines) = reporting(app.addr, listed, "").await;
         for (index, time) in ["soon", "-1", "+1", "1.5"].into_iter().enumerate() {
             let answer = ask(gate.addr, &wrong(0, "msg_1").set("svix-timestamp", time)).await;
@@ -189,7 +193,11 @@ async fn a_time_in_the_future_only_logs_where_times_do() {
     let (gate, lines) = reporting(app.addr, "\"timestamp\"", "").await;
     assert_eq!(ask(gate.addr, &sent()).await.status(), 200);
     let line = lines.wait(1).await.pop().unwrap();
-    assert_eq!((&line["would_reject"], line["skew_seconds"].as_i64().map(i64::abs).map(|skew| skew / 10)), (&"timestamp_in_future".into(), Some(40)), "{line}");
+    assert_eq!(
+        (&line["would_reject"], line["skew_seconds"].as_i64().map(i64::abs).map(|skew| skew / 10)),
+        (&"timestamp_in_future".into(), Some(40)),
+        "{line}"
+    );
     assert!(!claims_to_be_proven(&app.runs().pop().unwrap().request));
     let (gate, _) = reporting(app.addr, "\"ip\", \"signature\"", "").await;
     assert_eq!(ask(gate.addr, &sent()).await.code(), "timestamp_in_future");

@@ -55,7 +55,10 @@ async fn connecting_is_tried_again_until_its_time_is_over() {
 #[tokio::test]
 async fn a_single_attempt_is_one_attempt() {
     let addr = nobody().await;
-    for retry in ["retry = { attempts = 1, within = \"5s\", on_status = [503] }\n", "retry = { attempts = 3, within = \"0ms\" }\n"] {
+    for retry in [
+        "retry = { attempts = 1, within = \"5s\", on_status = [503] }\n",
+        "retry = { attempts = 3, within = \"0ms\" }\n",
+    ] {
         let gate = Gate::deduping(addr, retry).await;
         let since = Instant::now();
         let answer = ask(gate.addr, &asking("msg_1", "")).await;
@@ -63,8 +66,7 @@ async fn a_single_attempt_is_one_attempt() {
         assert!(since.elapsed() < Duration::from_secs(2));
     }
     let app = Worker::start().await;
-    let gate =
-        Gate::deduping(app.addr, "retry = { attempts = 1, within = \"5s\", on_status = [503] }\n").await;
+    let gate = Gate::deduping(app.addr, "retry = { attempts = 1, within = \"5s\", on_status = [503] }\n").await;
     assert_eq!(ask(gate.addr, &asking("msg_1", "status=503")).await.status(), 503);
     app.assert_begun(1);
 }
@@ -98,7 +100,9 @@ async fn the_deadline_is_the_end_of_all_attempts() {
 }
 
 /// An app whose answers are these, one for each request, the last one again and again.
-async fn answering_in_turn(answers: &'static [&'static str]) -> (Scripted, Arc<AtomicUsize>, Arc<std::sync::Mutex<Vec<Message>>>) {
+async fn answering_in_turn(
+    answers: &'static [&'static str],
+) -> (Scripted, Arc<AtomicUsize>, Arc<std::sync::Mutex<Vec<Message>>>) {
     let (count, seen) = (Arc::new(AtomicUsize::new(0)), Arc::<std::sync::Mutex<Vec<Message>>>::default());
     let shared = (Arc::clone(&count), Arc::clone(&seen));
     let app = Scripted::start(move |_, mut wire| {
@@ -117,7 +121,8 @@ async fn answering_in_turn(answers: &'static [&'static str]) -> (Scripted, Arc<A
     (app, count, seen)
 }
 
-const UNAVAILABLE: &str = "HTTP/1.1 503 Busy\r\nretry-after: 9\r\nwebhook-delivery: stop\r\ncontent-length: 4\r\n\r\nbusy";
+const UNAVAILABLE: &str =
+    "HTTP/1.1 503 Busy\r\nretry-after: 9\r\nwebhook-delivery: stop\r\ncontent-length: 4\r\n\r\nbusy";
 const BROKEN: &str = "HTTP/1.1 500 Broken\r\ncontent-length: 6\r\n\r\nbroken";
 
 #[tokio::test]
@@ -193,7 +198,8 @@ async fn the_claim_is_kept_from_one_attempt_to_the_next() {
 async fn what_was_written_is_never_handed_over_again() {
     let retry = "retry = { attempts = 5, within = \"5s\", on_status = [500, 502, 503, 504] }\n";
     // Closed after the request, in the answer's head, after garbage.
-    let ways: [&'static [&'static str]; 3] = [&["", OK], &["HTTP/1.1 200 OK\r\ncontent-le", ""], &["nonsense\r\n\r\n", OK]];
+    let ways: [&'static [&'static str]; 3] =
+        [&["", OK], &["HTTP/1.1 200 OK\r\ncontent-le", ""], &["nonsense\r\n\r\n", OK]];
     for (index, answers) in ways.into_iter().enumerate() {
         let (app, count, _) = answering_in_turn(answers).await;
         let app = if index == 1 { closing_in_the_head(Arc::clone(&count)).await } else { app };

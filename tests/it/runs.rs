@@ -169,16 +169,6 @@ pub async fn metric(health: SocketAddr, name: &str) -> f64 {
     line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
 }
 
-/// Waits for a condition that nothing tells of.
-pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    soon(what, async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
-}
-
 pub type Http2 = hyper::client::conn::http2::SendRequest<Full<Bytes>>;
 
 pub async fn http2(addr: SocketAddr) -> Http2 {
@@ -191,8 +181,7 @@ pub async fn http2(addr: SocketAddr) -> Http2 {
 /// Sends it as a stream; the answer's status and body. Dropped, the stream is reset.
 pub fn ask_http2(sender: &Http2, sent: &Sent) -> impl Future<Output = (u16, String)> + Send + use<> {
     let target = String::from_utf8(sent.target.clone()).unwrap();
-    let mut request =
-        http::Request::builder().method(sent.method.as_str()).uri(format!("http://app.example{target}"));
+    let mut request = http::Request::builder().method(sent.method.as_str()).uri(format!("http://app.example{target}"));
     for (name, value) in sent.headers.iter().filter(|(name, _)| name != "host") {
         request = request.header(name, value.as_slice());
     }

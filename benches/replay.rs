@@ -1,5 +1,12 @@
 //! What de-duplication adds to a delivery, in memory: its key, the claim and the commit.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::arithmetic_side_effects, clippy::pedantic, missing_docs, reason = "a bench: a failed unwrap is a failed bench")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::pedantic,
+    missing_docs,
+    reason = "a bench: a failed unwrap is a failed bench"
+)]
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

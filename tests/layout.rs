@@ -186,5 +186,9 @@ fn only_two_functions_make_an_admitted() {
             assert_eq!(made, [0, 0], "{} admits", path.display());
         }
     }
-    assert_eq!(in_gate, [1, 3], "a delivery once; unverified, traffic in two ways, and what a check only reports in one");
+    assert_eq!(
+        in_gate,
+        [1, 3],
+        "a delivery once; unverified, traffic in two ways, and what a check only reports in one"
+    );
 }

@@ -6,7 +6,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
@@ -167,16 +167,6 @@ pub async fn metric(health: SocketAddr, name: &str) -> f64 {
     let text = wire.answer().await.text();
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
-}
-
-/// Waits for a condition that nothing tells of.
-pub async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
-    soon(what, async {
-        while !is_so() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    })
-    .await;
 }
 
 pub type Http2 = hyper::client::conn::http2::SendRequest<Full<Bytes>>;

@@ -10,6 +10,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
+
 use super::config_file;
 use super::run::fail;
 use crate::clock;
@@ -17,7 +19,7 @@ use crate::config::{
     self, Environment, ListOrigin, ListSummary, Loaded, Origin, Problem, Report, RouteSummary, Severity, System,
 };
 use crate::ip_lists::{IpLists, WithLists};
-use crate::plan::{Route, Unmatched};
+use crate::plan::{ReplayMode, ReplayStore, Route, Unmatched};
 
 /// Options of `check`.
 #[derive(Debug, clap::Args)]
@@ -112,6 +114,13 @@ fn table(path: &Path, loaded: &Loaded, now: u64, out: &mut dyn Write) -> io::Res
         let ttl = config::show_duration(Duration::from_secs(token.ttl()));
         writeln!(out, "  verified-event-token: {} for {}, {ttl}", token.algorithm(), token.audience())?;
     }
+    if plan.routes.iter().any(|route| route.replay != ReplayMode::Off) {
+        let ttl = config::show_duration(plan.replay.ttl);
+        match &plan.replay.store {
+            ReplayStore::Memory => writeln!(out, "  deliveries are remembered for {ttl}, in memory: for one replica")?,
+            ReplayStore::Redis(place) => writeln!(out, "  deliveries are remembered for {ttl} in {place}")?,
+        }
+    }
     for (route, summary) in plan.routes.iter().zip(&loaded.summaries) {
         writeln!(out)?;
         writeln!(out, "{}", route.name)?;
@@ -156,8 +165,38 @@ fn rows(route: &Route, summary: &RouteSummary, base_path: &str, now: u64) -> Vec
         ("deadline", config::show_duration(route.deadline)),
         ("max_body", config::show_size(route.max_body)),
         ("events", events),
+        ("replay", replayed(route).to_owned()),
+        ("retry", retried(route)),
     ]);
+    if route.reported.any() {
+        rows.push(("only logs", reported(route)));
+    }
     rows
+}
+
+fn replayed(route: &Route) -> &'static str {
+    match route.replay {
+        ReplayMode::Off => "off: every delivery runs",
+        ReplayMode::Dedupe => "each id runs once",
+        ReplayMode::Content => "each signed content runs once",
+    }
+}
+
+fn retried(route: &Route) -> String {
+    let retry = &route.retry;
+    if retry.attempts == 1 {
+        return "none".to_owned();
+    }
+    let statuses: Vec<&str> = retry.on_status.iter().map(StatusCode::as_str).collect();
+    let after = if statuses.is_empty() { String::new() } else { format!(", also after {}", statuses.join(", ")) };
+    format!("up to {} times within {}{after}", retry.attempts, config::show_duration(retry.within))
+}
+
+fn reported(route: &Route) -> String {
+    let reported = route.reported;
+    let all = [(reported.ip, "ip"), (reported.timestamp, "timestamp"), (reported.signature, "signature")];
+    let listed: Vec<&str> = all.into_iter().filter(|(is_listed, _)| *is_listed).map(|(_, name)| name).collect();
+    format!("{}: what they would refuse is forwarded, unverified", listed.join(", "))
 }
 
 fn entries(count: usize) -> String {
@@ -216,6 +255,8 @@ events = ["user.*", "sms.created"]
 [routes.github]
 path = "/api/webhooks/github"
 provider = "github"
+replay = "content"
+retry = { attempts = 2, within = "1s", on_status = [503] }
 secrets = [{ env = "GITHUB" }]
 "#;
 
@@ -272,6 +313,7 @@ secrets = [{ env = "GITHUB" }]
   /docs/hooks/clerk is refused: an alias of a protected route
   /livez and /readyz on 0.0.0.0:9090
   verified-event-token: HS256 for app, 1m
+  deliveries are remembered for 30h, in memory: for one replica
 
 clerk
   path       /docs/api/webhooks/clerk
@@ -282,6 +324,8 @@ clerk
   deadline   13s
   max_body   1MiB
   events     user.*, sms.created
+  replay     each id runs once
+  retry      up to 3 times within 5s
   secrets    current (env CLERK)
              test (insecure_value)
 
@@ -294,6 +338,8 @@ github
   deadline   8s
   max_body   1MiB
   events     all
+  replay     each signed content runs once
+  retry      up to 2 times within 1s, also after 503
   secrets    current (env GITHUB)
 
 hookward.toml:14:56: note: routes.clerk.secrets[1].file: /run/next does not exist: this optional secret is skipped

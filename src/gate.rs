@@ -7,7 +7,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, EXPECT, HeaderValue, TRANSFER_ENCODING, UPGRADE};
@@ -323,7 +323,8 @@ impl Gate {
     /// Step 10.
     async fn claim(&self, plan: &Plan, route: &Route, key: ReplayKey, began: Instant) -> Result<Claimed, Denied> {
         let deadline = began.checked_add(route.deadline).unwrap_or(began);
-        let window = route.window().and_then(|window| window.checked_mul(2));
+        // It may be signed as far in the future as it may be old; and whole seconds are compared, of which a part is lost.
+        let window = route.window().and_then(|window| window.checked_mul(2)?.checked_add(Duration::from_secs(1)));
         let memorable = Memorable { ttl: plan.replay.ttl, window };
         self.replay.claim(Terms { key, memorable, began, deadline }, &plan.replay).await
     }

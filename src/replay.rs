@@ -324,3 +324,6 @@ impl Drop for Copier {
         self.run.end(End::Committed(None));
     }
 }
+
+#[cfg(test)]
+mod tests;

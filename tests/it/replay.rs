@@ -364,6 +364,36 @@ async fn over_http_2_too() {
     app.assert_begun(2);
 }
 
+#[tokio::test]
+async fn two_on_one_connection_are_answered_in_turn() {
+    let app = Worker::start().await;
+    let gate = Gate::deduping(app.addr, "").await;
+    let mut wire = Wire::dial(gate.addr).await;
+    let sent = asking("msg_1", "delay=50");
+    wire.send([sent.bytes(), sent.bytes(), asking("msg_2", "").bytes()].concat()).await;
+    assert_of_run(&wire.answer().await, 0);
+    assert_duplicate(&wire.answer().await);
+    assert_of_run(&wire.answer().await, 1);
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_those_that_wait() {
+    let app = Worker::start().await;
+    let mut gate = Gate::deduping(app.addr, "").await;
+    let first = asked(gate.addr, &asking("msg_1", "delay=300"));
+    app.wait_begun(1).await;
+    let second = asked(gate.addr, &asking("msg_1", ""));
+    // A third, whose sender has left: its run goes on too.
+    hang_up(gate.addr, &asking("msg_2", "delay=300"), app.wait_begun(2)).await;
+    pause(50).await;
+    gate.stop();
+    assert_of_run(&first.await.unwrap(), 0);
+    assert_of_run(&second.await.unwrap(), 0);
+    soon("the end", &mut gate.served).await.unwrap();
+    app.wait_ended(2).await;
+    app.assert_begun(2);
+}
+
 /// Clerk rotates with two endpoints at one address: the same id comes twice, signed with either secret.
 #[tokio::test]
 async fn one_event_of_two_endpoints_runs_once() {

@@ -9,7 +9,7 @@ mod pass;
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::EXPECT;
@@ -370,7 +370,8 @@ impl Gate {
     ) -> Result<Option<Permit>, Denied> {
         let Some(key) = key else { return Ok(None) };
         let deadline = began.checked_add(route.deadline).unwrap_or(began);
-        let window = route.window().and_then(|window| window.checked_mul(2));
+        // It may be signed as far in the future as it may be old; and whole seconds are compared, of which a part is lost.
+        let window = route.window().and_then(|window| window.checked_mul(2)?.checked_add(Duration::from_secs(1)));
         let memorable = Memorable { ttl: plan.replay.ttl, window };
         match self.replay.claim(Terms { key, memorable, began, deadline }, &plan.replay).await {
             Err(Denied::StoreDown) if route.on_store_error == OnStoreError::Forward => Ok(None),

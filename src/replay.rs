@@ -358,3 +358,6 @@ impl Drop for Copier {
         self.run.end(End::Committed(None));
     }
 }
+
+#[cfg(test)]
+mod tests;

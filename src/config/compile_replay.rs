@@ -159,6 +159,16 @@ impl Context<'_, '_> {
             }
             "off" => ReplayMode::Off,
             mode => {
+                if mode == "content" && chosen.scheme.default_tolerance().is_some() {
+                    let what =
+                        "a retry that is signed anew has another time, so it counts as another delivery and runs";
+                    let hint = if chosen.scheme.signs_id() {
+                        "write \"dedupe\""
+                    } else {
+                        "it only tells copies of one attempt: let the app tell retries by what is in them"
+                    };
+                    self.findings.warn(spot, what, hint);
+                }
                 if chosen.provider.is_some_and(Provider::keeps_answers) {
                     let what = "the sender uses the app's answer, which a duplicate does not get";
                     self.findings.warn(spot, what, "remove it unless the answer's content does not matter");

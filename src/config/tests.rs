@@ -13,7 +13,7 @@ use http::Method;
 
 use super::*;
 use crate::check::target::{Framework, Verdict};
-use crate::plan::{Limits, LogFormat, Unmatched};
+use crate::plan::{Limits, LogFormat, ReplayMode, Unmatched};
 
 /// An environment that a test wrote down.
 #[derive(Debug, Default)]
@@ -523,4 +523,28 @@ fn what_a_configuration_names_is_a_regular_file_and_the_configuration_itself_may
     let writer = std::thread::spawn(move || std::fs::write(pipe, "[server]"));
     assert_eq!(System.read_named(&at("pipe")).unwrap(), b"[server]");
     writer.join().unwrap().unwrap();
+}
+
+/// An id that nobody signed, or an answer that the sender uses, and each delivery runs.
+#[test]
+fn only_deliveries_with_a_signed_id_run_once_by_default() {
+    let mode = |provider: &str, secret: &str, more: &str| {
+        let text = format!(
+            "# env S={secret}\n[server]\npublic_url = \"https://a.example\"\n[routes.r]\npath = \"/r\"\nprovider = \"{provider}\"\nsecrets = [{{ env = \"S\" }}]\n{more}"
+        );
+        compiled(&text).plan.routes[0].replay
+    };
+    let (whsec, hex) = ("whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3", "0123456789abcdef0123456789abcdef");
+    for (provider, secret) in
+        [("clerk", whsec), ("svix", whsec), ("standard-webhooks", whsec), ("stripe", whsec), ("slack", hex)]
+    {
+        assert_eq!(mode(provider, secret, ""), ReplayMode::Dedupe, "{provider}");
+        assert_eq!(mode(provider, secret, "replay = \"off\""), ReplayMode::Off, "{provider}");
+    }
+    for (provider, secret) in [("github", hex), ("shopify", hex), ("gitlab", hex), ("supabase", whsec), ("twilio", hex)]
+    {
+        assert_eq!(mode(provider, secret, ""), ReplayMode::Off, "{provider}");
+    }
+    assert_eq!(mode("github", hex, "replay = \"content\""), ReplayMode::Content);
+    assert_eq!(mode("supabase", whsec, "replay = \"dedupe\""), ReplayMode::Dedupe);
 }

@@ -153,11 +153,22 @@ pub fn asked(addr: SocketAddr, sent: &Sent) -> tokio::task::JoinHandle<Message> 
     tokio::spawn(async move { ask(addr, &sent).await })
 }
 
+/// The same, but for at most so long: then its sender is gone, with a reset that says so.
+pub async fn ask_briefly(addr: SocketAddr, sent: &Sent, patience: Duration) -> Option<Message> {
+    let mut wire = Wire::dial(addr).await;
+    wire.send(sent.bytes()).await;
+    let answer = tokio::time::timeout(patience, wire.answer()).await.ok();
+    wire.stream.set_zero_linger().unwrap();
+    answer
+}
+
 /// Sends it, and hangs up once `until` is true.
 pub async fn hang_up(addr: SocketAddr, sent: &Sent, until: impl Future<Output = ()>) {
     let mut wire = Wire::dial(addr).await;
     wire.send(sent.bytes()).await;
     until.await;
+    // An end alone might be a sender that has said all it has to say.
+    wire.stream.set_zero_linger().unwrap();
 }
 
 /// The line of `/metrics` that begins with `name`, labels and all.

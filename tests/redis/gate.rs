@@ -224,6 +224,18 @@ impl Client {
         })
     }
 
+    /// Does not wait for the answer.
+    pub async fn post(&mut self, bytes: &[u8]) {
+        let mut stream = TcpStream::connect(self.addr).await.unwrap();
+        stream.write_all(bytes).await.unwrap();
+        self.stream = Some(stream);
+    }
+
+    /// Leaves as one that has crashed: at once, and with a reset.
+    pub fn reset(mut self) {
+        self.stream.take().unwrap().set_zero_linger().unwrap();
+    }
+
     async fn exchange(&mut self, bytes: &[u8]) -> std::io::Result<Answer> {
         let mut stream = match self.stream.take() {
             Some(stream) => stream,

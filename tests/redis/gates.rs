@@ -26,8 +26,12 @@ struct Pair {
 
 impl Pair {
     async fn start(replay: &str) -> Self {
+        Self::of(replay, "").await
+    }
+
+    async fn of(replay: &str, route: &str) -> Self {
         let (server, app) = (Server::start(programs()[0]), App::start().await);
-        let toml = toml(&app, &url(&server), replay, "");
+        let toml = toml(&app, &url(&server), replay, route);
         Self { one: Gate::start(&toml, &[]).await, other: Gate::start(&toml, &[]).await, app, server }
     }
 
@@ -182,23 +186,27 @@ async fn a_claim_is_held_for_as_long_as_the_app_works() {
     assert_eq!(pair.app.runs("msg_long"), ONCE);
 }
 
-/// Its sender hangs up; the run goes on, and holds the claim.
+/// One sender hangs up, another one's deadline passes: the runs go on, and hold their claims.
 #[tokio::test]
-async fn a_run_whose_sender_has_left_keeps_the_other_process_away() {
-    let pair = Pair::start("lease = \"1s\"\nwait = \"100ms\"").await;
-    let delivery = Delivery::new("msg_left").held();
-    let (addr, bytes) = (pair.one.addr, delivery.bytes());
-    let sender = tokio::spawn(async move { Client::new(addr).send(&bytes).await });
+async fn a_run_that_nobody_waits_for_keeps_the_other_process_away() {
+    let pair = Pair::of("lease = \"1s\"\nwait = \"100ms\"", "deadline = \"1s\"").await;
+    let (left, late) = (Delivery::new("msg_left").held(), Delivery::new("msg_late").held());
+    let mut client = Client::new(pair.one.addr);
+    client.post(&left.bytes()).await;
     pair.app.begun("msg_left", 1).await;
-    sender.abort();
+    client.reset();
+    let answer = pair.one.deliver(&late).await;
+    assert!(answer.status == 504 && answer.body.contains("upstream_timeout"), "{answer:?}");
     for _ in 0..8 {
-        pair.other.deliver(&delivery).await.assert_refused(409, "replay_in_flight");
-        tokio::time::sleep(Duration::from_millis(150)).await;
+        pair.other.deliver(&left).await.assert_refused(409, "replay_in_flight");
+        pair.other.deliver(&late).await.assert_refused(409, "replay_in_flight");
     }
     pair.app.let_go();
-    let last = insist(&mut Client::new(pair.other.addr), &delivery.bytes()).await;
-    last.last().unwrap().assert_duplicate();
-    assert_eq!(pair.app.runs("msg_left"), ONCE);
+    for delivery in [left, late] {
+        let last = insist(&mut Client::new(pair.other.addr), &delivery.bytes()).await;
+        last.last().unwrap().assert_duplicate();
+        assert_eq!(pair.app.runs(&delivery.id), ONCE);
+    }
 }
 
 #[tokio::test]

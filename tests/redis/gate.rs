@@ -191,8 +191,11 @@ impl Delivery {
         mac.update(format!("{}.{now}.{BODY}", self.id).as_bytes());
         let signature = BASE64.encode(mac.finalize().into_bytes());
         format!(
-            "POST {PATH} HTTP/1.1\r\nhost: app.example\r\nsvix-id: {}\r\nsvix-timestamp: {now}\r\nsvix-signature: v1,{signature}\r\n{}content-length: {}\r\n\r\n{BODY}",
-            self.id, self.orders, BODY.len()
+            "POST {PATH} HTTP/1.1\r\nhost: app.example\r\nsvix-id: {}\r\nsvix-timestamp: {now}\r\n\
+             svix-signature: v1,{signature}\r\n{}content-length: {}\r\n\r\n{BODY}",
+            self.id,
+            self.orders,
+            BODY.len()
         )
         .into_bytes()
     }

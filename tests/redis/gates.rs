@@ -109,7 +109,7 @@ async fn a_delivery_that_the_app_fails_at_first_succeeds_once_and_never_runs_twi
     assert_eq!(only_states(&pair.server, "hookward").len(), DELIVERIES);
 }
 
-/// Pauses are shorter than a lease, and long enough for calls to be given up whose commands the server then carries out.
+/// Pauses shorter than a lease, and long enough for calls to be given up whose commands are then carried out.
 #[tokio::test]
 async fn a_store_that_pauses_again_and_again_costs_retries_and_no_second_run() {
     let pair = Pair::start("").await;

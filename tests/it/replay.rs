@@ -485,12 +485,8 @@ async fn an_id_in_the_body_may_be_long_or_odd() {
     let long = "x".repeat(10_000);
     let mut near = long.clone();
     near.replace_range(9_999.., "y");
-    let mut runs = 0;
-    let mut bodies = Vec::new();
-    for id in [long.as_str(), &near, "\\u0000\\u0001\\u001b[31m", "ä☃", "\\ud83d\\ude00", " ", "a\\\"b"] {
-        bodies.push(format!(r#"{{"id":"{id}","n":{runs}}}"#));
-        runs += 1;
-    }
+    let ids = [long.as_str(), &near, "\\u0000\\u0001\\u001b[31m", "ä☃", "\\ud83d\\ude00", " ", "a\\\"b"];
+    let bodies: Vec<String> = ids.iter().enumerate().map(|(n, id)| format!(r#"{{"id":"{id}","n":{n}}}"#)).collect();
     for (index, body) in bodies.iter().enumerate() {
         assert_of_run(&ask(gate.addr, &own(body)).await, index);
     }

@@ -29,7 +29,7 @@ pub(crate) struct Args {
     /// The delivery's id, as the access line has it in `event_id`.
     #[arg(long, value_name = "ID", required_unless_present = "key", conflicts_with = "key")]
     id: Option<String>,
-    /// Its key instead, as the access line of a duplicate has it in `replay_key`: for deliveries without an id.
+    /// Its key instead, as the access line of a duplicate has it in `replay_key`: where no id is shown.
     #[arg(long, value_name = "HEX")]
     key: Option<String>,
     /// The configuration of the process to ask; else as for `run`.

@@ -344,6 +344,17 @@ mod tests {
         assert_eq!(store.reserve(3, 19), EVICTED);
     }
 
+    /// Of those that are locked together, whatever their windows.
+    #[test]
+    fn the_oldest_goes_first() {
+        let store = At(Memory::new(), 2);
+        let together: Vec<u32> = (0..).filter(|n| shard_of(&key(*n)) == 0).take(3).collect();
+        let short = Memorable { ttl: TTL, window: Some(Duration::from_secs(2)) };
+        store.run(together[0], short, 1);
+        store.run(together[1], SIGNED, 0);
+        assert_eq!((store.run(together[2], SIGNED, 50), store.reserve(together[0], 50)), (EVICTED, Seen::Committed));
+    }
+
     /// A reload may have changed a tolerance: each keeps the window that it ran with.
     #[test]
     fn windows_of_different_lengths_do_not_hold_each_other_up() {

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { newId, svixHeaders } from "./lib/deliveries.mjs";
 import { noHookward, startApp, startHookward, upstreamOf } from "./lib/processes.mjs";
 
-const path = "/api/webhooks/slow";
+const path = "/api/slow";
 const folder = mkdtempSync(join(tmpdir(), "runs-"));
 const file = join(folder, "runs.jsonl");
 process.env.RUNS_FILE = file;

@@ -2,8 +2,8 @@
 //!
 //! Part of the one table of keys (`keys`). Must never hold a rule that looks at two keys: those live in `compile_replay`.
 
-use super::keys::{HOUR, Key, Kind, Shape, Status, key, milliseconds, optional, seconds, shape};
-use super::keys_route::INLINE_SECRET;
+use super::keys::{HOUR, Kind, Shape, key, milliseconds, optional, seconds, shape};
+use super::keys_route::SOURCE;
 
 pub(super) static REPLAY: Shape = shape(&[
     key(
@@ -13,7 +13,7 @@ pub(super) static REPLAY: Shape = shape(&[
         "Where deliveries that ran are remembered: `memory`, for one replica, or Redis or Valkey, `redis://host:6379/0`, with TLS `rediss://`, or `unix:/path`.",
     ),
     optional("username", Kind::Text, "Of the store's ACL; without it the password is that of its default user."),
-    optional("password", Kind::Table(&PASSWORD), "The store's password; never in the address."),
+    optional("password", Kind::Table(&SOURCE), "The store's password; never in the address."),
     optional("ca", Kind::Text, "PEM file: the authorities to trust instead of the public ones, for `rediss://`."),
     key(
         "namespace",
@@ -46,20 +46,6 @@ pub(super) static REPLAY: Shape = shape(&[
         "How long a duplicate waits for the one that runs, before it gets 409.",
     ),
 ]);
-
-static PASSWORD: Shape = Shape {
-    keys: &[
-        optional(
-            "env",
-            Kind::Text,
-            "The environment variable that holds it. Exactly one of `env`, `file`, `insecure_value`.",
-        ),
-        optional("file", Kind::Text, "The file that holds it. One newline at its end is dropped."),
-        optional("insecure_value", Kind::Text, "The password itself, for tests."),
-        Key { name: "value", kind: Kind::Text, default: None, status: Status::Never(INLINE_SECRET), doc: "" },
-    ],
-    exactly_one: &["env", "file", "insecure_value"],
-};
 
 pub(super) static RETRY: Shape = shape(&[
     key(

@@ -79,7 +79,7 @@ pub(super) static ROUTE: Shape = Shape {
     exactly_one: &["provider", "scheme"],
 };
 
-pub(super) const INLINE_SECRET: &str = "put it into an environment variable or a file and write `env = \"NAME\"` or `file = \"/path\"`; \
+const INLINE_SECRET: &str = "put it into an environment variable or a file and write `env = \"NAME\"` or `file = \"/path\"`; \
     `insecure_value` takes it inline, for tests";
 
 pub(super) static SECRET: Shape = Shape {
@@ -101,6 +101,21 @@ pub(super) static SECRET: Shape = Shape {
         ),
         optional("insecure_value", Kind::Text, "The secret itself, for tests: whoever can read this file can sign."),
         key("optional", Kind::Bool, "false", "Whether it may be missing, as long as another secret is there."),
+        Key { name: "value", kind: Kind::Text, default: None, status: Status::Never(INLINE_SECRET), doc: "" },
+    ],
+    exactly_one: &["env", "file", "insecure_value"],
+};
+
+/// Where a single secret comes from: the key of tokens, the store's password.
+pub(super) static SOURCE: Shape = Shape {
+    keys: &[
+        optional(
+            "env",
+            Kind::Text,
+            "The environment variable that holds it. Exactly one of `env`, `file`, `insecure_value`.",
+        ),
+        optional("file", Kind::Text, "The file that holds it. One newline at its end is dropped."),
+        optional("insecure_value", Kind::Text, "The secret itself, for tests: whoever can read this file has it."),
         Key { name: "value", kind: Kind::Text, default: None, status: Status::Never(INLINE_SECRET), doc: "" },
     ],
     exactly_one: &["env", "file", "insecure_value"],

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use divan::Bencher;
 use hookward::check::replay_key::ReplayKey;
+use hookward::in_flight::InFlight;
 use hookward::plan::{ReplayPolicy, ReplayStore};
 use hookward::replay::{Memorable, Permit, Replay, Terms};
 use hookward::telemetry::ReplayMetrics;
@@ -44,7 +45,7 @@ fn terms(number: u64) -> Terms {
 
 async fn run(replay: &Arc<Replay>, terms: Terms, policy: &ReplayPolicy, headers: &HeaderMap) {
     match replay.claim(terms, policy).await.unwrap() {
-        Permit::Mine(claim) => drop(claim.settle(StatusCode::OK, headers).await),
+        Permit::Mine(claim) => drop(claim.settle(StatusCode::OK, headers)),
         Permit::Duplicate(_) => panic!("every id is new"),
     }
 }
@@ -54,7 +55,7 @@ async fn run(replay: &Arc<Replay>, terms: Terms, policy: &ReplayPolicy, headers:
 fn key_claim_commit(bencher: Bencher<'_, '_>, before: u64) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (policy, headers) = (policy(), HeaderMap::new());
-    let replay = Replay::new(&policy.store, ReplayMetrics::default());
+    let replay = Replay::new(&policy.store, ReplayMetrics::default(), InFlight::default());
     let number = AtomicU64::new(0);
     let next = || terms(number.fetch_add(1, Ordering::Relaxed));
     runtime.block_on(async {

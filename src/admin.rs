@@ -219,7 +219,7 @@ mod tests {
             "[routes.a]\npath = \"/a\"\nprovider = \"github\"\nsecrets = [{ insecure_value = \"mysecretmysecret\" }]";
         let loaded = crate::config::compile(toml, std::path::Path::new("a.toml"), &crate::config::System).unwrap();
         let metrics = Arc::new(Metrics::new());
-        let replay = Replay::new(&ReplayStore::Memory, metrics.replay.clone());
+        let replay = Replay::new(&ReplayStore::Memory, metrics.replay.clone(), InFlight::default());
         let load = Load { budget: Budget::new(1), connections: InFlight::default(), replay };
         Admin::new(Arc::new(Live::new(Arc::new(loaded.plan))), Arc::default(), metrics, load)
     }

@@ -44,7 +44,7 @@ pub(crate) async fn deliver(
             Ok((exchange, response)) => {
                 handed_over = handed_over.saturating_add(1);
                 let wanted = retry.on_status.contains(&response.status()) && is_time_left();
-                let Some(again) = spare.filter(|_| wanted) else { return exchange.answer(response).await };
+                let Some(again) = spare.filter(|_| wanted) else { return exchange.answer(response) };
                 (request, passage) = (again, exchange.set_aside(response));
             }
             Err(Failed { error, unsent }) => {

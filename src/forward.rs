@@ -54,7 +54,7 @@ pub(crate) enum ForwardError {
     /// The app switched protocols unasked, or to another protocol than asked.
     #[error("the app switched protocols unasked")]
     Switched,
-    /// The app did not answer in time. The run goes on, if it was a delivery.
+    /// The app did not answer in time: if it has a delivery, its run goes on.
     #[error("the app did not answer in time")]
     Timeout,
 }
@@ -132,7 +132,7 @@ impl Forwarder {
     ) -> Result<Response<Answer>, ForwardError> {
         let (request, passage) = admitted.into_parts();
         match self.exchange(request, passage, plan, deadline).await {
-            Ok((exchange, response)) => exchange.answer(response).await,
+            Ok((exchange, response)) => exchange.answer(response),
             Err(failed) => Err(failed.error),
         }
     }
@@ -149,6 +149,10 @@ impl Forwarder {
         deadline: Option<Instant>,
     ) -> Result<(Exchange, Response<Incoming>), Failed> {
         loop {
+            if deadline.is_some_and(|deadline| deadline <= clock::monotonic()) {
+                // Its time went into what came before, a slow body for one. Nobody would hear how it went.
+                return Err(Failed { error: ForwardError::Timeout, unsent: Some((request, passage)) });
+            }
             let rested = self.rested(&plan.upstream);
             let is_fresh = rested.is_none();
             let mut link = match rested {

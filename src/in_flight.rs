@@ -14,7 +14,7 @@ pub(crate) async fn raised(flag: &mut watch::Receiver<bool>) {
 
 /// The count. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct InFlight(Arc<Inner>);
+pub struct InFlight(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {

@@ -49,7 +49,7 @@ mod headers;
 mod hint;
 mod http2;
 mod https;
-mod in_flight;
+pub mod in_flight;
 mod inbound;
 pub mod ip_lists;
 pub mod live;

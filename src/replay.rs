@@ -27,6 +27,7 @@ use self::run::{End, Run};
 use crate::check::replay_key::ReplayKey;
 use crate::clock;
 use crate::headers::WEBHOOK_DELIVERY;
+use crate::in_flight::InFlight;
 use crate::plan::{ReplayPolicy, ReplayStore};
 use crate::reject::Reject;
 use crate::telemetry::ReplayMetrics;
@@ -41,6 +42,8 @@ pub struct Replay {
     running: Box<[Mutex<ByKey<Running>>]>,
     store: Store,
     metrics: ReplayMetrics,
+    /// What a shutdown waits for: also for what a store is still to be told.
+    in_flight: InFlight,
 }
 
 #[derive(Debug)]
@@ -101,7 +104,7 @@ impl From<Denied> for Reject {
 
 impl Replay {
     /// In a runtime, because a store elsewhere is connected to at once.
-    pub fn new(store: &ReplayStore, metrics: ReplayMetrics) -> Arc<Self> {
+    pub fn new(store: &ReplayStore, metrics: ReplayMetrics, in_flight: InFlight) -> Arc<Self> {
         let running = (0..SHARDS).map(|_| Mutex::default()).collect();
         let store = match store {
             ReplayStore::Memory => Store::Memory(Memory::new()),
@@ -111,7 +114,7 @@ impl Replay {
                 Store::Redis(store)
             }
         };
-        Arc::new(Self { running, store, metrics })
+        Arc::new(Self { running, store, metrics, in_flight })
     }
 
     /// Deliveries that are remembered in this process.
@@ -201,6 +204,10 @@ impl Replay {
         Ok(run)
     }
 
+    fn is_awaited(&self, key: &ReplayKey) -> bool {
+        self.lock(key).get(key).is_some_and(|running| running.awaited)
+    }
+
     /// Whether anyone waited for it.
     fn leave(&self, key: &ReplayKey) -> bool {
         self.lock(key).remove(key).is_some_and(|running| running.awaited)
@@ -245,30 +252,31 @@ enum Held {
 impl Claim {
     /// The app has answered: a success is committed, anything else may be tried again.
     ///
-    /// Returns what keeps the answer's body for those that wait for it, if any do. Runs to its end though its caller leaves.
-    pub async fn settle(self, status: StatusCode, headers: &HeaderMap) -> Option<Copier> {
+    /// Returns what keeps the answer's body for those that wait for it, if any do. The store hears of it though the caller
+    /// leaves.
+    pub fn settle(self, status: StatusCode, headers: &HeaderMap) -> Option<Copier> {
         if !status.is_success() {
             return None;
         }
-        self.commit(status, headers).await
+        self.commit(status, headers)
     }
 
-    async fn commit(mut self, status: StatusCode, headers: &HeaderMap) -> Option<Copier> {
-        match (std::mem::replace(&mut self.held, Held::Nothing), &self.replay.store) {
-            (Held::Shared(lease), _) => shared::commit(lease, self, status, headers.clone()).await,
-            (Held::Room | Held::Nothing, Store::Memory(memory)) => {
-                memory.commit(&self.key, self.memorable, clock::monotonic());
-                self.committed(status, headers)
-            }
-            (Held::Room | Held::Nothing, Store::Redis(_)) => None,
-        }
-    }
-
-    /// The store knows that it ran.
-    fn committed(&mut self, status: StatusCode, headers: &HeaderMap) -> Option<Copier> {
+    fn commit(mut self, status: StatusCode, headers: &HeaderMap) -> Option<Copier> {
         let run = self.run.take()?;
         run.commit();
-        if self.replay.leave(&self.key) {
+        let is_awaited = match (std::mem::replace(&mut self.held, Held::Nothing), &self.replay.store) {
+            (Held::Shared(lease), _) => {
+                let is_awaited = self.replay.is_awaited(&self.key);
+                shared::commit(lease, self);
+                is_awaited
+            }
+            (Held::Room | Held::Nothing, Store::Memory(memory)) => {
+                memory.commit(&self.key, self.memorable, clock::monotonic());
+                self.replay.leave(&self.key)
+            }
+            (Held::Room | Held::Nothing, Store::Redis(_)) => self.replay.leave(&self.key),
+        };
+        if is_awaited {
             return Some(Copier::new(run, status, headers));
         }
         run.end(End::Committed(None));
@@ -294,7 +302,7 @@ impl Claim {
             (Held::Shared(lease), _) => {
                 // The next one finds it free.
                 let (replay, key) = (Arc::clone(&self.replay), self.key);
-                return lease.release(move || {
+                return lease.release(self.replay.in_flight.ticket(), move || {
                     replay.leave(&key);
                     run.end(end);
                 });

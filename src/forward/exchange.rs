@@ -55,7 +55,7 @@ impl Exchange {
     ///
     /// # Errors
     /// `Switched`.
-    pub(crate) async fn answer(mut self, response: Response<Incoming>) -> Result<Response<Answer>, ForwardError> {
+    pub(crate) fn answer(mut self, response: Response<Incoming>) -> Result<Response<Answer>, ForwardError> {
         let Some((link, _)) = self.running.take() else { return Err(ForwardError::Switched) };
         let passage = self.take_passage();
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -73,7 +73,7 @@ impl Exchange {
             copier: None,
         };
         if let Passage::Delivery(Some(claim)) = passage {
-            answer.copier = claim.settle(head.status, &head.headers).await;
+            answer.copier = claim.settle(head.status, &head.headers);
         }
         if answer.is_end_stream() {
             answer.end(&mut Context::from_waker(Waker::noop()));
@@ -129,7 +129,7 @@ impl Drop for Exchange {
             let head = tokio::time::timeout(rest.plan.limits.upstream_max, rest.head()).await;
             match head {
                 // An answer that is dropped is read to its end.
-                Ok(Ok(response)) => drop(rest.answer(response).await),
+                Ok(Ok(response)) => drop(rest.answer(response)),
                 // Given back, it was never written: it may be tried again.
                 Ok(Err(mut error)) => {
                     let is_unwritten = error.take_message().is_some();

@@ -2,17 +2,18 @@
 //!
 //! Must never answer for a claim that the store did not confirm, nor lose a commit because whoever caused it has left.
 
+use std::future::Future;
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
-use http::{HeaderMap, StatusCode};
-use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 
 use super::redis::{Claimed, Owner, RedisStore};
 use super::run::End;
-use super::{Claim, Copier, Denied, Held, Permit, Terms, too_late};
+use super::{Claim, Denied, Held, Permit, Terms, too_late};
 use crate::check::replay_key::ReplayKey;
 use crate::clock;
+use crate::in_flight::Ticket;
 use crate::telemetry::ReplayMetrics;
 
 /// Between two looks at a delivery that runs elsewhere, doubled each time up to the longest.
@@ -27,7 +28,7 @@ pub(super) struct Lease {
     store: RedisStore,
     key: ReplayKey,
     owner: Owner,
-    renewal: AbortHandle,
+    renewal: Option<AbortHandle>,
 }
 
 /// Asks the store for a claim that this process has already.
@@ -67,46 +68,52 @@ pub(super) async fn claim(
 }
 
 /// Commits, and goes on trying until a lease is over if the store does not answer: the app has run, whatever it says.
-pub(super) async fn commit(lease: Lease, mut claim: Claim, status: StatusCode, headers: HeaderMap) -> Option<Copier> {
-    let (tell, told) = oneshot::channel();
-    // Of its own, so that it is done though the sender leaves.
-    tokio::spawn(async move {
-        let mut tell = Some(tell);
+///
+/// On its way when this returns, and not waited for: until the store knows, the claim is held under its lease, and whoever
+/// sends the same to this process hears that it ran.
+pub(super) fn commit(mut lease: Lease, claim: Claim) {
+    lease.stop();
+    let mut writing = Box::pin(async move {
+        let _ticket = claim.replay.in_flight.ticket();
         let give_up = clock::monotonic().checked_add(claim.lease);
+        let mut failed = false;
         while let Err(_down) = lease.store.commit(&lease.key, lease.owner, claim.memorable.ttl).await {
             claim.replay.metrics.store_errors.inc();
-            if let (Some(tell), Some(run)) = (tell.take(), &claim.run) {
-                // In this process nothing runs it again from here on; the sender need not wait for what the others know.
-                run.end(End::Committed(None));
-                let _ = tell.send(None);
-            }
             if give_up.is_none_or(|give_up| clock::monotonic() >= give_up) {
                 tracing::warn!("a delivery that ran could not be written to the replay store: it may run again");
                 break;
             }
+            if !std::mem::replace(&mut failed, true) {
+                lease.begin(claim.lease, claim.replay.metrics.clone());
+            }
             tokio::time::sleep(RETRY).await;
         }
-        drop(lease);
-        match tell {
-            // A sender that has left has nobody to tell; those that wait for its answer hear that it ran.
-            Some(tell) => drop(tell.send(claim.committed(status, &headers))),
-            None => claim.end(End::Committed(None)),
-        }
+        claim.replay.leave(&claim.key);
     });
-    told.await.ok().flatten()
+    // Written before the answer is, and by a task of its own: done though the sender leaves.
+    if writing.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+        tokio::spawn(writing);
+    }
 }
 
 impl Lease {
     fn new(store: &RedisStore, key: ReplayKey, owner: Owner, length: Duration, metrics: ReplayMetrics) -> Self {
-        let renewed = store.clone();
+        let mut lease = Self { store: store.clone(), key, owner, renewal: None };
+        lease.begin(length, metrics);
+        lease
+    }
+
+    /// Renews it from now on.
+    fn begin(&mut self, length: Duration, metrics: ReplayMetrics) {
+        let (store, key, owner) = (self.store.clone(), self.key, self.owner);
         let renewal = tokio::spawn(async move {
             let third = length.checked_div(3).unwrap_or(length);
             loop {
                 tokio::time::sleep(third).await;
-                match renewed.renew(&key, owner, length).await {
+                match store.renew(&key, owner, length).await {
                     Ok(true) => {}
                     // Lost with a failover, or over while the store was away; the app is still at work on it.
-                    Ok(false) => match renewed.retake(&key, owner, length).await {
+                    Ok(false) => match store.retake(&key, owner, length).await {
                         Ok(true) => tracing::warn!("the replay store had lost a claim: it is taken again"),
                         Ok(false) => {
                             tracing::warn!("the replay store has lost a claim: its delivery may run twice");
@@ -122,19 +129,22 @@ impl Lease {
                 }
             }
         });
-        Self { store: store.clone(), key, owner, renewal: renewal.abort_handle() }
+        self.renewal = Some(renewal.abort_handle());
     }
 
     /// From here on it ends by itself.
     pub(super) fn stop(&mut self) {
-        self.renewal.abort();
+        if let Some(renewal) = self.renewal.take() {
+            renewal.abort();
+        }
     }
 
     /// Gives the claim back, and calls `then` when the store knows.
-    pub(super) fn release(self, then: impl FnOnce() + Send + 'static) {
+    pub(super) fn release(mut self, ticket: Ticket, then: impl FnOnce() + Send + 'static) {
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return then() };
         runtime.spawn(async move {
-            self.renewal.abort();
+            let _ticket = ticket;
+            self.stop();
             // If the store does not answer, the claim ends with its lease.
             let _ = self.store.release(&self.key, self.owner).await;
             then();
@@ -144,6 +154,6 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.renewal.abort();
+        self.stop();
     }
 }

@@ -12,7 +12,7 @@ const POLICY: ReplayPolicy = ReplayPolicy {
 };
 
 fn replay() -> Arc<Replay> {
-    Replay::new(&ReplayStore::Memory, ReplayMetrics::default())
+    Replay::new(&ReplayStore::Memory, ReplayMetrics::default(), InFlight::default())
 }
 
 fn after(duration: Duration) -> Instant {
@@ -56,10 +56,10 @@ async fn a_success_is_known_and_anything_else_is_not() {
     let replay = replay();
     for status in [199, 300, 404, 500] {
         let status = StatusCode::from_u16(status).unwrap();
-        assert!(mine(&replay, b"1").await.settle(status, &HeaderMap::new()).await.is_none());
+        assert!(mine(&replay, b"1").await.settle(status, &HeaderMap::new()).is_none());
     }
     assert_eq!(replay.entries(), 0);
-    assert!(mine(&replay, b"1").await.settle(StatusCode::OK, &HeaderMap::new()).await.is_none(), "nobody waits");
+    assert!(mine(&replay, b"1").await.settle(StatusCode::OK, &HeaderMap::new()).is_none(), "nobody waits");
     assert!(matches!(at_once(&replay, b"1").await, Ok(Permit::Duplicate(None))));
     assert_eq!(replay.entries(), 1);
 }
@@ -75,7 +75,7 @@ async fn those_that_wait_get_the_answer_but_not_what_is_meant_for_one() {
     tokio::task::yield_now().await;
     let names = ["set-cookie", "webhook-delivery", "content-length", "transfer-encoding", "trailer", "x-kept"];
     let headers = names.map(|name| (http::HeaderName::from_static(name), HeaderValue::from_static("1")));
-    let mut copier = claim.settle(StatusCode::CREATED, &HeaderMap::from_iter(headers)).await.expect("one waits");
+    let mut copier = claim.settle(StatusCode::CREATED, &HeaderMap::from_iter(headers)).expect("one waits");
     assert!(matches!(at_once(&replay, b"1").await, Ok(Permit::Duplicate(None))), "it ran, whatever is still to come");
     copier.push(&Bytes::from_static(b"an "));
     copier.push(&Bytes::from_static(b"answer"));
@@ -117,7 +117,7 @@ async fn what_ran_is_forgotten_on_request_and_what_runs_is_not() {
     assert_eq!(replay.forget(&key).await, Ok(Forgotten::Absent));
     let claim = mine(&replay, b"1").await;
     assert_eq!(replay.forget(&key).await, Ok(Forgotten::Running));
-    claim.settle(StatusCode::NO_CONTENT, &HeaderMap::new()).await;
+    claim.settle(StatusCode::NO_CONTENT, &HeaderMap::new());
     assert_eq!(replay.forget(&key).await, Ok(Forgotten::Removed));
     assert_eq!(replay.forget(&key).await, Ok(Forgotten::Absent));
     drop(mine(&replay, b"1").await);

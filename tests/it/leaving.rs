@@ -146,6 +146,26 @@ async fn a_delivery_past_its_deadline_runs_to_its_end() {
     assert_eq!(soon("the run's end", told.recv()).await, Some(Event::Kept));
 }
 
+/// Its sender has given up by then, and sends it again: a run of this one would be heard of by nobody.
+#[tokio::test]
+async fn a_delivery_whose_body_came_after_its_deadline_does_not_run() {
+    let app = App::start().await;
+    let gate = Gate::start(app.addr, "deadline = \"200ms\"\n").await;
+    let sent = genuine(BODY, "");
+    let (begun, rest) = sent.split_at(sent.len() - 1);
+    for connections in 0..2 {
+        let mut client = Wire::dial(gate.addr).await;
+        client.send(begun).await;
+        pause(300).await;
+        client.send(rest).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status(), answer.code().as_str()), (504, "upstream_timeout"));
+        pause(50).await;
+        assert_eq!(app.seen().len(), connections, "with {connections} connections at rest");
+        assert_eq!(gate.exchange(&sent).await.status, 200);
+    }
+}
+
 #[tokio::test]
 async fn a_detached_delivery_ends_at_upstream_max() {
     let (tell, mut told) = mpsc::unbounded_channel();

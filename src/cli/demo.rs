@@ -99,8 +99,8 @@ fn try_it(out: &mut dyn Write, address: SocketAddr, cases: &[Case]) -> io::Resul
         "\nStill running. Paste these (signed at {}; good for five minutes):\n",
         Civil::of(clock::unix_now_millis())
     )?;
-    for case in cases.iter().filter(|case| case.paste) {
-        writeln!(out, "  # {}\n  {}\n", case.what, case.request.as_curl(address))?;
+    for (case, request) in cases.iter().filter_map(|case| Some((case, case.paste.as_ref()?))) {
+        writeln!(out, "  # {}\n  {}\n", case.what, request.as_curl(address))?;
     }
     writeln!(
         out,

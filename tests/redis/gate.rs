@@ -92,11 +92,19 @@ impl Gate {
         self.child.wait().unwrap();
     }
 
+    pub fn signal(&self, name: &str) {
+        let (name, process) = (format!("-{name}"), self.child.id().to_string());
+        assert!(Command::new("kill").args([name, process]).status().unwrap().success());
+    }
+
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_some()
+    }
+
     /// Another configuration, and SIGHUP.
     pub fn reload(&self, toml: &str) {
         std::fs::write(&self.config, toml).unwrap();
-        let process = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-HUP", &process]).status().unwrap().success());
+        self.signal("HUP");
     }
 
     /// Everything it has written, the access log too.

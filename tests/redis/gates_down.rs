@@ -167,3 +167,21 @@ async fn a_claim_that_the_store_has_lost_is_taken_again_while_the_app_works() {
     other.deliver(&delivery).await.assert_duplicate();
     assert_eq!(setting.app.runs("msg_1"), ONCE);
 }
+
+#[tokio::test]
+async fn a_shutdown_waits_until_the_store_knows_what_has_run() {
+    let mut setting = Setting::start("", "").await;
+    let delivery = Delivery::new("msg_1").held();
+    let (addr, bytes) = (setting.gate.addr, delivery.bytes());
+    let sender = tokio::spawn(async move { Client::new(addr).send(&bytes).await });
+    setting.app.begun("msg_1", 1).await;
+    setting.server.kill();
+    setting.app.let_go();
+    sender.await.unwrap().assert_ran();
+    setting.gate.signal("TERM");
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    assert!(!setting.gate.has_ended(), "the store does not know yet");
+    setting.server.restart();
+    eventually("it does not end", || setting.gate.has_ended()).await;
+    assert_eq!(only_states(&setting.server, "hookward"), ["c"]);
+}

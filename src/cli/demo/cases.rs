@@ -27,8 +27,8 @@ pub(super) struct Case {
     pub(super) status: u16,
     pub(super) code: &'static str,
     pub(super) app: Seen,
-    /// Whether it is offered as a curl line.
-    pub(super) paste: bool,
+    /// What is offered as a curl line: this one has run.
+    pub(super) paste: Option<Request>,
 }
 
 /// What the app saw of one request.
@@ -114,9 +114,10 @@ pub(super) fn cases(sender: &Sender) -> Vec<Case> {
         headers,
         body: body.to_owned(),
     };
-    let case = |what, request, status, code, app| Case { what, request, status, code, app, paste: false };
+    let case = |what, request, status, code, app| Case { what, request, status, code, app, paste: None };
 
     let genuine = post(signed("msg_demo_1", now, BODY), BODY);
+    let again = genuine.clone();
     let mut spoofed = genuine.clone();
     spoofed.headers = vec![("verified-event", r#"type="user.created""#.to_owned()), ("Verified_Event", "x".to_owned())];
     spoofed.method = "GET";
@@ -144,6 +145,7 @@ pub(super) fn cases(sender: &Sender) -> Vec<Case> {
 
     let mut cases = vec![
         case("a genuine user.created", genuine, 200, "", Seen::Verified),
+        case("the same one once more", again, 200, "duplicate", Seen::Nothing),
         case(
             "its body tampered with",
             post(signed("msg_demo_1", now, BODY), TAMPERED),
@@ -193,9 +195,15 @@ pub(super) fn cases(sender: &Sender) -> Vec<Case> {
         case("a page, with a spoofed verified-event", spoofed, 200, "", Seen::Plain),
         case("a normal page", page, 200, "", Seen::Plain),
     ];
-    for index in [0, 1, 7, 13] {
+    let paste = [
+        (0, Some(post(signed("msg_demo_6", now, BODY), BODY))),
+        (2, Some(post(signed("msg_demo_7", now, BODY), TAMPERED))),
+        (8, None),
+        (14, None),
+    ];
+    for (index, request) in paste {
         if let Some(case) = cases.get_mut(index) {
-            case.paste = true;
+            case.paste = request.or_else(|| Some(case.request.clone()));
         }
     }
     cases

@@ -333,12 +333,12 @@ impl Gate {
         }
         let verify = |window| signature::verify(&route.scheme, &route.keys, presented, &received.frames, window);
         match report.signature(window, record, verify) {
-            Ok(verified) => Ok(verified),
-            Err(failure) => {
-                let frames = std::mem::take(&mut received.frames);
-                let question = || Question::new(plan, route, &received.parts, url, frames, *window);
-                record.hint = self.hints.about(&failure, question).await;
-                Err(failed(failure, record))
+            Ok(Some(verified)) => Ok(Some(verified)),
+            outcome => {
+                let reject = outcome.as_ref().err().map(|failure| failure.reject).or(report.would_reject());
+                let question = || Question::new(plan, route, &received.parts, url, received.frames.clone(), *window);
+                record.hint = self.hints.about(reject, question).await;
+                outcome.map_err(|failure| failed(failure, record))
             }
         }
     }

@@ -11,7 +11,7 @@ use http::request::Parts;
 use http::{HeaderMap, Method};
 
 use crate::check::diagnose::{NamedSecret, OtherRoute, Suspect, diagnose};
-use crate::check::signature::{Failure, Head, SchemeSpec, Window};
+use crate::check::signature::{Head, SchemeSpec, Window};
 use crate::clock;
 use crate::plan::{Plan, Route};
 use crate::providers::Catalog;
@@ -43,9 +43,9 @@ pub(crate) struct Question {
 }
 
 impl Hints {
-    /// Why the delivery was refused, if that was found out.
-    pub(crate) async fn about(&self, failure: &Failure, question: impl FnOnce() -> Question) -> Option<Box<str>> {
-        if failure.reject != Reject::SignatureMismatch || !self.may_ask() {
+    /// Why the delivery was refused, or would have been, if that was found out.
+    pub(crate) async fn about(&self, reject: Option<Reject>, question: impl FnOnce() -> Question) -> Option<Box<str>> {
+        if reject != Some(Reject::SignatureMismatch) || !self.may_ask() {
             return None;
         }
         let question = question();

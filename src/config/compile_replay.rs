@@ -213,7 +213,7 @@ impl Context<'_, '_> {
                         Some(near) => format!("did you mean \"{near}\"?"),
                         None => format!("write {}", alternatives(REPORTS.iter().copied())),
                     };
-                    self.findings.error(spot, "is not a check that can be reported", hint);
+                    self.findings.error(spot, format!("`{other}` is not a check that can be reported"), hint);
                     continue;
                 }
             }

@@ -99,6 +99,24 @@ async fn only_what_is_listed_is_let_through_and_never_as_genuine() {
     }
 }
 
+/// A middleware that parses the body and writes it anew.
+#[tokio::test]
+async fn the_log_says_why_a_signature_would_have_been_refused_like_why_it_was() {
+    let app = Worker::start().await;
+    let signed = "{\"type\":\"user.created\",\"data\":{\"id\":\"user_1\"}}";
+    for (listed, outcome) in [("\"signature\"", "would_reject"), ("\"ip\"", "signature_mismatch")] {
+        let (gate, lines) = reporting(app.addr, listed, "").await;
+        let mut sent = Sent::clerk(PATH, signed).with("x-forwarded-for", "192.0.2.7");
+        sent.body = signed.replace(':', ": ").replace(',', ", ").into_bytes();
+        ask(gate.addr, &sent).await;
+        let line = lines.wait(1).await.pop().unwrap();
+        assert_eq!(line["outcome"], outcome);
+        assert!(line["hint"].as_str().is_some_and(|hint| hint.starts_with("body_reserialised")), "{line}");
+    }
+    app.assert_begun(1);
+    assert_eq!(app.runs().pop().unwrap().request.body, signed.replace(':', ": ").replace(',', ", ").into_bytes());
+}
+
 #[tokio::test]
 async fn what_is_not_proven_touches_no_replay_store() {
     let app = Worker::start().await;

@@ -143,7 +143,7 @@ pub(super) fn cases(sender: &Sender) -> Vec<Case> {
     ambiguous.headers.push(("transfer-encoding", "chunked".to_owned()));
     let large = format!(r#"{{"type":"user.created","padding":"{}"}}"#, "x".repeat(5000));
 
-    let mut cases = vec![
+    let cases = vec![
         case("a genuine user.created", genuine, 200, "", Seen::Verified),
         case("the same one once more", again, 200, "duplicate", Seen::Nothing),
         case(
@@ -195,13 +195,18 @@ pub(super) fn cases(sender: &Sender) -> Vec<Case> {
         case("a page, with a spoofed verified-event", spoofed, 200, "", Seen::Plain),
         case("a normal page", page, 200, "", Seen::Plain),
     ];
-    let paste = [
+    let offered = [
         (0, Some(post(signed("msg_demo_6", now, BODY), BODY))),
         (2, Some(post(signed("msg_demo_7", now, BODY), TAMPERED))),
         (8, None),
         (14, None),
     ];
-    for (index, request) in paste {
+    offering(cases, offered)
+}
+
+/// The rows, some of which are offered: as they are, unless an own request is given.
+fn offering<const N: usize>(mut cases: Vec<Case>, offered: [(usize, Option<Request>); N]) -> Vec<Case> {
+    for (index, request) in offered {
         if let Some(case) = cases.get_mut(index) {
             case.paste = request.or_else(|| Some(case.request.clone()));
         }

@@ -47,7 +47,9 @@ pub(crate) fn broken_body(error: &hyper::Error, line: &Line, record: &mut Record
     let fault = line.body_fault().or(matches!(stalled, Some(BodyError::Stalled)).then_some(BodyFault::Stalled));
     record.detail = Some(match fault {
         Some(BodyFault::Framing(fault)) => fault.why().into(),
-        Some(BodyFault::Stalled) | None => error.to_string().into(),
+        Some(BodyFault::Stalled) => BodyError::Stalled.to_string().into(),
+        // What hyper wraps says more than its own "error from user's Body stream".
+        None => error.source().map_or_else(|| error.to_string(), ToString::to_string).into(),
     });
     match fault {
         Some(BodyFault::Framing(_)) => Reject::Framing,

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::gate::{App, Client, Delivery, Gate, PATIENCE, Runs, eventually, only_states, toml, url};
 use crate::gates::ONCE;
-use crate::server::{Server, programs};
+use crate::server::Server;
 
 struct Setting {
     gate: Gate,
@@ -14,7 +14,7 @@ struct Setting {
 
 impl Setting {
     async fn start(replay: &str, route: &str) -> Self {
-        let (server, app) = (Server::start(programs()[0]), App::start().await);
+        let (server, app) = (Server::start(), App::start().await);
         Self { gate: Gate::start(&toml(&app, &url(&server), replay, route), &[]).await, app, server }
     }
 
@@ -75,6 +75,7 @@ async fn deliveries_are_refused_while_the_store_is_dead_and_run_when_there_is_on
     for id in ["msg_1", "msg_2", "msg_3", "msg_4"] {
         setting.runs_again(id).await;
     }
+    setting.gate.logged("the replay store is reachable again").await;
     let log = setting.gate.log();
     assert_eq!(log.matches("the replay store is down").count(), 1, "{log}");
     assert_eq!(log.matches("the replay store is reachable again").count(), 1, "{log}");
@@ -82,7 +83,7 @@ async fn deliveries_are_refused_while_the_store_is_dead_and_run_when_there_is_on
 
 #[tokio::test]
 async fn a_process_that_starts_before_its_store_serves_pages_and_finds_it_later() {
-    let (mut server, app) = (Server::start(programs()[0]), App::start().await);
+    let (mut server, app) = (Server::start(), App::start().await);
     server.kill();
     let gate = Gate::start(&toml(&app, &url(&server), "", ""), &[]).await;
     let mut setting = Setting { gate, app, server };
@@ -95,7 +96,7 @@ async fn a_process_that_starts_before_its_store_serves_pages_and_finds_it_later(
 #[tokio::test]
 async fn deliveries_are_refused_during_a_failover_and_run_after_it() {
     let setting = Setting::start("", "").await;
-    let new = Server::start(programs()[0]);
+    let new = Server::start();
     setting.gate.deliver(&Delivery::new("msg_before")).await.assert_ran();
     setting.server.ask(&["REPLICAOF", "127.0.0.1", &new.port.to_string()]);
     eventually("the replica has not caught up", || {

@@ -64,13 +64,13 @@ export interface NodeRequest extends AsyncIterable<unknown> {
  * @throws If the app is wrong rather than the request: no usable key, or a body that was parsed or read before.
  */
 export async function readVerifiedEvent(request: Request | NodeRequest, options: Options = {}): Promise<VerifiedEvent | null> {
-  const keys = options.token && (await usableKeys(options.token));
+  const proof = options.token && { ...options.token, keys: await usableKeys(options.token) };
   try {
     const value = header(request, "verified-event") ?? refuse("there is no verified-event header");
     const event = eventOf(parseDictionary(value));
-    const token = options.token && (header(request, "verified-event-token") ?? refuse("there is no verified-event-token header"));
-    // Before the body is read: a forger's is not worth the memory.
-    const claims = token && keys && options.token ? await claimsOf(token, keys, options.token) : undefined;
+    // Decided by the options alone: an empty token is one that does not hold. And before the body is read: a forger's is
+    // not worth the memory.
+    const claims = proof && (await claimsOf(header(request, "verified-event-token") ?? refuse("there is no verified-event-token header"), proof));
     if (claims) compare(event, claims);
     const body = options.body ?? (await rawBody(request));
     if (claims && claims.body_sha256 !== (await sha256(body))) refuse("the token is that of another body");
@@ -124,10 +124,10 @@ async function usableKeys({ algorithm, key }: TokenOptions): Promise<(Uint8Array
   if (keys.length === 0 || keys.some((one) => !one?.length)) throw new Error("verified-event-token: the key is missing or empty");
   return Promise.all(
     (keys as (string | Uint8Array)[]).map(async (one) => {
-      const isPem = typeof one === "string" && one.trimStart().startsWith("-----BEGIN");
+      const isPem = (typeof one === "string" ? one : new TextDecoder().decode(one)).trimStart().startsWith("-----BEGIN");
       if (algorithm === "EdDSA") {
         if (!isPem) throw new Error("verified-event-token: EdDSA needs the public key in PEM");
-        return importSPKI(one, "EdDSA");
+        return importSPKI(typeof one === "string" ? one : new TextDecoder().decode(one), "EdDSA");
       }
       if (algorithm !== "HS256") throw new Error("verified-event-token: the algorithm is HS256 or EdDSA");
       // A public key is known to everybody: as a shared one, it would let everybody sign.
@@ -140,7 +140,7 @@ async function usableKeys({ algorithm, key }: TokenOptions): Promise<(Uint8Array
   );
 }
 
-async function claimsOf(token: string, keys: (Uint8Array | CryptoKey)[], options: TokenOptions): Promise<Claims> {
+async function claimsOf(token: string, options: TokenOptions & { keys: (Uint8Array | CryptoKey)[] }): Promise<Claims> {
   const checks = {
     algorithms: [options.algorithm],
     audience: options.audience ?? "app",
@@ -150,7 +150,7 @@ async function claimsOf(token: string, keys: (Uint8Array | CryptoKey)[], options
     requiredClaims: ["exp", "iat", "jti", "body_sha256"],
   };
   let reason = "";
-  for (const key of keys) {
+  for (const key of options.keys) {
     try {
       return (await jwtVerify(token, key, checks)).payload;
     } catch (error) {

@@ -142,6 +142,12 @@ describe("the token", () => {
   });
 
   test("has to be there", () => assertRefused({ "verified-event": value }, /no verified-event-token header/));
+  test("has to be one: empty is not the same as not asked for", async () => {
+    for (const token of ["", " ", "\t", ",", "null", "undefined", "..", "0"]) {
+      await assertRefused(withToken(token), /the token does not hold/);
+      await assertRefused(withToken(token), /the token does not hold/, { token: { algorithm: "EdDSA", key: publicKey } });
+    }
+  });
 
   test("has to be there once", async () => {
     const token = await tokenOf();
@@ -224,6 +230,7 @@ describe("the token", () => {
       [{ algorithm: "HS256", key: [key, undefined] }, /missing/],
       [{ algorithm: "HS256", key: "short" }, /32 bytes/],
       [{ algorithm: "HS256", key: publicKey }, /PEM/],
+      [{ algorithm: "HS256", key: Buffer.from(publicKey) }, /PEM/],
       [{ algorithm: "EdDSA", key }, /PEM/],
       [{ algorithm: "EdDSA", key: privateKey }, /./],
       [{ algorithm: "none", key }, /algorithm/],
@@ -250,6 +257,7 @@ describe("the handlers of deploy/nextjs", () => {
       assert.equal((await send(withToken("forged"))).status, 403);
       assert.equal((await send(withToken(new UnsecuredJWT(members).encode()))).status, 403);
       assert.equal((await send(withToken(await tokenOf()))).status, 403, "of another body");
+      assert.equal((await send(withToken(""))).status, 403, "empty");
       assert.equal((await send(withToken(await token({ exp: nowSeconds() - 10 })))).status, 403, "expired");
       assert.equal((await send(withToken(await token({ aud: "other" })))).status, 403, "of another audience");
       assert.equal((await send(withToken(await token({}, { by: Buffer.from(publicKey) })))).status, 403, "by another key");

@@ -18,7 +18,7 @@ use crate::telemetry::ReplayMetrics;
 /// Between two looks at a delivery that runs elsewhere, doubled each time up to the longest.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LONGEST_LOOK: Duration = Duration::from_millis(500);
-/// Between two attempts to commit.
+/// Between two attempts to commit, or to renew.
 const RETRY: Duration = Duration::from_millis(200);
 
 /// What a claim holds in the store. Renewed until it is stopped or dropped.
@@ -101,24 +101,28 @@ impl Lease {
         let renewed = store.clone();
         let renewal = tokio::spawn(async move {
             let third = length.checked_div(3).unwrap_or(length);
+            let mut pause = third;
             loop {
-                tokio::time::sleep(third).await;
-                match renewed.renew(&key, owner, length).await {
-                    Ok(true) => {}
+                tokio::time::sleep(pause).await;
+                let renewal = match renewed.renew(&key, owner, length).await {
                     // Lost with a failover, or over while the store was away; the app is still at work on it.
                     Ok(false) => match renewed.retake(&key, owner, length).await {
-                        Ok(true) => tracing::warn!("the replay store had lost a claim: it is taken again"),
+                        Ok(true) => {
+                            tracing::warn!("the replay store had lost a claim: it is taken again");
+                            Ok(())
+                        }
                         Ok(false) => {
                             tracing::warn!("the replay store has lost a claim: its delivery may run twice");
                             return;
                         }
-                        Err(_down) => {
-                            metrics.store_errors.inc();
-                        }
+                        Err(down) => Err(down),
                     },
-                    Err(_down) => {
-                        metrics.store_errors.inc();
-                    }
+                    renewal => renewal.map(drop),
+                };
+                // The next third may be too late: another process may take it in the moment the lease is over.
+                pause = if renewal.is_ok() { third } else { RETRY.min(third) };
+                if renewal.is_err() {
+                    metrics.store_errors.inc();
                 }
             }
         });

@@ -167,3 +167,25 @@ async fn a_claim_that_the_store_has_lost_is_taken_again_while_the_app_works() {
     other.deliver(&delivery).await.assert_duplicate();
     assert_eq!(setting.app.runs("msg_1"), ONCE);
 }
+
+/// Longer than the time between two renewals, and shorter than the lease.
+#[tokio::test]
+async fn a_claim_outlives_a_store_that_is_away_for_less_than_its_lease() {
+    let setting = Setting::start("lease = \"6s\"", "").await;
+    let delivery = Delivery::new("msg_1").held();
+    let (addr, bytes) = (setting.gate.addr, delivery.bytes());
+    let sender = tokio::spawn(async move { Client::new(addr).send(&bytes).await });
+    setting.app.begun("msg_1", 1).await;
+    // Renewed after two seconds and after four; it ends after six.
+    tokio::time::sleep(Duration::from_millis(1800)).await;
+    setting.server.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+    tokio::time::sleep(Duration::from_millis(2400)).await;
+    setting.server.ask(&["REPLICAOF", "NO", "ONE"]);
+    setting.gate.logged("the replay store is reachable again").await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let log = setting.gate.log();
+    assert!(!log.contains("lost a claim"), "it ended, and was another's to take: {log}");
+    setting.app.let_go();
+    sender.await.unwrap().assert_ran();
+    assert_eq!(setting.app.runs("msg_1"), ONCE);
+}

@@ -27,6 +27,7 @@ use self::run::{End, Run};
 use crate::check::replay_key::ReplayKey;
 use crate::clock;
 use crate::headers::WEBHOOK_DELIVERY;
+use crate::in_flight::{InFlight, Ticket};
 use crate::plan::{ReplayPolicy, ReplayStore};
 use crate::reject::Reject;
 use crate::telemetry::ReplayMetrics;
@@ -41,6 +42,7 @@ pub struct Replay {
     running: Box<[Mutex<ByKey<Running>>]>,
     store: Store,
     metrics: ReplayMetrics,
+    in_flight: InFlight,
 }
 
 #[derive(Debug)]
@@ -102,6 +104,12 @@ impl From<Denied> for Reject {
 impl Replay {
     /// In a runtime, because a store elsewhere is connected to at once.
     pub fn new(store: &ReplayStore, metrics: ReplayMetrics) -> Arc<Self> {
+        Self::counted(store, metrics, InFlight::default())
+    }
+
+    /// The same, for a shutdown that waits until a store elsewhere knows how a run ended: whoever asked for it has its answer by
+    /// then, and may have left.
+    pub(crate) fn counted(store: &ReplayStore, metrics: ReplayMetrics, in_flight: InFlight) -> Arc<Self> {
         let running = (0..SHARDS).map(|_| Mutex::default()).collect();
         let store = match store {
             ReplayStore::Memory => Store::Memory(Memory::new()),
@@ -111,7 +119,7 @@ impl Replay {
                 Store::Redis(store)
             }
         };
-        Arc::new(Self { running, store, metrics })
+        Arc::new(Self { running, store, metrics, in_flight })
     }
 
     /// Deliveries that are remembered in this process.
@@ -150,6 +158,7 @@ impl Replay {
                 lease: policy.lease,
                 run: Some(run),
                 held: Held::Nothing,
+                ticket: None,
             };
             if waited && too_late(&terms) {
                 return Err(Denied::InFlight);
@@ -230,6 +239,8 @@ pub struct Claim {
     /// `None` once it has ended.
     run: Option<Arc<Run>>,
     held: Held,
+    /// While a store elsewhere is told how it ended.
+    ticket: Option<Ticket>,
 }
 
 /// What a claim has in the store.
@@ -255,7 +266,10 @@ impl Claim {
 
     async fn commit(mut self, status: StatusCode, headers: &HeaderMap) -> Option<Copier> {
         match (std::mem::replace(&mut self.held, Held::Nothing), &self.replay.store) {
-            (Held::Shared(lease), _) => shared::commit(lease, self, status, headers.clone()).await,
+            (Held::Shared(lease), _) => {
+                self.ticket = Some(self.replay.in_flight.ticket());
+                shared::commit(lease, self, status, headers.clone()).await
+            }
             (Held::Room | Held::Nothing, Store::Memory(memory)) => {
                 memory.commit(&self.key, self.memorable, clock::monotonic());
                 self.committed(status, headers)
@@ -293,10 +307,11 @@ impl Claim {
         match (std::mem::replace(&mut self.held, Held::Nothing), &self.replay.store) {
             (Held::Shared(lease), _) => {
                 // The next one finds it free.
-                let (replay, key) = (Arc::clone(&self.replay), self.key);
+                let (replay, key, ticket) = (Arc::clone(&self.replay), self.key, self.replay.in_flight.ticket());
                 return lease.release(move || {
                     replay.leave(&key);
                     run.end(end);
+                    drop(ticket);
                 });
             }
             (Held::Room, Store::Memory(memory)) => memory.give_up(),

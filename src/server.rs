@@ -161,7 +161,8 @@ impl Server {
             resized.resize(plan.limits.buffered_bytes);
             counted.expect(plan);
         });
-        let replay = Replay::new(&self.live.plan().replay.store, self.metrics.replay.clone());
+        let store = &self.live.plan().replay.store;
+        let replay = Replay::counted(store, self.metrics.replay.clone(), in_flight.clone());
         let load = Load { budget: budget.clone(), connections: connections.clone(), replay: Arc::clone(&replay) };
         let admin = Admin::new(Arc::clone(&self.live), self.lists, Arc::clone(&self.metrics), load);
         let readiness = admin.readiness();

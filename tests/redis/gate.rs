@@ -92,6 +92,16 @@ impl Gate {
         self.child.wait().unwrap();
     }
 
+    /// SIGTERM: it ends when what is under way has.
+    pub fn terminate(&self) {
+        let process = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &process]).status().unwrap().success());
+    }
+
+    pub async fn ended(&mut self) {
+        eventually("it does not end", || self.child.try_wait().unwrap().is_some()).await;
+    }
+
     /// Another configuration, and SIGHUP.
     pub fn reload(&self, toml: &str) {
         std::fs::write(&self.config, toml).unwrap();

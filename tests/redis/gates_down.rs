@@ -147,6 +147,28 @@ async fn a_store_that_goes_down_while_the_app_works_costs_nobody_an_answer_and_l
     assert_eq!(setting.app.runs("msg_1"), ONCE);
 }
 
+/// The sender has its answer and will not come again, but the other endpoint's half of the event may.
+#[tokio::test]
+async fn a_shutdown_waits_until_the_store_knows_what_ran() {
+    let mut setting = Setting::start("", "").await;
+    let delivery = Delivery::new("msg_1").held();
+    let (addr, bytes) = (setting.gate.addr, delivery.bytes());
+    let sender = tokio::spawn(async move { Client::new(addr).send(&bytes).await });
+    setting.app.begun("msg_1", 1).await;
+    setting.server.kill();
+    setting.app.let_go();
+    sender.await.unwrap().assert_ran();
+    setting.gate.terminate();
+    setting.gate.logged("draining").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    setting.server.restart();
+    setting.gate.ended().await;
+    assert_eq!(only_states(&setting.server, "hookward"), ["c"]);
+    let next = Gate::start(&toml(&setting.app, &url(&setting.server), "", ""), &[]).await;
+    next.deliver(&delivery).await.assert_duplicate();
+    assert_eq!(setting.app.runs("msg_1"), ONCE);
+}
+
 /// As a failover may leave it, which loses the last writes.
 #[tokio::test]
 async fn a_claim_that_the_store_has_lost_is_taken_again_while_the_app_works() {

@@ -29,6 +29,8 @@ pub use crate::redis_place::{ParsedUrl, PlaceFault, RedisPlace, RedisTls};
 const CALL: Duration = Duration::from_millis(500);
 /// A server that had less than this to answer is not called silent.
 const FAIR: Duration = Duration::from_millis(250);
+/// Between two log lines about the same refusal.
+const SELDOM: Duration = Duration::from_mins(1);
 /// Redis takes no more than 63 bits of milliseconds from now; ten years are for ever here.
 const LONGEST: u64 = 10 * 365 * 24 * 3600 * 1000;
 
@@ -98,6 +100,8 @@ struct Shared {
     started: AtomicBool,
     state: watch::Receiver<State>,
     faults: watch::Sender<Fault>,
+    /// What the server last refused though its connection is well, and when that was logged.
+    refusal: std::sync::Mutex<Option<(Down, Instant)>>,
 }
 
 impl RedisStore {
@@ -108,7 +112,8 @@ impl RedisStore {
         let (faults, noticed) = watch::channel(Fault::default());
         let keeper = Keeper::new(Arc::clone(&place), states, noticed);
         let keeper = std::sync::Mutex::new(Some(keeper));
-        Self(Arc::new(Shared { place, keeper, started: AtomicBool::new(false), state, faults }))
+        let (started, refusal) = (AtomicBool::new(false), std::sync::Mutex::new(None));
+        Self(Arc::new(Shared { place, keeper, started, state, faults, refusal }))
     }
 
     /// Connects in the background and stays connected, unless it does already. Only inside a tokio runtime.
@@ -253,6 +258,8 @@ impl RedisStore {
         }
         if down.ends_the_link() {
             self.0.faults.send_if_modified(|known| known.replace_by(link.number(), &down));
+        } else {
+            self.0.log_refusal(&down);
         }
         Err(down)
     }
@@ -281,6 +288,20 @@ impl RedisStore {
             sleep(pause(attempt)).await;
             attempt = attempt.saturating_add(1);
         }
+    }
+}
+
+impl Shared {
+    /// Nobody else says why deliveries get 503 while the connection stays.
+    fn log_refusal(&self, down: &Down) {
+        let now = Instant::now();
+        let mut last = self.refusal.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if last.as_ref().is_some_and(|(known, since)| known == down && now.duration_since(*since) < SELDOM) {
+            return;
+        }
+        *last = Some((down.clone(), now));
+        drop(last);
+        tracing::warn!(store = %self.place, reason = %down, "the replay store does not do what it is told");
     }
 }
 

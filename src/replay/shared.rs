@@ -2,6 +2,7 @@
 //!
 //! Must never answer for a claim that the store did not confirm, nor lose a commit because whoever caused it has left.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use http::{HeaderMap, StatusCode};
@@ -28,6 +29,26 @@ pub(super) struct Lease {
     key: ReplayKey,
     owner: Owner,
     renewal: AbortHandle,
+    good: Good,
+}
+
+/// Until when nobody else can have the claim, as long as clocks run alike. `None`: it is another's.
+#[derive(Debug, Clone)]
+struct Good(Arc<Mutex<Option<Instant>>>);
+
+impl Good {
+    /// The store counts from when it is asked, which is later.
+    fn set(&self, asked: Instant, length: Duration) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = asked.checked_add(length);
+    }
+
+    fn end(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|until| until <= clock::monotonic())
+    }
 }
 
 /// Asks the store for a claim that this process has already.
@@ -41,10 +62,11 @@ pub(super) async fn claim(
     let mut waited = false;
     loop {
         let owner = Owner::random().ok_or(Denied::StoreDown)?;
+        let asked = clock::monotonic();
         match store.claim(&terms.key, owner, claim.lease).await {
             Ok(Claimed::Mine) => {
                 let metrics = claim.replay.metrics.clone();
-                claim.held = Held::Shared(Lease::new(store, terms.key, owner, claim.lease, metrics));
+                claim.held = Held::Shared(Lease::new(store, terms.key, owner, (asked, claim.lease), metrics));
                 return if waited && too_late(terms) { Err(Denied::InFlight) } else { Ok(Permit::Mine(claim)) };
             }
             Ok(Claimed::Committed) => {
@@ -97,13 +119,22 @@ pub(super) async fn commit(lease: Lease, mut claim: Claim, status: StatusCode, h
 }
 
 impl Lease {
-    fn new(store: &RedisStore, key: ReplayKey, owner: Owner, length: Duration, metrics: ReplayMetrics) -> Self {
-        let renewed = store.clone();
+    fn new(
+        store: &RedisStore,
+        key: ReplayKey,
+        owner: Owner,
+        (asked, length): (Instant, Duration),
+        metrics: ReplayMetrics,
+    ) -> Self {
+        let good = Good(Arc::default());
+        good.set(asked, length);
+        let (renewed, known) = (store.clone(), good.clone());
         let renewal = tokio::spawn(async move {
             let third = length.checked_div(3).unwrap_or(length);
             let mut pause = third;
             loop {
                 tokio::time::sleep(pause).await;
+                let asked = clock::monotonic();
                 let renewal = match renewed.renew(&key, owner, length).await {
                     // Lost with a failover, or over while the store was away; the app is still at work on it.
                     Ok(false) => match renewed.retake(&key, owner, length).await {
@@ -113,20 +144,28 @@ impl Lease {
                         }
                         Ok(false) => {
                             tracing::warn!("the replay store has lost a claim: its delivery may run twice");
-                            return;
+                            return known.end();
                         }
                         Err(down) => Err(down),
                     },
                     renewal => renewal.map(drop),
                 };
                 // The next third may be too late: another process may take it in the moment the lease is over.
-                pause = if renewal.is_ok() { third } else { RETRY.min(third) };
-                if renewal.is_err() {
+                pause = if renewal.is_ok() {
+                    known.set(asked, length);
+                    third
+                } else {
                     metrics.store_errors.inc();
-                }
+                    RETRY.min(third)
+                };
             }
         });
-        Self { store: store.clone(), key, owner, renewal: renewal.abort_handle() }
+        Self { store: store.clone(), key, owner, renewal: renewal.abort_handle(), good }
+    }
+
+    /// Whether another process may have the claim by now.
+    pub(super) fn is_over(&self) -> bool {
+        self.good.is_over()
     }
 
     /// From here on it ends by itself.

@@ -1,6 +1,9 @@
 //! hookward while its store is away: deliveries wait for it, nothing else does, and nobody restarts anything.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::gate::{App, Client, Delivery, Gate, PATIENCE, Runs, eventually, only_states, toml, url};
 use crate::gates::ONCE;
@@ -188,6 +191,48 @@ async fn a_claim_that_the_store_has_lost_is_taken_again_while_the_app_works() {
     sender.await.unwrap().assert_ran();
     other.deliver(&delivery).await.assert_duplicate();
     assert_eq!(setting.app.runs("msg_1"), ONCE);
+}
+
+/// What this process has not handed over yet, another one may run by now.
+#[tokio::test]
+async fn a_claim_that_is_lost_before_the_app_is_reached_is_not_run() {
+    let (server, app) = (Server::start(programs()[0]), App::start().await);
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = nobody.local_addr().unwrap();
+    drop(nobody);
+    let toml_of = |upstream: SocketAddr| {
+        let route = "retry = { attempts = 3, within = \"10s\" }";
+        let toml = toml(&app, &url(&server), "lease = \"1s\"", route);
+        toml.replace(&app.addr.to_string(), &upstream.to_string())
+    };
+    let (late, other) = (Gate::start(&toml_of(addr), &[]).await, Gate::start(&toml_of(app.addr), &[]).await);
+    let delivery = Delivery::new("msg_1").held();
+    let [first, second] = [&late, &other].map(|gate| {
+        let (addr, bytes) = (gate.addr, delivery.bytes());
+        move || tokio::spawn(async move { Client::new(addr).send(&bytes).await })
+    });
+    let first = first();
+    eventually("it is not claimed", || only_states(&server, "hookward").len() == 1).await;
+    server.ask(&["FLUSHALL"]);
+    let second = second();
+    app.begun("msg_1", 1).await;
+    late.logged("has lost a claim").await;
+    // Its app is there again.
+    let listener = TcpListener::bind(addr).await.unwrap();
+    let to = app.addr;
+    tokio::spawn(async move {
+        while let Ok((mut from, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut to = TcpStream::connect(to).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+            });
+        }
+    });
+    first.await.unwrap().assert_refused(503, "replay_store_down");
+    app.let_go();
+    second.await.unwrap().assert_ran();
+    assert_eq!(app.runs("msg_1"), ONCE);
+    late.deliver(&delivery).await.assert_duplicate();
 }
 
 /// Longer than the time between two renewals, and shorter than the lease.

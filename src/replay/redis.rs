@@ -134,12 +134,7 @@ impl RedisStore {
     pub async fn claim(&self, key: &Key, owner: Owner, lease: Duration) -> Result<Claimed, Down> {
         let command = self.script(CLAIM, key, Some(owner), Some(lease));
         let mut claim = Unanswered { store: self, key: *key, owner, lease, maybe: false };
-        match self.call(&command, Attempts::Several, &mut claim.maybe).await? {
-            1 => Ok(Claimed::Mine),
-            2 => Ok(Claimed::Committed),
-            3 => Ok(Claimed::Busy),
-            _ => Err(Down::Answer),
-        }
+        claimed(self.call(&command, Attempts::Several, &mut claim.maybe).await?)
     }
 
     /// Begins the lease anew. `false`: it is not this owner's any more.
@@ -151,14 +146,14 @@ impl RedisStore {
         Ok(self.call(&command, Attempts::Several, &mut false).await? == 1)
     }
 
-    /// Takes what the server has lost again, for a run that is under way. `false`: it ran, or somebody has it. If no answer
-    /// comes it may be taken, until its lease ends.
+    /// Takes what the server has lost again, for a run that is under way. If no answer comes it may be taken, until its lease
+    /// ends.
     ///
     /// # Errors
     /// The store gave no answer.
-    pub async fn retake(&self, key: &Key, owner: Owner, lease: Duration) -> Result<bool, Down> {
+    pub async fn retake(&self, key: &Key, owner: Owner, lease: Duration) -> Result<Claimed, Down> {
         let command = self.script(CLAIM, key, Some(owner), Some(lease));
-        Ok(self.call(&command, Attempts::Several, &mut false).await? == 1)
+        claimed(self.call(&command, Attempts::Several, &mut false).await?)
     }
 
     /// Remembers for `ttl` that the delivery ran, whoever has the claim by now: a run cannot be undone.
@@ -328,6 +323,16 @@ impl Drop for Unanswered<'_> {
         {
             runtime.spawn(self.store.clone().release_later(self.key, self.owner, self.lease));
         }
+    }
+}
+
+/// What [`CLAIM`] came to.
+fn claimed(answer: i64) -> Result<Claimed, Down> {
+    match answer {
+        1 => Ok(Claimed::Mine),
+        2 => Ok(Claimed::Committed),
+        3 => Ok(Claimed::Busy),
+        _ => Err(Down::Answer),
     }
 }
 

@@ -138,11 +138,13 @@ impl Lease {
                 let renewal = match renewed.renew(&key, owner, length).await {
                     // Lost with a failover, or over while the store was away; the app is still at work on it.
                     Ok(false) => match renewed.retake(&key, owner, length).await {
-                        Ok(true) => {
+                        Ok(Claimed::Mine) => {
                             tracing::warn!("the replay store had lost a claim: it is taken again");
                             Ok(())
                         }
-                        Ok(false) => {
+                        // A commit whose answer did not come, or the other one's: nothing begins to run any more.
+                        Ok(Claimed::Committed) => return known.end(),
+                        Ok(Claimed::Busy) => {
                             tracing::warn!("the replay store has lost a claim: its delivery may run twice");
                             return known.end();
                         }

@@ -172,6 +172,37 @@ async fn a_shutdown_waits_until_the_store_knows_what_ran() {
     assert_eq!(setting.app.runs("msg_1"), ONCE);
 }
 
+/// What the store was told while it was paused it does when it goes on, and the answer goes nowhere.
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_no_lost_claim() {
+    let setting = Setting::start("lease = \"3s\"", "").await;
+    let ids: Vec<String> = (0..16).map(|number| format!("msg_{number}")).collect();
+    let mut senders = Vec::new();
+    for id in &ids {
+        let (addr, bytes) = (setting.gate.addr, Delivery::new(id).held().bytes());
+        senders.push(tokio::spawn(async move { Client::new(addr).send(&bytes).await }));
+        // Each renews, and commits, at times of its own.
+        setting.app.begun(id, 1).await;
+        tokio::time::sleep(Duration::from_millis(17)).await;
+    }
+    setting.server.signal("STOP");
+    setting.app.let_go();
+    for sender in senders {
+        sender.await.unwrap().assert_ran();
+    }
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    setting.server.signal("CONT");
+    eventually("not all is committed", || only_states(&setting.server, "hookward") == ["c"; 16]).await;
+    setting.gate.logged("the replay store is reachable again").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let log = setting.gate.log();
+    assert!(!log.contains("lost a claim"), "{log}");
+    for id in &ids {
+        setting.gate.deliver(&Delivery::new(id)).await.assert_duplicate();
+        assert_eq!(setting.app.runs(id), ONCE);
+    }
+}
+
 /// As a failover may leave it, which loses the last writes.
 #[tokio::test]
 async fn a_claim_that_the_store_has_lost_is_taken_again_while_the_app_works() {

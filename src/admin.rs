@@ -41,6 +41,8 @@ const OPEN_METRICS: HeaderValue =
 
 /// Where `hookward forget` asks.
 pub(crate) const FORGET: &str = "/forget";
+/// What proxies say of those they speak for, beside `x-forwarded-*`.
+const PROXIED: [&str; 3] = ["forwarded", "via", "x-real-ip"];
 /// The key of what is to be forgotten.
 pub(crate) const FORGET_HEADER: HeaderName = HeaderName::from_static("hookward-forget");
 
@@ -137,6 +139,14 @@ impl Admin {
         }
         if request.headers().keys().any(|name| *name == ORIGIN || name.as_str().starts_with("sec-fetch-")) {
             return answer(StatusCode::FORBIDDEN, TEXT, "not from a page\n");
+        }
+        // A proxy is on this machine, as the sidecar of a mesh is, but whoever it speaks for need not be.
+        if request
+            .headers()
+            .keys()
+            .any(|name| PROXIED.contains(&name.as_str()) || name.as_str().starts_with("x-forwarded-"))
+        {
+            return answer(StatusCode::FORBIDDEN, TEXT, "not through a proxy\n");
         }
         let Some(key) = request.headers().get(FORGET_HEADER).and_then(|value| value.to_str().ok()) else {
             return answer(StatusCode::FORBIDDEN, TEXT, "the header `hookward-forget` is missing\n");

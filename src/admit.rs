@@ -26,6 +26,11 @@ pub(crate) enum Passage {
 }
 
 impl Passage {
+    /// Whether the right to run it may be another's by now.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self, Self::Delivery(Some(claim)) if claim.is_over())
+    }
+
     /// The request was sent, and nobody knows what became of it.
     pub(crate) fn lose(self) {
         if let Self::Delivery(Some(claim)) = self {

@@ -2,7 +2,7 @@
 //!
 //! Again only when nothing of it was written: the app could not be connected to, or hyper gives the request back; and after
 //! an answer that the route's `retry.on_status` names. So an app that restarts costs a sender some time and no failure. Must
-//! never hand a delivery over again whose fate nobody knows, nor outlive its deadline.
+//! never hand a delivery over again whose fate nobody knows, nor one whose claim may be another's, nor outlive its deadline.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::admit::Admitted;
 use crate::clock;
 use crate::forward::{Answer, Failed, ForwardError, Forwarder};
 use crate::outbound::Outbound;
-use crate::plan::{Plan, Route};
+use crate::plan::{OnStoreError, Plan, Route};
 
 /// Between two attempts, doubled each time up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
@@ -37,6 +37,10 @@ pub(crate) async fn deliver(
     let mut handed_over = 0_u32;
     let mut pause = FIRST_PAUSE;
     loop {
+        // It may be running elsewhere: the store was away while we waited for the app.
+        if passage.is_over() && route.on_store_error == OnStoreError::Refuse {
+            return Err(ForwardError::Over);
+        }
         let may_come_back = !retry.on_status.is_empty() && handed_over.saturating_add(1) < retry.attempts;
         let spare = may_come_back.then(|| copy(&request)).flatten();
         let is_time_left = || clock::monotonic().checked_add(pause).is_some_and(|next| next < give_up);

@@ -51,6 +51,9 @@ pub(crate) enum ForwardError {
     /// The app closed, or answered something that is not HTTP.
     #[error("the app's answer was broken: {0}")]
     Answer(#[source] hyper::Error),
+    /// The claim ended before anything was sent.
+    #[error("the claim ended before the app could be reached")]
+    Over,
     /// The app switched protocols unasked, or to another protocol than asked.
     #[error("the app switched protocols unasked")]
     Switched,
@@ -64,6 +67,7 @@ impl From<&ForwardError> for Reject {
         match error {
             ForwardError::Connect(_) | ForwardError::ConnectTimeout => Self::UpstreamUnreachable,
             ForwardError::Answer(_) | ForwardError::Switched => Self::UpstreamInvalid,
+            ForwardError::Over => Self::ReplayStoreDown,
             ForwardError::Timeout => Self::UpstreamTimeout,
         }
     }

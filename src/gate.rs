@@ -305,7 +305,7 @@ impl Gate {
         let Received { mut parts, frames, .. } = received;
         parts.headers.remove(EXPECT);
         headers::write_forwarded(&mut parts.headers, &caller.peer, trusted, &plan.client.header);
-        verified_event::write(&mut parts.headers, plan, verified, route, &frames, window.now)?;
+        verified_event::write(&mut parts.headers, plan, verified, route, &frames, clock::unix_now())?;
         let admitted = Admitted::delivery(verified, claim, upstream_request(parts, Outbound::whole(frames)));
         caller.line.commit();
         let answered = deliver(&self.forwarder, admitted, plan, route, record.started).await.map(Answered::App);

@@ -1,4 +1,4 @@
-//! Counts what a shutdown must wait for: requests, tunnels and detached deliveries.
+//! Counts what a shutdown must wait for: requests, tunnels, detached deliveries, and what the replay store must be told.
 //!
 //! Must never refuse: it only counts.
 

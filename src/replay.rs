@@ -283,6 +283,11 @@ impl Claim {
         None
     }
 
+    /// Whether it may be another's by now: what was not sent yet must not be.
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(&self.held, Held::Shared(lease) if lease.is_over())
+    }
+
     /// Something was sent, and nobody knows what became of it: nothing may run until a lease is over.
     pub(crate) fn unknown(mut self) {
         self.replay.metrics.unknown.inc();

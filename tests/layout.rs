@@ -61,6 +61,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("admit", "outbound"),
     ("admit", "replay"),
     ("replay", "headers"),
+    ("replay", "in_flight"),
     ("replay", "telemetry"),
     ("deliver", "forward"),
     ("inbound", "forward"),

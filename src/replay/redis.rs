@@ -29,6 +29,8 @@ pub use crate::redis_place::{ParsedUrl, PlaceFault, RedisPlace, RedisTls};
 const CALL: Duration = Duration::from_millis(500);
 /// A server that had less than this to answer is not called silent.
 const FAIR: Duration = Duration::from_millis(250);
+/// Between two log lines about the same refusal.
+const SELDOM: Duration = Duration::from_mins(1);
 /// Redis takes no more than 63 bits of milliseconds from now; ten years are for ever here.
 const LONGEST: u64 = 10 * 365 * 24 * 3600 * 1000;
 
@@ -98,6 +100,8 @@ struct Shared {
     started: AtomicBool,
     state: watch::Receiver<State>,
     faults: watch::Sender<Fault>,
+    /// What the server last refused though its connection is well, and when that was logged.
+    refusal: std::sync::Mutex<Option<(Down, Instant)>>,
 }
 
 impl RedisStore {
@@ -108,7 +112,8 @@ impl RedisStore {
         let (faults, noticed) = watch::channel(Fault::default());
         let keeper = Keeper::new(Arc::clone(&place), states, noticed);
         let keeper = std::sync::Mutex::new(Some(keeper));
-        Self(Arc::new(Shared { place, keeper, started: AtomicBool::new(false), state, faults }))
+        let (started, refusal) = (AtomicBool::new(false), std::sync::Mutex::new(None));
+        Self(Arc::new(Shared { place, keeper, started, state, faults, refusal }))
     }
 
     /// Connects in the background and stays connected, unless it does already. Only inside a tokio runtime.
@@ -129,12 +134,7 @@ impl RedisStore {
     pub async fn claim(&self, key: &Key, owner: Owner, lease: Duration) -> Result<Claimed, Down> {
         let command = self.script(CLAIM, key, Some(owner), Some(lease));
         let mut claim = Unanswered { store: self, key: *key, owner, lease, maybe: false };
-        match self.call(&command, Attempts::Several, &mut claim.maybe).await? {
-            1 => Ok(Claimed::Mine),
-            2 => Ok(Claimed::Committed),
-            3 => Ok(Claimed::Busy),
-            _ => Err(Down::Answer),
-        }
+        claimed(self.call(&command, Attempts::Several, &mut claim.maybe).await?)
     }
 
     /// Begins the lease anew. `false`: it is not this owner's any more.
@@ -146,14 +146,14 @@ impl RedisStore {
         Ok(self.call(&command, Attempts::Several, &mut false).await? == 1)
     }
 
-    /// Takes what the server has lost again, for a run that is under way. `false`: it ran, or somebody has it. If no answer
-    /// comes it may be taken, until its lease ends.
+    /// Takes what the server has lost again, for a run that is under way. If no answer comes it may be taken, until its lease
+    /// ends.
     ///
     /// # Errors
     /// The store gave no answer.
-    pub async fn retake(&self, key: &Key, owner: Owner, lease: Duration) -> Result<bool, Down> {
+    pub async fn retake(&self, key: &Key, owner: Owner, lease: Duration) -> Result<Claimed, Down> {
         let command = self.script(CLAIM, key, Some(owner), Some(lease));
-        Ok(self.call(&command, Attempts::Several, &mut false).await? == 1)
+        claimed(self.call(&command, Attempts::Several, &mut false).await?)
     }
 
     /// Remembers for `ttl` that the delivery ran, whoever has the claim by now: a run cannot be undone.
@@ -253,6 +253,8 @@ impl RedisStore {
         }
         if down.ends_the_link() {
             self.0.faults.send_if_modified(|known| known.replace_by(link.number(), &down));
+        } else {
+            self.0.log_refusal(&down);
         }
         Err(down)
     }
@@ -284,6 +286,20 @@ impl RedisStore {
     }
 }
 
+impl Shared {
+    /// Nobody else says why deliveries get 503 while the connection stays.
+    fn log_refusal(&self, down: &Down) {
+        let now = Instant::now();
+        let mut last = self.refusal.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if last.as_ref().is_some_and(|(known, since)| known == down && now.duration_since(*since) < SELDOM) {
+            return;
+        }
+        *last = Some((down.clone(), now));
+        drop(last);
+        tracing::warn!(store = %self.place, reason = %down, "the replay store does not do what it is told");
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Attempts {
     One,
@@ -307,6 +323,16 @@ impl Drop for Unanswered<'_> {
         {
             runtime.spawn(self.store.clone().release_later(self.key, self.owner, self.lease));
         }
+    }
+}
+
+/// What [`CLAIM`] came to.
+fn claimed(answer: i64) -> Result<Claimed, Down> {
+    match answer {
+        1 => Ok(Claimed::Mine),
+        2 => Ok(Claimed::Committed),
+        3 => Ok(Claimed::Busy),
+        _ => Err(Down::Answer),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Must never answer for a claim that the store did not confirm, nor lose a commit because whoever caused it has left.
 
 use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,7 @@ use crate::telemetry::ReplayMetrics;
 /// Between two looks at a delivery that runs elsewhere, doubled each time up to the longest.
 const FIRST_LOOK: Duration = Duration::from_millis(20);
 const LONGEST_LOOK: Duration = Duration::from_millis(500);
-/// Between two attempts to commit.
+/// Between two attempts to commit, or to renew.
 const RETRY: Duration = Duration::from_millis(200);
 
 /// What a claim holds in the store. Renewed until it is stopped or dropped.
@@ -28,7 +29,28 @@ pub(super) struct Lease {
     store: RedisStore,
     key: ReplayKey,
     owner: Owner,
+    /// Renews it; none while nothing has to be.
     renewal: Option<AbortHandle>,
+    good: Good,
+}
+
+/// Until when nobody else can have the claim, as long as clocks run alike. `None`: it is another's.
+#[derive(Debug, Clone)]
+struct Good(Arc<Mutex<Option<Instant>>>);
+
+impl Good {
+    /// The store counts from when it is asked, which is later.
+    fn set(&self, asked: Instant, length: Duration) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = asked.checked_add(length);
+    }
+
+    fn end(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn is_over(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none_or(|until| until <= clock::monotonic())
+    }
 }
 
 /// Asks the store for a claim that this process has already.
@@ -42,10 +64,11 @@ pub(super) async fn claim(
     let mut waited = false;
     loop {
         let owner = Owner::random().ok_or(Denied::StoreDown)?;
+        let asked = clock::monotonic();
         match store.claim(&terms.key, owner, claim.lease).await {
             Ok(Claimed::Mine) => {
                 let metrics = claim.replay.metrics.clone();
-                claim.held = Held::Shared(Lease::new(store, terms.key, owner, claim.lease, metrics));
+                claim.held = Held::Shared(Lease::new(store, terms.key, owner, (asked, claim.lease), metrics));
                 return if waited && too_late(terms) { Err(Denied::InFlight) } else { Ok(Permit::Mine(claim)) };
             }
             Ok(Claimed::Committed) => {
@@ -80,7 +103,7 @@ pub(super) fn commit(mut lease: Lease, claim: Claim) {
         while let Err(_down) = lease.store.commit(&lease.key, lease.owner, claim.memorable.ttl).await {
             claim.replay.metrics.store_errors.inc();
             if give_up.is_none_or(|give_up| clock::monotonic() >= give_up) {
-                tracing::warn!("a delivery that ran could not be written to the replay store: it may run again");
+                tracing::warn!(key = %lease.key, "a delivery that ran could not be written to the replay store: it may run again");
                 break;
             }
             if !std::mem::replace(&mut failed, true) {
@@ -97,39 +120,62 @@ pub(super) fn commit(mut lease: Lease, claim: Claim) {
 }
 
 impl Lease {
-    fn new(store: &RedisStore, key: ReplayKey, owner: Owner, length: Duration, metrics: ReplayMetrics) -> Self {
-        let mut lease = Self { store: store.clone(), key, owner, renewal: None };
+    fn new(
+        store: &RedisStore,
+        key: ReplayKey,
+        owner: Owner,
+        (asked, length): (Instant, Duration),
+        metrics: ReplayMetrics,
+    ) -> Self {
+        let good = Good(Arc::default());
+        good.set(asked, length);
+        let mut lease = Self { store: store.clone(), key, owner, renewal: None, good };
         lease.begin(length, metrics);
         lease
     }
 
     /// Renews it from now on.
     fn begin(&mut self, length: Duration, metrics: ReplayMetrics) {
-        let (store, key, owner) = (self.store.clone(), self.key, self.owner);
+        let (store, key, owner, good) = (self.store.clone(), self.key, self.owner, self.good.clone());
         let renewal = tokio::spawn(async move {
             let third = length.checked_div(3).unwrap_or(length);
+            let mut pause = third;
             loop {
-                tokio::time::sleep(third).await;
-                match store.renew(&key, owner, length).await {
-                    Ok(true) => {}
+                tokio::time::sleep(pause).await;
+                let asked = clock::monotonic();
+                let renewal = match store.renew(&key, owner, length).await {
                     // Lost with a failover, or over while the store was away; the app is still at work on it.
                     Ok(false) => match store.retake(&key, owner, length).await {
-                        Ok(true) => tracing::warn!("the replay store had lost a claim: it is taken again"),
-                        Ok(false) => {
-                            tracing::warn!("the replay store has lost a claim: its delivery may run twice");
-                            return;
+                        Ok(Claimed::Mine) => {
+                            tracing::warn!(%key, "the replay store had lost a claim: it is taken again");
+                            Ok(())
                         }
-                        Err(_down) => {
-                            metrics.store_errors.inc();
+                        // A commit whose answer did not come, or the other one's: nothing begins to run any more.
+                        Ok(Claimed::Committed) => return good.end(),
+                        Ok(Claimed::Busy) => {
+                            tracing::warn!(%key, "the replay store has lost a claim: its delivery may run twice");
+                            return good.end();
                         }
+                        Err(down) => Err(down),
                     },
-                    Err(_down) => {
-                        metrics.store_errors.inc();
-                    }
-                }
+                    renewal => renewal.map(drop),
+                };
+                // The next third may be too late: another process may take it in the moment the lease is over.
+                pause = if renewal.is_ok() {
+                    good.set(asked, length);
+                    third
+                } else {
+                    metrics.store_errors.inc();
+                    RETRY.min(third)
+                };
             }
         });
         self.renewal = Some(renewal.abort_handle());
+    }
+
+    /// Whether another process may have the claim by now.
+    pub(super) fn is_over(&self) -> bool {
+        self.good.is_over()
     }
 
     /// From here on it ends by itself.

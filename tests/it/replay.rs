@@ -791,6 +791,12 @@ async fn no_page_can_make_a_delivery_run_again() {
         ("POST", format!("{header}origin: http://{health}\r\n")),
         ("POST", format!("{header}origin: null\r\n")),
         ("POST", format!("{header}sec-fetch-site: same-origin\r\n")),
+        // By a proxy on this machine, for somebody who is not: a mesh's sidecar connects from 127.0.0.6.
+        ("POST", format!("{header}x-forwarded-for: 203.0.113.7\r\n")),
+        ("POST", format!("{header}X-Forwarded-Proto: https\r\n")),
+        ("POST", format!("{header}forwarded: for=203.0.113.7\r\n")),
+        ("POST", format!("{header}x-real-ip: 203.0.113.7\r\n")),
+        ("POST", format!("{header}via: 1.1 proxy\r\n")),
         ("POST", "hookward-forget: \r\n".to_owned()),
         ("GET", header.clone()),
         ("PUT", header.clone()),

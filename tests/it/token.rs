@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::harness::*;
+use crate::runs::*;
 use crate::sender::*;
 
 pub const KEY: &str = "an HS256 key of these tests, long enough";
@@ -196,4 +197,22 @@ async fn every_attempt_has_a_token_of_its_own() {
     }
     let jti = |at: usize| opened(&token(&app.seen()[at]), KEY).unwrap().1["jti"].clone();
     assert_ne!(jti(0), jti(1));
+}
+
+/// As long as it says, from when the app gets it: the one before may have taken its time.
+#[tokio::test]
+async fn one_that_waited_for_its_turn_brings_a_token_as_fresh_as_any() {
+    let app = Worker::start().await;
+    let gate = Gate::deduping(app.addr, HS256).await;
+    let first = asked(gate.addr, &asking("msg_1", "delay=2100 status=500"));
+    app.wait_begun(1).await;
+    let second = asked(gate.addr, &asking("msg_1", ""));
+    assert_eq!(first.await.unwrap().status(), 500);
+    assert_eq!(second.await.unwrap().status(), 200);
+    app.assert_begun(2);
+    let [one, two] = [0, 1].map(|index| {
+        let token = app.runs()[index].request.header(NAME).unwrap().to_owned();
+        opened(&token, KEY).unwrap().1["iat"].as_u64().unwrap()
+    });
+    assert!(two >= one + 2, "{one} {two}");
 }

@@ -1,6 +1,9 @@
 //! hookward while its store is away: deliveries wait for it, nothing else does, and nobody restarts anything.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
+
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::gate::{App, Client, Delivery, Gate, PATIENCE, Runs, eventually, only_states, toml, url};
 use crate::gates::ONCE;
@@ -148,6 +151,59 @@ async fn a_store_that_goes_down_while_the_app_works_costs_nobody_an_answer_and_l
     assert_eq!(setting.app.runs("msg_1"), ONCE);
 }
 
+/// The sender has its answer and will not come again, but the other endpoint's half of the event may.
+#[tokio::test]
+async fn a_shutdown_waits_until_the_store_knows_what_ran() {
+    let mut setting = Setting::start("", "").await;
+    let delivery = Delivery::new("msg_1").held();
+    let (addr, bytes) = (setting.gate.addr, delivery.bytes());
+    let sender = tokio::spawn(async move { Client::new(addr).send(&bytes).await });
+    setting.app.begun("msg_1", 1).await;
+    setting.server.kill();
+    setting.app.let_go();
+    sender.await.unwrap().assert_ran();
+    setting.gate.signal("TERM");
+    setting.gate.logged("draining").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    setting.server.restart();
+    eventually("it does not end", || setting.gate.has_ended()).await;
+    assert_eq!(only_states(&setting.server, "hookward"), ["c"]);
+    let next = Gate::start(&toml(&setting.app, &url(&setting.server), "", ""), &[]).await;
+    next.deliver(&delivery).await.assert_duplicate();
+    assert_eq!(setting.app.runs("msg_1"), ONCE);
+}
+
+/// What the store was told while it was paused it does when it goes on, and the answer goes nowhere.
+#[tokio::test]
+async fn a_commit_whose_answer_is_lost_is_no_lost_claim() {
+    let setting = Setting::start("lease = \"3s\"", "").await;
+    let ids: Vec<String> = (0..16).map(|number| format!("msg_{number}")).collect();
+    let mut senders = Vec::new();
+    for id in &ids {
+        let (addr, bytes) = (setting.gate.addr, Delivery::new(id).held().bytes());
+        senders.push(tokio::spawn(async move { Client::new(addr).send(&bytes).await }));
+        // Each renews, and commits, at times of its own.
+        setting.app.begun(id, 1).await;
+        tokio::time::sleep(Duration::from_millis(17)).await;
+    }
+    setting.server.signal("STOP");
+    setting.app.let_go();
+    for sender in senders {
+        sender.await.unwrap().assert_ran();
+    }
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    setting.server.signal("CONT");
+    eventually("not all is committed", || only_states(&setting.server, "hookward") == ["c"; 16]).await;
+    setting.gate.logged("the replay store is reachable again").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let log = setting.gate.log();
+    assert!(!log.contains("lost a claim"), "{log}");
+    for id in &ids {
+        setting.gate.deliver(&Delivery::new(id)).await.assert_duplicate();
+        assert_eq!(setting.app.runs(id), ONCE);
+    }
+}
+
 /// As a failover may leave it, which loses the last writes.
 #[tokio::test]
 async fn a_claim_that_the_store_has_lost_is_taken_again_while_the_app_works() {
@@ -185,4 +241,68 @@ async fn a_shutdown_waits_until_the_store_knows_what_has_run() {
     setting.server.restart();
     eventually("it does not end", || setting.gate.has_ended()).await;
     assert_eq!(only_states(&setting.server, "hookward"), ["c"]);
+}
+
+/// What this process has not handed over yet, another one may run by now.
+#[tokio::test]
+async fn a_claim_that_is_lost_before_the_app_is_reached_is_not_run() {
+    let (server, app) = (Server::start(), App::start().await);
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let addr = nobody.local_addr().unwrap();
+    drop(nobody);
+    let toml_of = |upstream: SocketAddr| {
+        let route = "retry = { attempts = 3, within = \"10s\" }";
+        let toml = toml(&app, &url(&server), "lease = \"1s\"", route);
+        toml.replace(&app.addr.to_string(), &upstream.to_string())
+    };
+    let (late, other) = (Gate::start(&toml_of(addr), &[]).await, Gate::start(&toml_of(app.addr), &[]).await);
+    let delivery = Delivery::new("msg_1").held();
+    let [first, second] = [&late, &other].map(|gate| {
+        let (addr, bytes) = (gate.addr, delivery.bytes());
+        move || tokio::spawn(async move { Client::new(addr).send(&bytes).await })
+    });
+    let first = first();
+    eventually("it is not claimed", || only_states(&server, "hookward").len() == 1).await;
+    server.ask(&["FLUSHALL"]);
+    let second = second();
+    app.begun("msg_1", 1).await;
+    late.logged("has lost a claim").await;
+    // Its app is there again.
+    let listener = TcpListener::bind(addr).await.unwrap();
+    let to = app.addr;
+    tokio::spawn(async move {
+        while let Ok((mut from, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut to = TcpStream::connect(to).await.unwrap();
+                let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
+            });
+        }
+    });
+    first.await.unwrap().assert_refused(503, "replay_store_down");
+    app.let_go();
+    second.await.unwrap().assert_ran();
+    assert_eq!(app.runs("msg_1"), ONCE);
+    late.deliver(&delivery).await.assert_duplicate();
+}
+
+/// Longer than the time between two renewals, and shorter than the lease.
+#[tokio::test]
+async fn a_claim_outlives_a_store_that_is_away_for_less_than_its_lease() {
+    let setting = Setting::start("lease = \"6s\"", "").await;
+    let delivery = Delivery::new("msg_1").held();
+    let (addr, bytes) = (setting.gate.addr, delivery.bytes());
+    let sender = tokio::spawn(async move { Client::new(addr).send(&bytes).await });
+    setting.app.begun("msg_1", 1).await;
+    // Renewed after two seconds and after four; it ends after six.
+    tokio::time::sleep(Duration::from_millis(1800)).await;
+    setting.server.ask(&["REPLICAOF", "127.0.0.1", "1"]);
+    tokio::time::sleep(Duration::from_millis(2400)).await;
+    setting.server.ask(&["REPLICAOF", "NO", "ONE"]);
+    setting.gate.logged("the replay store is reachable again").await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let log = setting.gate.log();
+    assert!(!log.contains("lost a claim"), "it ended, and was another's to take: {log}");
+    setting.app.let_go();
+    sender.await.unwrap().assert_ran();
+    assert_eq!(setting.app.runs("msg_1"), ONCE);
 }

@@ -130,10 +130,10 @@ async fn what_the_server_has_lost_is_taken_again_unless_somebody_else_has_it_or_
     assert_eq!(store.claim(&key(1), mine, LEASE).await, Ok(Claimed::Mine));
     server.ask(&["FLUSHALL"]);
     assert_eq!(store.renew(&key(1), mine, LEASE).await, Ok(false));
-    assert_eq!(store.retake(&key(1), mine, LEASE).await, Ok(true));
+    assert_eq!(store.retake(&key(1), mine, LEASE).await, Ok(Claimed::Mine));
     assert_eq!(store.claim(&key(1), other, LEASE).await, Ok(Claimed::Busy));
-    assert_eq!(store.retake(&key(1), other, LEASE).await, Ok(false));
+    assert_eq!(store.retake(&key(1), other, LEASE).await, Ok(Claimed::Busy));
     assert_eq!(store.release(&key(1), mine).await, Ok(()));
     assert_eq!(store.commit(&key(1), mine, TTL).await, Ok(()));
-    assert_eq!(store.retake(&key(1), mine, LEASE).await, Ok(false));
+    assert_eq!(store.retake(&key(1), mine, LEASE).await, Ok(Claimed::Committed));
 }

@@ -63,6 +63,12 @@ async fn a_user_may_be_confined_to_the_commands_and_keys_that_are_needed() {
     assert_eq!(log.text(), "");
     place.namespace = "elsewhere".into();
     assert_eq!(claim(place).await, Err(Down::Refused("NOPERM".into())));
+    // One that may connect and write, but not run a script: what it is refused is nowhere else to be read.
+    server.ask(&["ACL", "SETUSER", "app", "-eval"]);
+    for _ in 0..3 {
+        assert_eq!(store.claim(&key(2), mine, LEASE).await, Err(Down::Refused("NOPERM".into())));
+    }
+    assert_eq!(log.count("it refuses the command: NOPERM"), 2, "{}", log.text());
 }
 
 #[tokio::test]
@@ -145,12 +151,16 @@ async fn an_eviction_policy_that_may_drop_claims_is_warned_about_once() {
 
 #[tokio::test]
 async fn a_server_whose_memory_is_full_is_down_for_claims_and_keeps_its_connection() {
+    let (log, _guard) = Log::capture();
     let server = Server::start();
     let store = RedisStore::new(place(&server));
     let mine = owner();
     assert_eq!(store.claim(&key(1), mine, LEASE).await, Ok(Claimed::Mine));
     server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
-    assert_eq!(store.claim(&key(2), owner(), LEASE).await, Err(Down::Full));
+    for _ in 0..3 {
+        assert_eq!(store.claim(&key(2), owner(), LEASE).await, Err(Down::Full));
+    }
+    assert_eq!(log.count("its memory is full"), 1, "{}", log.text());
     assert_eq!(store.renew(&key(1), mine, LEASE).await, Ok(true));
     server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
     assert_eq!(store.claim(&key(2), owner(), LEASE).await, Ok(Claimed::Mine));

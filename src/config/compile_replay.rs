@@ -141,6 +141,7 @@ impl Context<'_, '_> {
     pub(super) fn replay_mode(&mut self, table: &Table, chosen: &Chosen<'_>) -> ReplayMode {
         let usual = chosen.scheme.signs_id() && chosen.provider.is_none_or(|provider| !provider.keeps_answers());
         let Some((mode, spot)) = table.text("replay") else {
+            self.several_endpoints(table, usual);
             return if usual { ReplayMode::Dedupe } else { ReplayMode::Off };
         };
         let has_body = chosen.scheme.coverage() == Coverage::Body;
@@ -175,6 +176,19 @@ impl Context<'_, '_> {
                 }
                 if mode == "content" { ReplayMode::Content } else { ReplayMode::Dedupe }
             }
+        }
+    }
+
+    /// A sender gives one event the same id at each of its endpoints, and nobody would miss the one that did not run.
+    fn several_endpoints(&mut self, table: &Table, usual: bool) {
+        if let Some((path, spot)) = table.text("path")
+            && usual
+            && path.ends_with("/*")
+        {
+            let what = "an event that its sender delivers to two endpoints below this prefix runs at one of them alone";
+            let hint =
+                "give each endpoint a route of its own, or write replay = \"dedupe\" if one event goes to one of them";
+            self.findings.warn(spot, what, hint);
         }
     }
 

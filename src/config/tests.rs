@@ -221,6 +221,7 @@ tolerance = "1m"
 deadline = "7s"
 max_body = "1kB"
 events = ["charge.*"]
+replay = "dedupe"
 [routes.a]
 path = "/a"
 scheme = "mine"

@@ -154,7 +154,10 @@ impl Admin {
         let Some(key) = ReplayKey::parse(key) else {
             return answer(StatusCode::BAD_REQUEST, TEXT, "`hookward-forget` is not a key of 32 hex digits\n");
         };
-        match self.load.replay.forget(&key).await {
+        let outcome = self.load.replay.forget(&key).await;
+        // On record: it may run a second time.
+        tracing::info!(%key, outcome = ?outcome, "asked to forget a delivery");
+        match outcome {
             Ok(Forgotten::Removed) => answer(StatusCode::OK, TEXT, "forgotten\n"),
             Ok(Forgotten::Absent) => answer(StatusCode::NOT_FOUND, TEXT, "not remembered\n"),
             Ok(Forgotten::Running) => answer(StatusCode::CONFLICT, TEXT, "running\n"),

@@ -43,23 +43,29 @@ pub(crate) async fn deliver(
         }
         let may_come_back = !retry.on_status.is_empty() && handed_over.saturating_add(1) < retry.attempts;
         let spare = may_come_back.then(|| copy(&request)).flatten();
-        let is_time_left = || clock::monotonic().checked_add(pause).is_some_and(|next| next < give_up);
         match forwarder.exchange(request, passage, plan, Some(deadline)).await {
             Ok((exchange, response)) => {
                 handed_over = handed_over.saturating_add(1);
-                let wanted = retry.on_status.contains(&response.status()) && is_time_left();
+                let wanted = retry.on_status.contains(&response.status()) && may_wait(give_up);
                 let Some(again) = spare.filter(|_| wanted) else { return exchange.answer(response) };
                 (request, passage) = (again, exchange.set_aside(response));
             }
             Err(Failed { error, unsent }) => {
-                let may_try = retry.attempts > 1 && is_time_left();
+                let may_try = retry.attempts > 1 && may_wait(give_up);
                 let Some(unsent) = unsent.filter(|_| may_try) else { return Err(error) };
                 (request, passage) = unsent;
             }
         }
-        tokio::time::sleep(pause).await;
+        // Ever shorter towards the end, so that the last attempt is close to it.
+        let half = give_up.saturating_duration_since(clock::monotonic()).checked_div(2).unwrap_or_default();
+        tokio::time::sleep(pause.min(half)).await;
         pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
     }
+}
+
+/// Whether there is time for a further attempt.
+fn may_wait(give_up: Instant) -> bool {
+    give_up.saturating_duration_since(clock::monotonic()) > FIRST_PAUSE
 }
 
 /// The same request once more; its body is shared. `None`: one that streams, which no delivery does.

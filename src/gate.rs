@@ -6,6 +6,7 @@
 
 mod pass;
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
@@ -286,9 +287,11 @@ impl Gate {
             return Ok(Answered::Filtered);
         }
 
-        // 10. The claim: a delivery runs once, however often it is sent.
+        // 10. The claim: a delivery runs once, however often it is sent. A sender may have closed its half of the connection, and
+        // still waits for the answer.
+        caller.line.commit();
         let key = replay_key(route, verified, (&presented, frames));
-        let claim = match self.claim(plan, route, key, record.started).await {
+        let claim = match self.claim(plan, route, key, record.started, &mut record.detail).await {
             Ok(Some(Permit::Mine(claim))) => Some(claim),
             Ok(Some(Permit::Duplicate(copied))) => {
                 (record.replay_key, record.outcome) = (key, Outcome::Duplicate);
@@ -297,7 +300,8 @@ impl Gate {
             Ok(None) => None,
             Err(denied) => {
                 record.replay_key = key;
-                return Err(Reject::from(denied).into());
+                record.detail = Some(denied.to_string().into());
+                return Err(Reject::from(&denied).into());
             }
         };
 
@@ -307,7 +311,6 @@ impl Gate {
         headers::write_forwarded(&mut parts.headers, &caller.peer, trusted, &plan.client.header);
         verified_event::write(&mut parts.headers, plan, verified, route, &frames, clock::unix_now())?;
         let admitted = Admitted::delivery(verified, claim, upstream_request(parts, Outbound::whole(frames)));
-        caller.line.commit();
         let answered = deliver(&self.forwarder, admitted, plan, route, record.started).await.map(Answered::App);
         answered_by_app(answered, Outcome::Forwarded, &caller.line, record)
     }
@@ -367,6 +370,7 @@ impl Gate {
         route: &Route,
         key: Option<ReplayKey>,
         began: Instant,
+        detail: &mut Option<Cow<'static, str>>,
     ) -> Result<Option<Permit>, Denied> {
         let Some(key) = key else { return Ok(None) };
         let deadline = began.checked_add(route.deadline).unwrap_or(began);
@@ -374,7 +378,12 @@ impl Gate {
         let window = route.window().and_then(|window| window.checked_mul(2)?.checked_add(Duration::from_secs(1)));
         let memorable = Memorable { ttl: plan.replay.ttl, window };
         match self.replay.claim(Terms { key, memorable, began, deadline }, &plan.replay).await {
-            Err(Denied::StoreDown) if route.on_store_error == OnStoreError::Forward => Ok(None),
+            Err(denied @ (Denied::StoreDown(_) | Denied::NoRandom))
+                if route.on_store_error == OnStoreError::Forward =>
+            {
+                *detail = Some(format!("it may run twice: {denied}").into());
+                Ok(None)
+            }
             permit => permit.map(Some),
         }
     }

@@ -83,7 +83,7 @@ rejects! {
     HandshakeFailed = SERVICE_UNAVAILABLE, "handshake_failed", "The provider's confirmation address could not be called.",
         "Let hookward reach the provider's server over https, or confirm by hand and set handshake = false.";
     Overloaded = SERVICE_UNAVAILABLE, "overloaded", "Too much is in flight; nothing was forwarded.",
-        "Retry later; raise limits.buffered_bytes or limits.max_connections if this is ordinary load.";
+        "Retry later; if this is ordinary load raise the limit that the access log names, or limits.buffered_bytes and limits.max_connections.";
     ReplayInFlight = CONFLICT, "replay_in_flight", "The same delivery is still running.",
         "Nothing to do: the next attempt is answered as a duplicate, or runs if this one fails.";
     ReplayStoreDown = SERVICE_UNAVAILABLE, "replay_store_down", "The replay store cannot be asked; nothing was forwarded.",

@@ -35,6 +35,8 @@ use crate::telemetry::ReplayMetrics;
 /// Longest answer that is kept for those that wait for it.
 const LONGEST_COPY: usize = 64 * 1024;
 const SHARDS: usize = 64;
+/// Between two log lines about a store that is full.
+const SELDOM: Duration = Duration::from_mins(1);
 
 /// Everything that is claimed. One for a process; outlives every plan.
 #[derive(Debug)]
@@ -44,6 +46,7 @@ pub struct Replay {
     metrics: ReplayMetrics,
     /// What a shutdown waits for: also for what a store is still to be told.
     in_flight: InFlight,
+    warned_full: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -82,22 +85,28 @@ pub enum Permit {
 }
 
 /// Why a delivery may neither run nor be called a duplicate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Denied {
     /// The same one is still running.
+    #[error("the same delivery is still running")]
     InFlight,
     /// There is no room to remember it.
+    #[error("replay.max_entries deliveries are remembered, none of which may be forgotten yet")]
     Full,
     /// The store cannot be asked.
-    StoreDown,
+    #[error("of the replay store: {0}")]
+    StoreDown(Down),
+    /// The operating system gives no random numbers.
+    #[error("there are no random numbers to name a claim with")]
+    NoRandom,
 }
 
-impl From<Denied> for Reject {
-    fn from(denied: Denied) -> Self {
+impl From<&Denied> for Reject {
+    fn from(denied: &Denied) -> Self {
         match denied {
             Denied::InFlight => Self::ReplayInFlight,
             Denied::Full => Self::Overloaded,
-            Denied::StoreDown => Self::ReplayStoreDown,
+            Denied::StoreDown(_) | Denied::NoRandom => Self::ReplayStoreDown,
         }
     }
 }
@@ -114,7 +123,7 @@ impl Replay {
                 Store::Redis(store)
             }
         };
-        Arc::new(Self { running, store, metrics, in_flight })
+        Arc::new(Self { running, store, metrics, in_flight, warned_full: Mutex::default() })
     }
 
     /// Deliveries that are remembered in this process.
@@ -169,7 +178,10 @@ impl Replay {
                             claim.end(End::Committed(None));
                             Ok(Permit::Duplicate(None))
                         }
-                        Seen::Full => Err(Denied::Full),
+                        Seen::Full => {
+                            self.warn_full();
+                            Err(Denied::Full)
+                        }
                     }
                 }
                 Store::Redis(store) => shared::claim(store, claim, &terms, until).await,
@@ -189,6 +201,17 @@ impl Replay {
             Store::Memory(memory) if memory.forget(key) => Ok(Forgotten::Removed),
             Store::Memory(_) => Ok(Forgotten::Absent),
             Store::Redis(store) => store.forget(key).await,
+        }
+    }
+
+    /// Now and then: nothing else says why deliveries get 503 while all is well.
+    fn warn_full(&self) {
+        let now = clock::monotonic();
+        let mut last = self.warned_full.lock().unwrap_or_else(PoisonError::into_inner);
+        if last.is_none_or(|last| now.saturating_duration_since(last) >= SELDOM) {
+            *last = Some(now);
+            drop(last);
+            tracing::warn!("the replay store is full: raise replay.max_entries, or use Redis");
         }
     }
 

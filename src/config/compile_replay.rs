@@ -31,7 +31,10 @@ impl Context<'_, '_> {
                 self.only_elsewhere(table);
                 ReplayStore::Memory
             }
-            (url, spot) => ReplayStore::Redis(Arc::new(self.place(table, url, spot)?)),
+            (url, spot) => {
+                self.only_here(table);
+                ReplayStore::Redis(Arc::new(self.place(table, url, spot)?))
+            }
         };
         Some(ReplayPolicy {
             store,
@@ -49,6 +52,18 @@ impl Context<'_, '_> {
                 let what = "has no effect: deliveries are remembered in this process";
                 self.findings.warn(&table.spot_of(key), what, "remove it, or write store = \"redis://…\"");
             }
+        }
+    }
+
+    /// A key that says nothing to Redis.
+    fn only_here(&mut self, table: &Table) {
+        if table.given("max_entries") {
+            let hint = "remove it: the server's maxmemory is the limit";
+            self.findings.warn(
+                &table.spot_of("max_entries"),
+                "has no effect: deliveries are remembered in Redis",
+                hint,
+            );
         }
     }
 

@@ -37,7 +37,7 @@ pub(super) static REPLAY: Shape = shape(&[
         "lease",
         seconds(1, 600),
         "\"10s\"",
-        "How long nothing runs after a run whose end nobody knows: the app, or hookward, died in it. Also how long a run is reported to a Redis that does not answer.",
+        "How long nothing runs after a run whose end nobody knows: the app, or hookward, died in it.",
     ),
     key(
         "wait",

@@ -63,7 +63,7 @@ pub(super) async fn claim(
     let mut pause = FIRST_LOOK;
     let mut waited = false;
     loop {
-        let owner = Owner::random().ok_or(Denied::StoreDown)?;
+        let owner = Owner::random().ok_or(Denied::NoRandom)?;
         let asked = clock::monotonic();
         match store.claim(&terms.key, owner, claim.lease).await {
             Ok(Claimed::Mine) => {
@@ -76,9 +76,9 @@ pub(super) async fn claim(
                 return Ok(Permit::Duplicate(None));
             }
             Ok(Claimed::Busy) => waited = true,
-            Err(_down) => {
+            Err(down) => {
                 claim.replay.metrics.store_errors.inc();
-                return Err(Denied::StoreDown);
+                return Err(Denied::StoreDown(down));
             }
         }
         let left = until.saturating_duration_since(clock::monotonic());
@@ -90,7 +90,8 @@ pub(super) async fn claim(
     }
 }
 
-/// Commits, and goes on trying until a lease is over if the store does not answer: the app has run, whatever it says.
+/// Commits, and goes on trying for as long as the delivery would be remembered if the store does not answer: the app has
+/// run, whatever it says.
 ///
 /// On its way when this returns, and not waited for: until the store knows, the claim is held under its lease, and whoever
 /// sends the same to this process hears that it ran.
@@ -98,7 +99,7 @@ pub(super) fn commit(mut lease: Lease, claim: Claim) {
     lease.stop();
     let mut writing = Box::pin(async move {
         let _ticket = claim.replay.in_flight.ticket();
-        let give_up = clock::monotonic().checked_add(claim.lease);
+        let give_up = clock::monotonic().checked_add(claim.memorable.ttl);
         let mut failed = false;
         while let Err(_down) = lease.store.commit(&lease.key, lease.owner, claim.memorable.ttl).await {
             claim.replay.metrics.store_errors.inc();

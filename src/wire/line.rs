@@ -167,7 +167,7 @@ impl Line {
         }
     }
 
-    /// The request is a verified delivery: from here on the end of the client's input no longer ends it.
+    /// The request is a verified delivery, which is to run or to wait: from here on the end of the client's input no longer ends it.
     pub(crate) fn commit(&self) {
         self.lock().committed = true;
     }

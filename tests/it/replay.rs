@@ -163,6 +163,27 @@ async fn who_waits_longer_than_allowed_for_a_body_is_told_that_it_ran() {
     app.assert_begun(1);
 }
 
+/// As `nc -N` and some clients do: nothing more to send, but still there.
+#[tokio::test]
+async fn who_waits_with_its_half_closed_is_answered_too() {
+    let app = Worker::start().await;
+    let gate = Gate::deduping(app.addr, "").await;
+    for (id, doing, status, runs) in [("msg_1", "delay=200", 200, 1), ("msg_2", "delay=200 status=500", 500, 3)] {
+        let first = asked(gate.addr, &asking(id, doing));
+        app.wait_begun(runs).await;
+        let mut waiting = Wire::dial(gate.addr).await;
+        waiting.send(asking(id, "").bytes()).await;
+        tokio::io::AsyncWriteExt::shutdown(&mut waiting.stream).await.unwrap();
+        assert_eq!(waiting.answer().await.status(), 200);
+        assert_eq!(first.await.unwrap().status(), status);
+        if status == 200 {
+            app.assert_begun(1);
+            assert_eq!(ask(gate.addr, &asking("msg_between", "")).await.status(), 200);
+        }
+    }
+    app.assert_begun(4);
+}
+
 #[tokio::test]
 async fn after_a_failure_one_of_those_that_wait_runs() {
     let app = Worker::start().await;
@@ -643,6 +664,7 @@ async fn a_full_store_forgets_what_no_window_lets_in_again_and_nothing_else() {
     let health = gate.health.unwrap();
     let since = Instant::now();
     on_one_connection(&gate, 0..1000, 200).await;
+    // It takes a second or so; where it took longer, the window has ended for the first of them.
     if since.elapsed() < Duration::from_millis(2800) {
         let full = ask(gate.addr, &asking("msg_1000", "")).await;
         assert_eq!((full.status(), full.code().as_str()), (503, "overloaded"), "{full:?}");

@@ -79,6 +79,7 @@ async fn deliveries_are_refused_while_the_store_is_dead_and_run_when_there_is_on
         setting.runs_again(id).await;
     }
     setting.gate.logged("the replay store is reachable again").await;
+    setting.gate.logged("\"detail\":\"of the replay store: connecting failed: connection refused\"").await;
     let log = setting.gate.log();
     assert_eq!(log.matches("the replay store is down").count(), 1, "{log}");
     assert_eq!(log.matches("the replay store is reachable again").count(), 1, "{log}");
@@ -122,6 +123,7 @@ async fn a_route_may_ask_that_deliveries_run_without_the_store() {
     setting.gate.deliver(&Delivery::new("msg_1")).await.assert_ran();
     setting.gate.deliver(&Delivery::new("msg_1")).await.assert_ran();
     assert_eq!(setting.app.runs("msg_1").begun, 2, "that is the price");
+    setting.gate.logged("it may run twice: of the replay store: ").await;
     setting.server.kill();
     setting.gate.deliver(&Delivery::new("msg_2")).await.assert_ran();
     setting.server.restart();
@@ -151,6 +153,25 @@ async fn a_store_that_goes_down_while_the_app_works_costs_nobody_an_answer_and_l
     assert_eq!(setting.app.runs("msg_1"), ONCE);
 }
 
+/// The other half of an event that goes to two endpoints is refused meanwhile, and sent again when the store is there.
+#[tokio::test]
+async fn a_store_that_is_away_for_longer_than_a_lease_learns_of_the_run_all_the_same() {
+    let mut setting = Setting::start("lease = \"1s\"", "").await;
+    let delivery = Delivery::new("msg_1").held();
+    let (addr, bytes) = (setting.gate.addr, delivery.bytes());
+    let sender = tokio::spawn(async move { Client::new(addr).send(&bytes).await });
+    setting.app.begun("msg_1", 1).await;
+    setting.server.kill();
+    setting.app.let_go();
+    sender.await.unwrap().assert_ran();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    setting.server.restart();
+    setting.gate.logged("the replay store is reachable again").await;
+    eventually("it is not committed", || only_states(&setting.server, "hookward") == ["c"]).await;
+    setting.gate.deliver(&delivery).await.assert_duplicate();
+    assert_eq!(setting.app.runs("msg_1"), ONCE);
+}
+
 /// The sender has its answer and will not come again, but the other endpoint's half of the event may.
 #[tokio::test]
 async fn a_shutdown_waits_until_the_store_knows_what_ran() {
@@ -165,6 +186,7 @@ async fn a_shutdown_waits_until_the_store_knows_what_ran() {
     setting.gate.signal("TERM");
     setting.gate.logged("draining").await;
     tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(!setting.gate.has_ended(), "the store does not know yet");
     setting.server.restart();
     eventually("it does not end", || setting.gate.has_ended()).await;
     assert_eq!(only_states(&setting.server, "hookward"), ["c"]);
@@ -223,24 +245,6 @@ async fn a_claim_that_the_store_has_lost_is_taken_again_while_the_app_works() {
     sender.await.unwrap().assert_ran();
     other.deliver(&delivery).await.assert_duplicate();
     assert_eq!(setting.app.runs("msg_1"), ONCE);
-}
-
-#[tokio::test]
-async fn a_shutdown_waits_until_the_store_knows_what_has_run() {
-    let mut setting = Setting::start("", "").await;
-    let delivery = Delivery::new("msg_1").held();
-    let (addr, bytes) = (setting.gate.addr, delivery.bytes());
-    let sender = tokio::spawn(async move { Client::new(addr).send(&bytes).await });
-    setting.app.begun("msg_1", 1).await;
-    setting.server.kill();
-    setting.app.let_go();
-    sender.await.unwrap().assert_ran();
-    setting.gate.signal("TERM");
-    tokio::time::sleep(Duration::from_millis(700)).await;
-    assert!(!setting.gate.has_ended(), "the store does not know yet");
-    setting.server.restart();
-    eventually("it does not end", || setting.gate.has_ended()).await;
-    assert_eq!(only_states(&setting.server, "hookward"), ["c"]);
 }
 
 /// What this process has not handed over yet, another one may run by now.

@@ -24,6 +24,8 @@ use crate::reject::Reject;
 
 /// Longest signature header, in bytes: room for [`super::grammar::MAX_ENTRIES`] signatures.
 const MAX_SIGNATURE_HEADER: usize = 8 * 1024;
+/// Longest id in a header, in bytes. One that is too long to be shown is known by its hash.
+const MAX_ID: usize = 16 * 1024;
 
 /// A compiled scheme of this kind.
 #[derive(Debug)]
@@ -129,7 +131,7 @@ pub(super) fn present(scheme: &TemplateScheme, head: Head<'_>, window: Window) -
         time_pair = time_pair.or(summary.time);
     }
     if let Some((name, value)) = signed_id
-        && !(is_plain(value, MAX_FIELD) && scheme.content.takes_id(value.as_bytes()))
+        && !(is_plain(value, MAX_ID) && scheme.content.takes_id(value.as_bytes()))
     {
         return Err(Failure::at(Reject::HeaderMalformed, name));
     }
@@ -204,6 +206,7 @@ pub(super) fn verify(
     Ok(Proof {
         key,
         id: match &claims.id {
+            Some(value) if value.len() > MAX_FIELD => Some(Field::unfit(value.as_bytes(), scheme.signs_id())),
             Some(value) => Field::new(Some(value), None, scheme.signs_id()),
             None => json_id.map(|found| Field::id(found, scheme.signs_id())),
         },

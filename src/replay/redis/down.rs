@@ -14,7 +14,7 @@ pub enum Down {
     #[error("its name cannot be resolved")]
     Name,
     /// No connection.
-    #[error("connecting failed: {0}")]
+    #[error("connecting failed: {}", words(*.0))]
     Connect(io::ErrorKind),
     /// A certificate that is not trusted or has another name, or no TLS at all.
     #[error("TLS failed: {0}")]
@@ -55,6 +55,11 @@ pub enum Down {
     /// Not what a Redis server says.
     #[error("its answer is not understood")]
     Answer,
+}
+
+/// The standard library's, but for a socket of the file system, which it calls an entity.
+fn words(kind: io::ErrorKind) -> String {
+    if kind == io::ErrorKind::NotFound { "there is no such socket".to_owned() } else { kind.to_string() }
 }
 
 impl Down {

@@ -27,7 +27,8 @@ const IDLE: Duration = Duration::from_secs(10);
 /// For such a try.
 const TRY: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// Short, because deliveries are refused in the meantime, and claims under way may end.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 /// Commands that may wait to be written; more wait for their turn, within their own limit.
 const QUEUE: usize = 1024;
 
@@ -287,11 +288,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_attempt_is_at_once_and_the_pauses_double_up_to_two_seconds() {
+    fn the_first_attempt_is_at_once_and_the_pauses_double_up_to_half_a_second() {
         let longest: Vec<u128> = (0..=8).map(|failures| spread(failures, 1000).as_millis()).collect();
-        assert_eq!(longest, [0, 50, 100, 200, 400, 800, 1600, 2000, 2000]);
+        assert_eq!(longest, [0, 50, 100, 200, 400, 500, 500, 500, 500]);
         let shortest: Vec<u128> = (0..=8).map(|failures| spread(failures, 0).as_millis()).collect();
-        assert_eq!(shortest, [0, 25, 50, 100, 200, 400, 800, 1000, 1000]);
+        assert_eq!(shortest, [0, 25, 50, 100, 200, 250, 250, 250, 250]);
         assert_eq!(spread(u32::MAX, 1000), LONGEST_PAUSE);
     }
 

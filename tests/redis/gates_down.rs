@@ -243,6 +243,7 @@ async fn a_claim_that_the_store_has_lost_is_taken_again_while_the_app_works() {
     other.deliver(&delivery).await.assert_refused(409, "replay_in_flight");
     setting.app.let_go();
     sender.await.unwrap().assert_ran();
+    eventually("it is not committed", || only_states(&setting.server, "hookward") == ["c"]).await;
     other.deliver(&delivery).await.assert_duplicate();
     assert_eq!(setting.app.runs("msg_1"), ONCE);
 }

@@ -207,7 +207,7 @@ def untouched(objects):
         expect(probe, {**app[probe], "httpGet": {**app[probe]["httpGet"], "port": "http"}}, old[probe])
 
 
-def seconds_of_preStop(app):
+def slept_before_the_end(app):
     """What the app's preStop sleeps."""
     command = app["lifecycle"]["preStop"]["exec"]["command"]
     expect("preStop", command[0], "sleep")
@@ -223,7 +223,7 @@ def native(objects):
     holds("the app waits for it", "startupProbe" in hookward)
     holds("no preStop: SIGTERM comes after the app as it is", "lifecycle" not in hookward)
     # The app's last requests, then what a sidecar is always given.
-    holds("the grace is enough", spec["terminationGracePeriodSeconds"] >= seconds_of_preStop(spec["containers"][0]) + 25 + 2)
+    holds("the grace is enough", spec["terminationGracePeriodSeconds"] >= slept_before_the_end(spec["containers"][0]) + 25 + 2)
 
 
 def lingers(objects):
@@ -236,7 +236,7 @@ def lingers(objects):
     expect("preStop", command[:3], ["/hookward", "linger", "--at-most"])
     at_most, grace = int(command[3].removesuffix("s")), spec["terminationGracePeriodSeconds"]
     (app,) = (c for c in spec["containers"] if c["name"] == "web")
-    holds("it is long enough for the app's preStop and last requests", at_most >= seconds_of_preStop(app) + 25)
+    holds("it is long enough for the app's preStop and last requests", at_most >= slept_before_the_end(app) + 25)
     holds("and ends before the grace does", at_most < grace)
 
 

@@ -1,17 +1,20 @@
 //! A verified delivery on its way to the app: tried again while its sender still waits.
 //!
 //! Again only when nothing of it was written: the app could not be connected to, or hyper gives the request back; and after
-//! an answer that the route's `retry.on_status` names. So an app that restarts costs a sender some time and no failure. Must
-//! never hand a delivery over again whose fate nobody knows, nor one whose claim may be another's, nor outlive its deadline.
+//! an answer that the route's `retry.on_status` names. So an app that restarts costs a sender some time and no failure. An
+//! app that is gone during our own shutdown is not waited for: somebody else takes the sender's next attempt. Must never hand a
+//! delivery over again whose fate nobody knows, nor one whose claim may be another's, nor outlive its deadline.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::{Request, Response};
+use tokio::sync::watch;
 
 use crate::admit::Admitted;
 use crate::clock;
 use crate::forward::{Answer, Failed, ForwardError, Forwarder};
+use crate::in_flight::raised;
 use crate::outbound::Outbound;
 use crate::plan::{OnStoreError, Plan, Route};
 
@@ -29,6 +32,7 @@ pub(crate) async fn deliver(
     plan: &Arc<Plan>,
     route: &Route,
     began: Instant,
+    stopping: &watch::Receiver<bool>,
 ) -> Result<Response<Answer>, ForwardError> {
     let retry = &route.retry;
     let deadline = began.checked_add(route.deadline).unwrap_or(began);
@@ -50,6 +54,13 @@ pub(crate) async fn deliver(
                 let Some(again) = spare.filter(|_| wanted) else { return exchange.answer(response) };
                 (request, passage) = (again, exchange.set_aside(response));
             }
+            // In a pod that ends the app goes first and does not come back, and we may have two seconds left: waiting for it
+            // would cost the sender its answer.
+            Err(Failed { error: error @ (ForwardError::Connect(_) | ForwardError::ConnectTimeout), .. })
+                if *stopping.borrow() =>
+            {
+                return Err(ForwardError::Draining(Box::new(error)));
+            }
             Err(Failed { error, unsent }) => {
                 let may_try = retry.attempts > 1 && may_wait(give_up);
                 let Some(unsent) = unsent.filter(|_| may_try) else { return Err(error) };
@@ -58,7 +69,12 @@ pub(crate) async fn deliver(
         }
         // Ever shorter towards the end, so that the last attempt is close to it.
         let half = give_up.saturating_duration_since(clock::monotonic()).checked_div(2).unwrap_or_default();
-        tokio::time::sleep(pause.min(half)).await;
+        // Woken by a shutdown, once: what follows is a last look, and no loop without a rest.
+        let mut begins = stopping.clone();
+        tokio::select! {
+            () = tokio::time::sleep(pause.min(half)) => {}
+            () = raised(&mut begins), if !*stopping.borrow() => {}
+        }
         pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
     }
 }

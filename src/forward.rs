@@ -48,6 +48,9 @@ pub(crate) enum ForwardError {
     /// The app did not take the connection in time; nothing was sent.
     #[error("connecting to the app timed out")]
     ConnectTimeout,
+    /// No connection, and there will be none: we are shutting down, and so is the app.
+    #[error("connecting to the app failed during a shutdown: {0}")]
+    Draining(#[source] Box<ForwardError>),
     /// The app closed, or answered something that is not HTTP.
     #[error("the app's answer was broken: {0}")]
     Answer(#[source] hyper::Error),
@@ -66,6 +69,7 @@ impl From<&ForwardError> for Reject {
     fn from(error: &ForwardError) -> Self {
         match error {
             ForwardError::Connect(_) | ForwardError::ConnectTimeout => Self::UpstreamUnreachable,
+            ForwardError::Draining(_) => Self::Draining,
             ForwardError::Answer(_) | ForwardError::Switched => Self::UpstreamInvalid,
             ForwardError::Over => Self::ReplayStoreDown,
             ForwardError::Timeout => Self::UpstreamTimeout,

@@ -67,6 +67,8 @@ pub(crate) struct Gate {
     pub(crate) connections: InFlight,
     /// How many connections the descriptors of this process are enough for.
     pub(crate) places: usize,
+    /// Becomes true when a shutdown begins.
+    pub(crate) stopping: watch::Receiver<bool>,
     /// Becomes true when a shutdown can wait no longer.
     pub(crate) expired: watch::Receiver<bool>,
 }
@@ -311,7 +313,8 @@ impl Gate {
         headers::write_forwarded(&mut parts.headers, &caller.peer, trusted, &plan.client.header);
         verified_event::write(&mut parts.headers, plan, verified, route, &frames, clock::unix_now())?;
         let admitted = Admitted::delivery(verified, claim, upstream_request(parts, Outbound::whole(frames)));
-        let answered = deliver(&self.forwarder, admitted, plan, route, record.started).await.map(Answered::App);
+        let answered =
+            deliver(&self.forwarder, admitted, plan, route, record.started, &self.stopping).await.map(Answered::App);
         answered_by_app(answered, Outcome::Forwarded, &caller.line, record)
     }
 

@@ -180,6 +180,7 @@ impl Server {
             in_flight: in_flight.clone(),
             connections: connections.clone(),
             places: places(&self.live.plan()),
+            stopping: stopping.clone(),
             expired,
         });
         let shared = Arc::new(Shared { gate, crowd: Crowd::default(), stopping });

@@ -6,6 +6,7 @@ mod demo;
 mod explain;
 mod forget;
 mod healthcheck;
+mod linger;
 mod outgoing;
 mod providers;
 mod run;
@@ -39,6 +40,8 @@ enum Command {
     Forget(forget::Args),
     /// Ask a running hookward whether it is alive; for a container's HEALTHCHECK.
     Healthcheck(healthcheck::Args),
+    /// Wait until the app no longer listens, so that hookward outlives it; for a container's preStop hook.
+    Linger(linger::Args),
     /// List the providers that hookward knows, or print one as TOML to copy.
     Providers(providers::Args),
     /// Print the headers that a sender would send with a body.
@@ -59,6 +62,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args, &mut out),
         Command::Forget(args) => forget::run(&args, &mut out),
         Command::Healthcheck(args) => healthcheck::run(&args),
+        Command::Linger(args) => linger::run(&args),
         Command::Providers(args) => providers::run(&args, &mut out),
         Command::Sign(args) => sign::run(&args, &mut out),
         Command::Send(args) => send::run(&args, &mut out),

@@ -29,7 +29,7 @@ mod next_manifest;
 mod problem;
 mod raw;
 mod schema;
-mod values;
+pub(crate) mod values;
 mod walk;
 
 use std::fs::File;

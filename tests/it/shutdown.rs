@@ -227,3 +227,53 @@ async fn healthcheck_exits_0_when_alive_1_when_not_2_on_bad_usage() {
     assert!(message.contains(&health), "{message}");
     assert_eq!(check(&["--config", "/nonexistent.toml"]).0, 1);
 }
+
+#[tokio::test]
+async fn a_delivery_that_waits_for_an_app_that_is_gone_is_answered_in_a_shutdown() {
+    let nobody = Scripted::answering(OK).await.close().await;
+    let mut gate = Gate::start(nobody, "").await;
+    let mut sender = Wire::dial(gate.addr).await;
+    sender.send(genuine(BODY, "")).await;
+    pause(200).await;
+    let since = tokio::time::Instant::now();
+    gate.stop();
+    let answer = sender.answer().await;
+    assert_eq!((answer.status(), answer.code().as_str()), (503, "draining"));
+    assert!(answer.header("retry-after").is_some());
+    soon("the end of run()", &mut gate.served).await.unwrap();
+    assert!(since.elapsed() < Duration::from_millis(1500), "{:?}", since.elapsed());
+}
+
+#[tokio::test]
+async fn linger_ends_with_the_app() {
+    let app = Scripted::answering(OK).await;
+    let program = Program::start(app.addr, "");
+    let config = std::fs::read_to_string(&program.config).unwrap();
+    let linger = |config: &str, arguments: &[&str]| {
+        let file = program.config.with_file_name("linger.toml");
+        std::fs::write(&file, config).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookward"));
+        command.arg("linger").arg("--config").arg(&file).args(arguments).env("CLERK_WEBHOOK_SIGNING_SECRET", SECRET);
+        command.stderr(std::process::Stdio::piped()).spawn().unwrap()
+    };
+    let mut patient = linger(&config, &["--at-most", "30s"]);
+    pause(500).await;
+    assert!(patient.try_wait().unwrap().is_none(), "it ended while the app listened");
+    let bounded = linger(&config, &["--at-most", "300ms"]).wait_with_output().unwrap();
+    assert_eq!(bounded.status.code(), Some(1), "the longest wait is over");
+    app.close().await;
+    soon("the end of linger", async {
+        while patient.try_wait().unwrap().is_none() {
+            pause(5).await;
+        }
+    })
+    .await;
+    assert_eq!(patient.wait().unwrap().code(), Some(0));
+
+    // Broken on the disk, while the plan in force serves on: a fixed time, no longer than asked.
+    let since = std::time::Instant::now();
+    let blind = linger("nonsense", &["--at-most", "300ms"]).wait_with_output().unwrap();
+    assert_eq!(blind.status.code(), Some(1));
+    assert!(since.elapsed() >= Duration::from_millis(300));
+    assert!(String::from_utf8(blind.stderr).unwrap().contains("linger.toml"));
+}

@@ -153,7 +153,7 @@ impl Scrape {
         let (metrics, now, to) = (&*self.metrics, &self.now, &mut encoder);
         match metric {
             Metric::BuildInfo => gauge(to, &[("version", env!("CARGO_PKG_VERSION"))], 1),
-            Metric::ProcessStart => gauge(to, NONE, metrics.started),
+            Metric::ProcessStart => to.encode_gauge(&metrics.started),
             Metric::Requests => each_outcome(to, &metrics.unrouted, routes, |route, outcome| {
                 Some([("route", route), ("outcome", outcome.code())])
             }),
@@ -195,17 +195,17 @@ impl Scrape {
                 cells.behind.encode(to, &[("route", *route), ("direction", "behind")])?;
                 cells.ahead.encode(to, &[("route", *route), ("direction", "ahead")])
             }),
-            Metric::InFlight => gauge(to, NONE, whole(now.in_flight)),
-            Metric::Connections => gauge(to, NONE, whole(now.connections)),
-            Metric::Buffered => gauge(to, NONE, now.buffered_bytes),
-            Metric::ReplayEntries => gauge(to, NONE, whole(now.replay_entries)),
-            Metric::ReplayWaits => counter(to, NONE, metrics.replay.waits.get()),
-            Metric::ReplayEvicted => counter(to, NONE, metrics.replay.evicted.get()),
-            Metric::ReplayUnknown => counter(to, NONE, metrics.replay.unknown.get()),
-            Metric::ReplayStoreErrors => counter(to, NONE, metrics.replay.store_errors.get()),
+            Metric::InFlight => to.encode_gauge(&whole(now.in_flight)),
+            Metric::Connections => to.encode_gauge(&whole(now.connections)),
+            Metric::Buffered => to.encode_gauge(&now.buffered_bytes),
+            Metric::ReplayEntries => to.encode_gauge(&whole(now.replay_entries)),
+            Metric::ReplayWaits => alone(to, metrics.replay.waits.get()),
+            Metric::ReplayEvicted => alone(to, metrics.replay.evicted.get()),
+            Metric::ReplayUnknown => alone(to, metrics.replay.unknown.get()),
+            Metric::ReplayStoreErrors => alone(to, metrics.replay.store_errors.get()),
             Metric::Reloads => metrics.reloads.encode(encoder),
-            Metric::ReloadOk => gauge(to, NONE, u64::from(!now.reload_refused)),
-            Metric::Loaded => gauge(to, NONE, metrics.loaded.load(Ordering::Relaxed)),
+            Metric::ReloadOk => to.encode_gauge(&u64::from(!now.reload_refused)),
+            Metric::Loaded => to.encode_gauge(&metrics.loaded.load(Ordering::Relaxed)),
             Metric::ListAge => each_list(to, now, |list| list.age),
             Metric::ListRefresh => each_list(to, now, |list| list.refresh),
             Metric::ListEntries => each_list(to, now, |list| Some(whole(list.entries))),
@@ -214,10 +214,13 @@ impl Scrape {
     }
 }
 
-const NONE: &[(&str, &str); 0] = &[];
-
 fn counter(to: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {
     to.encode_family(labels)?.encode_counter::<NoLabelSet, u64, u64>(&value, None)
+}
+
+/// Of a metric without labels.
+fn alone(to: &mut MetricEncoder<'_>, value: u64) -> fmt::Result {
+    to.encode_counter::<NoLabelSet, u64, u64>(&value, None)
 }
 
 fn gauge(to: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {

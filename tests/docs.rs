@@ -270,7 +270,8 @@ fn rules_and_dashboard_ask_for_metrics_that_there_are() {
         }
         assert!(asked >= 10, "{name}: {asked}");
         for anchor in text.split("README.md#").skip(1) {
-            let anchor: String = anchor.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '-').collect();
+            let anchor: String =
+                anchor.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '-').collect();
             assert!(anchors.contains(&anchor), "{name}: #{anchor}");
         }
     }

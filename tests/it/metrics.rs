@@ -74,7 +74,7 @@ async fn a_request_is_counted_by_what_it_came_to() {
         ("upstream_responses_total{route=\"clerk\",class=\"3xx\"}", 1.0),
         ("upstream_responses_total{route=\"clerk\",class=\"5xx\"}", 1.0),
         // Genuine: five kinds, and the first one twice.
-        ("verified_total{route=\"clerk\",secret=\"CLERK_WEBHOOK_SIGNING_SECRET\"}", 6.0),
+        ("verified_total{route=\"clerk\",secret=\"default\"}", 6.0),
         ("request_duration_seconds_count{route=\"clerk\"}", 9.0),
         ("upstream_duration_seconds_count{route=\"clerk\"}", 4.0),
         ("added_duration_seconds_count{route=\"clerk\"}", 4.0),
@@ -192,7 +192,6 @@ async fn what_is_odd_on_the_health_port_gets_a_short_4xx() {
         (get("/metrics", &many), 431),
         ("POST /metrics HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\na".to_owned(), 404),
         ("nothing that is HTTP\r\n\r\n".to_owned(), 400),
-        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_owned(), 400),
     ] {
         let mut wire = Wire::dial(health).await;
         let _ = wire.try_send(&request).await;

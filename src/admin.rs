@@ -4,41 +4,41 @@
 //! would take its gate out of service too; nor on the age of a list or the fate of a reload, which are told as details.
 //! Must never serve anything about a request.
 
+mod visitors;
+
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, ORIGIN};
+use http::header::{ACCEPT, CONTENT_TYPE, ORIGIN};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::TcpListener;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use self::visitors::{LONGEST, MOST_SCRAPES, Visitors};
 use crate::budget::Budget;
 use crate::check::replay_key::ReplayKey;
 use crate::civil;
 use crate::in_flight::InFlight;
 use crate::ip_lists::IpLists;
-use crate::live::Live;
+use crate::live::{Live, ReloadOutcome};
 use crate::replay::{Forgotten, Replay};
 use crate::telemetry::Metrics;
-use crate::telemetry::metrics::ByList;
+use crate::telemetry::metrics::{Format, ListSample, Snapshot};
 
-/// A probe has sent its head by then.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 const NOT_FOUND: &str = "not found: try /livez, /readyz or /metrics\n";
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
-const OPEN_METRICS: HeaderValue =
-    HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
 
+const METRICS: &str = "/metrics";
 /// Where `hookward forget` asks.
 pub(crate) const FORGET: &str = "/forget";
 /// What proxies say of those they speak for, beside `x-forwarded-*`.
@@ -54,8 +54,7 @@ pub(crate) struct Admin {
     metrics: Arc<Metrics>,
     load: Load,
     ready: Readiness,
-    /// Held by the one scrape that sets and reads the gauges.
-    scrape: Mutex<()>,
+    scrapes: Arc<Semaphore>,
 }
 
 /// What is held for clients now.
@@ -63,6 +62,7 @@ pub(crate) struct Admin {
 pub(crate) struct Load {
     pub(crate) budget: Budget,
     pub(crate) connections: InFlight,
+    pub(crate) in_flight: InFlight,
     pub(crate) replay: Arc<Replay>,
 }
 
@@ -77,35 +77,42 @@ impl Readiness {
     }
 }
 
+/// What a connection holds until it ends: here, because its answer is written after the service has made it.
+type Held = OnceLock<OwnedSemaphorePermit>;
+
 /// Answers for ever.
 pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>) {
+    let mut visitors = Visitors::default();
     loop {
         let Ok((stream, peer)) = listener.accept().await else {
             tokio::time::sleep(Duration::from_millis(50)).await;
             continue;
         };
         let admin = Arc::clone(&admin);
-        tokio::spawn(async move {
+        let visitor = tokio::spawn(async move {
+            let held = Arc::new(Held::new());
             let service = service_fn(|request: Request<Incoming>| {
-                let admin = Arc::clone(&admin);
+                let (admin, held) = (Arc::clone(&admin), Arc::clone(&held));
                 async move {
-                    Ok::<_, Infallible>(match request.uri().path() {
-                        FORGET => admin.forget(&request, peer.ip()).await,
+                    Ok::<_, Infallible>(match (request.method(), request.uri().path()) {
+                        (_, FORGET) => admin.forget(&request, peer.ip()).await,
+                        (&Method::GET | &Method::HEAD, METRICS) => admin.metrics(&request, &held).await,
                         _ => admin.answer(&request),
                     })
                 }
             });
-            let mut builder = http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
             // A probe that breaks off has nobody to tell.
-            let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+            let connection = visitors::builder().serve_connection(TokioIo::new(stream), service);
+            let _ = tokio::time::timeout(LONGEST, connection).await;
         });
+        visitors.enter(visitor.abort_handle());
     }
 }
 
 impl Admin {
     pub(crate) fn new(live: Arc<Live>, lists: Arc<IpLists>, metrics: Arc<Metrics>, load: Load) -> Self {
-        Self { live, lists, metrics, load, ready: Readiness(Arc::new(AtomicBool::new(true))), scrape: Mutex::default() }
+        let ready = Readiness(Arc::new(AtomicBool::new(true)));
+        Self { live, lists, metrics, load, ready, scrapes: Arc::new(Semaphore::new(MOST_SCRAPES)) }
     }
 
     pub(crate) fn readiness(&self) -> Readiness {
@@ -116,14 +123,23 @@ impl Admin {
         match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/livez") => answer(StatusCode::OK, TEXT, "alive\n"),
             (&Method::GET | &Method::HEAD, "/readyz") => self.readyz(),
-            (&Method::GET | &Method::HEAD, "/metrics") => {
-                let _only = self.scrape.lock().unwrap_or_else(PoisonError::into_inner);
-                self.measure_lists();
-                self.metrics.load(self.load.budget.used(), self.load.connections.running());
-                self.metrics.replay.entries.set(i64::try_from(self.load.replay.entries()).unwrap_or(i64::MAX));
-                answer(StatusCode::OK, OPEN_METRICS, self.metrics.encode())
-            }
             _ => answer(StatusCode::NOT_FOUND, TEXT, NOT_FOUND),
+        }
+    }
+
+    /// Written out on a thread of its own: some thousand lines must not hold up a worker, which may be the only one.
+    async fn metrics<B>(&self, request: &Request<B>, held: &Held) -> Response<Full<Bytes>> {
+        let Ok(permit) = Arc::clone(&self.scrapes).try_acquire_owned() else {
+            return answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, "too many scrapes at once\n");
+        };
+        // Its only request.
+        let _ = held.set(permit);
+        let accept = request.headers().get(ACCEPT).and_then(|accept| accept.to_str().ok());
+        let format = Format::accepted(accept.unwrap_or_default());
+        let (metrics, now) = (Arc::clone(&self.metrics), self.snapshot());
+        match tokio::task::spawn_blocking(move || metrics.encode(now, format)).await {
+            Ok(text) => answer(StatusCode::OK, HeaderValue::from_static(format.media_type()), text),
+            Err(_broke_off) => answer(StatusCode::INTERNAL_SERVER_ERROR, TEXT, "not written\n"),
         }
     }
 
@@ -199,18 +215,26 @@ impl Admin {
         answer(status, JSON, format!("{details}\n"))
     }
 
-    /// Set when asked for: an age has no other moment.
-    fn measure_lists(&self) {
-        let metrics = &self.metrics.lists;
-        // A reload may have taken lists away.
-        metrics.age.clear();
-        metrics.entries.clear();
-        for list in self.lists.status(&self.live) {
-            let label = ByList { list: Arc::clone(&list.name) };
-            if let Some(age) = list.age {
-                metrics.age.get_or_create(&label).set(i64::try_from(age).unwrap_or(i64::MAX));
-            }
-            metrics.entries.get_or_create(&label).set(i64::try_from(list.entries).unwrap_or(i64::MAX));
+    /// What others know, in this moment.
+    fn snapshot(&self) -> Snapshot {
+        let plan = self.live.plan();
+        let refresh = |name: &str| {
+            let list = plan.ip_lists.iter().find(|list| *list.name == *name)?;
+            Some(list.source.as_ref()?.refresh.as_secs())
+        };
+        let lists = self.lists.status(&self.live).into_iter().map(|list| ListSample {
+            refresh: refresh(&list.name),
+            name: list.name,
+            entries: list.entries,
+            age: list.age,
+        });
+        Snapshot {
+            buffered_bytes: self.load.budget.used(),
+            connections: self.load.connections.running(),
+            in_flight: self.load.in_flight.running(),
+            replay_entries: self.load.replay.entries(),
+            reload_refused: matches!(self.live.history().last, Some((ReloadOutcome::Refused, _))),
+            lists: lists.collect(),
         }
     }
 }
@@ -233,7 +257,8 @@ mod tests {
         let loaded = crate::config::compile(toml, std::path::Path::new("a.toml"), &crate::config::System).unwrap();
         let metrics = Arc::new(Metrics::new());
         let replay = Replay::new(&ReplayStore::Memory, metrics.replay.clone(), InFlight::default());
-        let load = Load { budget: Budget::new(1), connections: InFlight::default(), replay };
+        let (connections, in_flight) = (InFlight::default(), InFlight::default());
+        let load = Load { budget: Budget::new(1), connections, in_flight, replay };
         Admin::new(Arc::new(Live::new(Arc::new(loaded.plan))), Arc::default(), metrics, load)
     }
 
@@ -249,8 +274,25 @@ mod tests {
         admin.readiness().fail();
         assert_eq!(status(&admin, Method::GET, "/readyz"), 503);
         assert_eq!(status(&admin, Method::GET, "/livez"), 200);
-        assert_eq!(status(&admin, Method::GET, "/metrics"), 200);
         assert_eq!(status(&admin, Method::POST, "/livez"), 404);
+    }
+
+    #[tokio::test]
+    async fn scrapes_are_counted_until_their_connection_ends() {
+        let admin = admin();
+        let scrape = async |held: &Held, accept: &str| {
+            let request = Request::builder().uri(METRICS).header(ACCEPT, accept).body(()).unwrap();
+            let answer = admin.metrics(&request, held).await;
+            (answer.status().as_u16(), answer.headers()[CONTENT_TYPE].to_str().unwrap().to_owned())
+        };
+        let mut open: Vec<Held> = (0..MOST_SCRAPES).map(|_| Held::new()).collect();
+        for held in &open {
+            assert_eq!(scrape(held, "").await, (200, "text/plain; version=0.0.4; charset=utf-8".to_owned()));
+        }
+        assert_eq!(scrape(&Held::new(), "").await.0, 503);
+        open.pop();
+        let (status, media_type) = scrape(&Held::new(), "application/openmetrics-text;version=1.0.0").await;
+        assert_eq!((status, &*media_type), (200, "application/openmetrics-text; version=1.0.0; charset=utf-8"));
     }
 
     #[tokio::test]

@@ -46,7 +46,6 @@ use crate::refusal::{self, Refusal, broken_body, failed};
 use crate::reject::Reject;
 use crate::replay::{Copied, Denied, Memorable, Permit, Replay, Terms};
 use crate::report::Report;
-use crate::telemetry::Metrics;
 use crate::telemetry::access::{AccessLog, Outcome, Record};
 use crate::verified_event;
 use crate::websocket;
@@ -62,7 +61,6 @@ pub(crate) struct Gate {
     pub(crate) documents: Documents,
     pub(crate) hints: Hints,
     pub(crate) access: AccessLog,
-    pub(crate) metrics: Arc<Metrics>,
     pub(crate) in_flight: InFlight,
     pub(crate) connections: InFlight,
     /// How many connections the descriptors of this process are enough for.
@@ -253,9 +251,11 @@ impl Gate {
 
         // 7. The body, bounded in bytes and time.
         let (parts, body) = request.into_parts();
+        let asked_us = record.elapsed_us();
         let frames = receive(body, &mut charge, record.started, &bounds, &mut record.bytes_in)
             .await
             .map_err(|stopped| refusal::stopped(stopped, &caller.line, record))?;
+        record.body_came(asked_us);
         let mut received = Received { parts, frames, trusted };
 
         // 8. The MAC over the raw bytes, then the timestamp again: a slow body must not outlive its window.
@@ -274,7 +274,6 @@ impl Gate {
         foreign.remove_from(&mut received.parts.headers);
 
         let verified = &*record.verified.insert(verified);
-        self.metrics.verified(&route.name, verified.shared_label());
 
         // Genuine, and only meant to be answered.
         let Received { parts, frames, .. } = &received;
@@ -313,6 +312,7 @@ impl Gate {
         headers::write_forwarded(&mut parts.headers, &caller.peer, trusted, &plan.client.header);
         verified_event::write(&mut parts.headers, plan, verified, route, &frames, clock::unix_now())?;
         let admitted = Admitted::delivery(verified, claim, upstream_request(parts, Outbound::whole(frames)));
+        record.handed_over();
         let answered =
             deliver(&self.forwarder, admitted, plan, route, record.started, &self.stopping).await.map(Answered::App);
         answered_by_app(answered, Outcome::Forwarded, &caller.line, record)
@@ -361,6 +361,7 @@ impl Gate {
         parts.headers.remove(EXPECT);
         headers::write_forwarded(&mut parts.headers, &caller.peer, trusted, &plan.client.header);
         let admitted = Admitted::passed_through_unverified(upstream_request(parts, Outbound::whole(frames)));
+        record.handed_over();
         let answered = self.forwarder.send(admitted, plan, record.started.checked_add(route.deadline)).await;
         let answered = answered.map(|response| Answered::App(headers::without_orders(response)));
         answered_by_app(answered, Outcome::WouldReject, &caller.line, record)

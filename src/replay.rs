@@ -145,14 +145,16 @@ impl Replay {
         loop {
             let run = match self.enter(&terms.key) {
                 Ok(run) => run,
-                Err(other) => match other.ended(until).await {
-                    None => return Err(Denied::InFlight),
-                    Some(End::Committed(copied)) => return Ok(Permit::Duplicate(copied)),
-                    Some(End::Released) => {
-                        waited = true;
-                        continue;
+                Err(other) => {
+                    if !std::mem::replace(&mut waited, true) {
+                        self.metrics.waits.inc();
                     }
-                },
+                    match other.ended(until).await {
+                        None => return Err(Denied::InFlight),
+                        Some(End::Committed(copied)) => return Ok(Permit::Duplicate(copied)),
+                        Some(End::Released) => continue,
+                    }
+                }
             };
             // From here on a drop lets the next one run.
             let mut claim = Claim {

@@ -162,7 +162,12 @@ impl Server {
             counted.expect(plan);
         });
         let replay = Replay::new(&self.live.plan().replay.store, self.metrics.replay.clone(), in_flight.clone());
-        let load = Load { budget: budget.clone(), connections: connections.clone(), replay: Arc::clone(&replay) };
+        let load = Load {
+            budget: budget.clone(),
+            connections: connections.clone(),
+            in_flight: in_flight.clone(),
+            replay: Arc::clone(&replay),
+        };
         let admin = Admin::new(Arc::clone(&self.live), self.lists, Arc::clone(&self.metrics), load);
         let readiness = admin.readiness();
         if let Some(listener) = self.health {
@@ -176,7 +181,6 @@ impl Server {
             documents: Documents::new(Https::new()),
             hints: Hints::default(),
             access: self.access,
-            metrics: self.metrics,
             in_flight: in_flight.clone(),
             connections: connections.clone(),
             places: places(&self.live.plan()),

@@ -18,6 +18,7 @@ use std::process::Command;
 use hookward::config::{self, Environment, Severity};
 use hookward::providers::{Catalog, EventTypes};
 use hookward::reject::Reject;
+use hookward::telemetry::metrics::table::{Kind, Metric};
 use serde_json::Value;
 use sfv::{BareItem, Dictionary, ListEntry, Parser};
 
@@ -228,24 +229,55 @@ fn the_providers_whose_event_types_are_known_are_named() {
 }
 
 #[test]
-fn the_table_of_metrics_is_what_is_registered() {
-    let source = file("src/telemetry/metrics.rs");
-    let mut registered: Vec<String> = Vec::new();
-    for call in source.split("registry.register").skip(1) {
-        let call = call.split(';').next().unwrap();
-        let name = call.split('"').nth(1).unwrap();
-        let unit = call.split("Unit::").nth(1).map(|unit| unit.split(',').next().unwrap().to_lowercase());
-        registered.push(unit.map_or_else(|| name.to_owned(), |unit| format!("{name}_{unit}")));
-    }
-    assert!(registered.len() >= 8, "{registered:?}");
-    let documented: Vec<String> = table("| metric | meaning |")
-        .iter()
+fn the_table_of_metrics_is_that_of_the_code() {
+    let documented: Vec<String> =
+        table("| metric | type | labels | meaning |").iter().map(|row| format!("| {} |", row.join(" | "))).collect();
+    let rows = Metric::ALL.iter().map(|metric| metric.row());
+    let expected: Vec<String> = rows
         .map(|row| {
-            let name = code(&row[0]).unwrap().split('{').next().unwrap();
-            name.trim_start_matches("hookward_").trim_end_matches("_total").to_owned()
+            let labels: Vec<String> = row.labels.iter().map(|label| format!("`{label}`")).collect();
+            format!("| `{}` | {} | {} | {} |", row.full_name(), row.kind.name(), labels.join(", "), row.help)
         })
         .collect();
-    assert_eq!(documented, registered);
+    assert_eq!(documented, expected, "it should be\n{}", expected.join("\n"));
+}
+
+/// Names in rules and dashboard are names of metrics, and what an alert says leads to a heading of the README.
+#[test]
+fn rules_and_dashboard_ask_for_metrics_that_there_are() {
+    let mut known = BTreeSet::new();
+    for row in Metric::ALL.iter().map(|metric| metric.row()) {
+        let name = row.full_name();
+        if row.kind == Kind::Histogram {
+            known.extend(["_bucket", "_sum", "_count"].map(|suffix| format!("{name}{suffix}")));
+        } else {
+            known.insert(name);
+        }
+    }
+    let readme = file("README.md");
+    let anchors: BTreeSet<String> = readme
+        .lines()
+        .filter_map(|line| Some(line.trim_start_matches('#')).filter(|rest| *rest != line))
+        .map(|heading| heading.trim().to_lowercase().replace(' ', "-"))
+        .collect();
+    for name in ["deploy/prometheus/hookward.rules.yml", "deploy/grafana/hookward.json"] {
+        let text = file(name);
+        let mut asked = 0;
+        for part in text.split("hookward_").skip(1) {
+            let rest: String = part.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '_').collect();
+            assert!(known.contains(&format!("hookward_{rest}")), "{name}: there is no hookward_{rest}");
+            asked += 1;
+        }
+        assert!(asked >= 10, "{name}: {asked}");
+        for anchor in text.split("README.md#").skip(1) {
+            let anchor: String =
+                anchor.chars().take_while(|letter| letter.is_alphanumeric() || *letter == '-').collect();
+            assert!(anchors.contains(&anchor), "{name}: #{anchor}");
+        }
+    }
+    let rules = file("deploy/prometheus/hookward.rules.yml");
+    let (alerts, links) = (rules.matches("- alert: ").count(), rules.matches("README.md#").count());
+    assert!(alerts >= 8 && alerts == links, "{alerts} alerts, {links} links");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use super::judge;
 use super::*;
 use crate::config::Problem;
 use crate::plan::{ListSource, Listed};
+use crate::telemetry::metrics::{Format, Snapshot};
 
 const CONFIG: &str = "/hookward.toml";
 const OLD: &str = "first-secret-of-this-route";
@@ -82,7 +83,7 @@ impl Bench {
 
     fn count(&self, outcome: ReloadOutcome) -> u64 {
         let line = format!("hookward_config_reload_total{{outcome=\"{}\"}} ", outcome.code());
-        let text = self.metrics.encode();
+        let text = self.metrics.encode(Snapshot::default(), Format::Text);
         text.lines().find_map(|text| text.strip_prefix(&line)).map_or(0, |count| count.parse().unwrap())
     }
 

@@ -75,7 +75,11 @@ pub(super) async fn claim(
                 claim.end(End::Committed(None));
                 return Ok(Permit::Duplicate(None));
             }
-            Ok(Claimed::Busy) => waited = true,
+            Ok(Claimed::Busy) => {
+                if !std::mem::replace(&mut waited, true) {
+                    claim.replay.metrics.waits.inc();
+                }
+            }
             Err(down) => {
                 claim.replay.metrics.store_errors.inc();
                 return Err(Denied::StoreDown(down));

@@ -13,7 +13,7 @@ use std::time::Instant;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::fields::{Fields, key};
-use super::metrics::Metrics;
+use super::metrics::{Ended, Metrics};
 use super::output::Output;
 use crate::check::replay_key::ReplayKey;
 use crate::check::signature::Verified;
@@ -29,7 +29,7 @@ const LONGEST_METHOD: usize = 32;
 
 /// How a request ended, besides the rejects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// A verified delivery went to the app.
     Forwarded,
     /// Unprotected traffic went to the app.
@@ -61,6 +61,23 @@ impl Outcome {
             Self::ClientLeft,
         ];
         answered.into_iter().chain(Reject::ALL.iter().copied().map(Self::Rejected))
+    }
+
+    /// Its place in [`Outcome::all`].
+    pub(super) fn index(self) -> usize {
+        match self {
+            Self::Forwarded => 0,
+            Self::Passed => 1,
+            Self::WouldReject => 2,
+            Self::Filtered => 3,
+            Self::Duplicate => 4,
+            Self::Handshake => 5,
+            Self::ClientLeft => 6,
+            Self::Rejected(reject) => Reject::ALL
+                .iter()
+                .position(|known| *known == reject)
+                .map_or(usize::MAX, |place| place.saturating_add(7)),
+        }
     }
 
     /// Whether only a request that came to a route can end like this.
@@ -144,6 +161,10 @@ pub(crate) struct Record {
     cut_off: bool,
     /// Until the app's answer began.
     pub(crate) upstream_us: Option<u64>,
+    /// How long the body took to arrive.
+    body_us: u64,
+    /// Until the app was given the request.
+    handed_over_us: Option<u64>,
     request_id: RequestId,
     pub(crate) started: Instant,
     log: AccessLog,
@@ -174,6 +195,8 @@ impl Record {
             bytes_out: 0,
             cut_off: false,
             upstream_us: None,
+            body_us: 0,
+            handed_over_us: None,
             request_id: RequestId::next(),
             started: clock::monotonic(),
             log,
@@ -213,6 +236,16 @@ impl Record {
         self.cut_off = true;
     }
 
+    /// The body is there; it was asked for when so much time was over.
+    pub(crate) fn body_came(&mut self, since_us: u64) {
+        self.body_us = self.elapsed_us().saturating_sub(since_us);
+    }
+
+    /// From here on the time is the app's.
+    pub(crate) fn handed_over(&mut self) {
+        self.handed_over_us = Some(self.elapsed_us());
+    }
+
     /// When the request began, in unix seconds.
     pub(crate) fn unix_seconds(&self) -> u64 {
         self.time.wrapping_div(1000)
@@ -222,6 +255,28 @@ impl Record {
     pub(crate) fn elapsed_us(&self) -> u64 {
         let elapsed = clock::monotonic().saturating_duration_since(self.started);
         u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// What is counted of it.
+    fn ended(&self) -> Ended<'_> {
+        let total_us = if self.route.is_some() { self.elapsed_us() } else { 0 };
+        let verified = self.verified.as_ref();
+        let skew = || {
+            let timestamp = i64::try_from(verified?.timestamp()?).ok()?;
+            timestamp.checked_sub(i64::try_from(self.unix_seconds()).ok()?)
+        };
+        Ended {
+            route: self.route.as_ref(),
+            outcome: self.outcome,
+            status: self.status,
+            secret: verified.map(Verified::shared_label),
+            total_us,
+            upstream_us: self.handed_over_us.map(|handed| self.upstream_us.unwrap_or(total_us).saturating_sub(handed)),
+            added_us: self.handed_over_us.map(|handed| handed.saturating_sub(self.body_us)),
+            bytes_in: self.bytes_in,
+            skew_seconds: self.skew_seconds.or_else(skew),
+            unix_seconds: self.unix_seconds(),
+        }
     }
 
     /// Every field, in the order of the line. Names are stable.
@@ -284,7 +339,7 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         if let Some(metrics) = &self.log.metrics {
-            metrics.ended(self.route.as_ref(), self.outcome);
+            metrics.ended(&self.ended());
         }
         if let Some((output, format)) = self.log.output.take() {
             output.line(|line| Fields::line(line, format, |fields| self.write(fields)));

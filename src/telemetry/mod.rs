@@ -7,7 +7,7 @@ mod fields;
 pub mod metrics;
 mod output;
 
-pub use access::AccessLog;
+pub use access::{AccessLog, Outcome};
 pub use metrics::Metrics;
 pub use metrics::ReplayMetrics;
 pub use output::{Output, Writer};

@@ -37,6 +37,7 @@ mod ip_lists;
 mod keep_alive;
 mod leaving;
 mod limits;
+mod metrics;
 mod pass;
 mod providers;
 mod reload;

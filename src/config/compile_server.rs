@@ -174,11 +174,19 @@ impl Context<'_, '_> {
         let spot = admin.spot_of("inspector");
         if admin.bool("insecure_inspector_public") == Some(true) {
             let what = format!("whoever can connect to {address} sees ids, types and addresses of recent webhooks");
-            self.findings.warn(&spot, what, "write \"127.0.0.1:9091\", and reach it with `kubectl port-forward` or ssh -L");
+            self.findings.warn(
+                &spot,
+                what,
+                "write \"127.0.0.1:9091\", and reach it with `kubectl port-forward` or ssh -L",
+            );
             return Some(address);
         }
         let hint = "write \"127.0.0.1:9091\", and reach it with `kubectl port-forward` or ssh -L; insecure_inspector_public = true allows this";
-        self.findings.error(&spot, format!("{address} is not a loopback address: others could read recent webhooks"), hint);
+        self.findings.error(
+            &spot,
+            format!("{address} is not a loopback address: others could read recent webhooks"),
+            hint,
+        );
         None
     }
 

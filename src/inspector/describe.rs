@@ -143,6 +143,7 @@ fn route(route: &Route, plan: &Plan, recent: &Recent, senders: &Senders) -> Valu
         "insecure_report": reported,
         "counts": {
             "accepted": counts.accepted,
+            "app_failed": counts.app_failed,
             "refused": counts.refused,
             "duplicates": counts.duplicates,
             "would_reject": counts.would_reject,

@@ -19,11 +19,12 @@ pub(super) struct Senders(OnceLock<BTreeMap<String, Known>>);
 struct Known {
     events: Vec<&'static str>,
     has_sample: bool,
+    variable: Option<String>,
 }
 
 impl Senders {
     /// `possible`: we can sign as this sender does. `events`: one of these has to be named. `body`: there is no sample.
-    /// `options`: these are needed. `own`: it is a scheme of the configuration.
+    /// `options`: these are needed. `variable`: where the secret is looked for. `own`: it is a scheme of the configuration.
     pub(super) fn of(&self, route: &Route) -> Value {
         let spec = &route.ingredients.spec;
         let needed = spec.options.iter().filter(|(_, option)| option.required).map(|(name, _)| name);
@@ -35,6 +36,7 @@ impl Senders {
             "events": known.map(|known| &*known.events).unwrap_or_default(),
             "body": !known.is_some_and(|known| known.has_sample),
             "options": options,
+            "variable": known.and_then(|known| known.variable.as_deref()),
         })
     }
 }
@@ -44,7 +46,7 @@ fn read() -> BTreeMap<String, Known> {
     let known = |(name, provider): (&str, &crate::providers::Provider)| {
         let events: Vec<&str> = samples::of(name).iter().map(|(event, _)| *event).collect();
         let has_sample = !events.is_empty() || !provider.sample.is_empty();
-        (name.to_owned(), Known { events, has_sample })
+        (name.to_owned(), Known { events, has_sample, variable: provider.secret_env.first().cloned() })
     };
     catalog.iter().map(known).collect()
 }

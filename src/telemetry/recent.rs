@@ -60,6 +60,8 @@ pub(crate) struct Decision {
 pub(crate) struct Counts {
     /// Proven genuine, and forwarded, filtered or answered as a handshake.
     pub(crate) accepted: u64,
+    /// Of these, forwarded and not answered with success.
+    pub(crate) app_failed: u64,
     pub(crate) refused: u64,
     pub(crate) duplicates: u64,
     /// Would have been refused by a check that only logs.
@@ -156,7 +158,7 @@ impl Kept {
     /// Its number, and the one that had to go.
     fn keep(&mut self, kind: Kind, decision: Arc<Decision>) -> (u64, Option<Numbered>) {
         if let Some(counts) = decision.route.as_ref().and_then(|route| self.counts.get_mut(route)) {
-            counts.add(decision.outcome);
+            counts.add(&decision);
         }
         let outgoing = if self.rings.iter().map(VecDeque::len).sum::<usize>() < MOST {
             None
@@ -176,8 +178,11 @@ impl Kept {
 }
 
 impl Counts {
-    fn add(&mut self, outcome: Outcome) {
-        let count = match outcome {
+    fn add(&mut self, decision: &Decision) {
+        if decision.outcome == Outcome::Forwarded && decision.status.is_some_and(|status| status >= 300) {
+            self.app_failed = self.app_failed.saturating_add(1);
+        }
+        let count = match decision.outcome {
             Outcome::Forwarded | Outcome::Filtered | Outcome::Handshake => &mut self.accepted,
             Outcome::Rejected(_) => &mut self.refused,
             Outcome::Duplicate => &mut self.duplicates,
@@ -374,10 +379,13 @@ mod tests {
         let recent = Recent::new();
         recent.expect(&plan("a"));
         recent.note(&record(Some("a"), Outcome::Forwarded));
+        let mut failed = record(Some("a"), Outcome::Forwarded);
+        failed.status = Some(StatusCode::MULTIPLE_CHOICES);
+        recent.note(&failed);
         recent.note(&record(Some("a"), Outcome::Duplicate));
         recent.note(&record(Some("a"), refused()));
         recent.note(&record(Some("b"), refused()));
-        let counted = Counts { accepted: 1, refused: 1, duplicates: 1, ..Counts::default() };
+        let counted = Counts { accepted: 2, app_failed: 1, refused: 1, duplicates: 1, ..Counts::default() };
         assert_eq!((recent.counts("a"), recent.counts("b")), (counted, Counts::default()));
         recent.expect(&plan("a"));
         assert_eq!(recent.counts("a"), counted);

@@ -79,6 +79,7 @@ export async function startHookward(app, { port, inspector } = {}) {
     route("signin", "/api/webhooks/signin"),
     route("broken", "/api/webhooks/broken"),
     route("office", "/api/webhooks/office", 'allow_ips = ["svix", "203.0.113.0/24"]\nevents = ["user.*"]'),
+    `[routes.stripe]\npath = "/api/webhooks/stripe"\nprovider = "stripe"\nsecrets = [{ label = "live", env = "SECRET" }]\n`,
     route("tried", "/api/webhooks/tried", 'insecure_report = ["signature"]'),
   ].join("\n");
   writeFileSync(config, text);
@@ -109,6 +110,15 @@ export function deliver(gate, { path = "/api/webhooks/clerk", id, type = "user.c
   const signature = createHmac("sha256", key).update(`${id}.${at}.${body}`).digest("base64");
   const own = { "svix-id": id, "svix-timestamp": String(at), "svix-signature": `v1,${signature}` };
   return raw(gate, { method: "POST", path, headers: { "content-type": "application/json", ...(signed ? own : {}), ...headers }, body });
+}
+
+/** A genuine delivery of Stripe's, whose id and type are in the body: any text. */
+export function charge(gate, { id, type = "charge.succeeded" }) {
+  const at = now();
+  const body = JSON.stringify({ id, object: "event", type });
+  const signature = createHmac("sha256", SECRET).update(`${at}.${body}`).digest("hex");
+  const headers = { "content-type": "application/json", "stripe-signature": `t=${at},v1=${signature}` };
+  return raw(gate, { method: "POST", path: "/api/webhooks/stripe", headers, body });
 }
 
 export function raw(gate, { method = "GET", path = "/", headers = {}, body = "" }) {
@@ -150,5 +160,9 @@ export async function open(browser, gate, options = {}) {
   });
   await page.goto(gate.url);
   await page.locator("#state[data-state=live]").waitFor();
+  await page.waitForFunction(async () => {
+    const { decisions } = await (await fetch("/api/decisions")).json();
+    return document.querySelectorAll("#rows tr").length === decisions.length;
+  });
   return { context, page, complaints, elsewhere };
 }

@@ -140,7 +140,7 @@ function command(parts) {
 
 /** What is sent, and what to know about it; `line` is null where nothing can be sent. */
 function sendLine(route, path, type) {
-  const { possible, own, events, body, options } = route.send;
+  const { possible, own, events, body, options, variable } = route.send;
   if (!possible) {
     return { line: null, notes: [`Only ${route.provider} can sign: its private key is its own. Ask it to send the event again.`] };
   }
@@ -159,9 +159,10 @@ function sendLine(route, path, type) {
     notes.push("Sends a genuine sample to the same path.");
   }
   for (const name of options) parts.push(["--option", `${name}=…`]);
+  if (!variable) parts.push(["--secret-env", "SECRET"]);
   if (route.url) parts.push(["--url", route.path.endsWith("*") ? route.url.slice(0, -route.path.length) + path : route.url]);
   parts.push(["--to", (status?.doors[0] ?? "http://localhost:8080") + path]);
-  notes.push("The secret is read from the provider's customary variable; or add --secret-env or --secret-file.");
+  if (variable) notes.push(`The secret is read from ${variable}; or add --secret-env or --secret-file.`);
   return { line: command(parts), notes };
 }
 
@@ -199,8 +200,8 @@ const matches = (d) => {
   return all.some((value) => value !== undefined && String(value).toLowerCase().includes(text));
 };
 
-const cell = (value, className) =>
-  el("td", { role: "cell", class: className, title: value }, value ?? el("span", { class: "none", "aria-label": "none" }, "–"));
+const cell = (value, className = "") =>
+  el("td", { role: "cell", class: value === undefined ? `${className} nothing` : className, title: value }, value ?? el("span", { class: "none", "aria-label": "none" }, "–"));
 
 function row(d, fresh) {
   const open = el("button", { type: "button", class: "open", "aria-haspopup": "dialog" }, clockTime(d.time), el("span", { class: "quiet" }, " details"));
@@ -452,7 +453,7 @@ function drawStatus() {
   fill(
     find("routes"),
     status.routes.map((route) => {
-      const { accepted, refused, duplicates, would_reject } = route.counts;
+      const { accepted, app_failed, refused, duplicates, would_reject } = route.counts;
       const button = el(
         "button",
         { type: "button", "aria-pressed": String(chosen === route.name), "data-route": route.name, title: "Show only this route" },
@@ -461,8 +462,9 @@ function drawStatus() {
           "span",
           { class: "tallies" },
           tally("accepted", accepted, "ok"),
+          app_failed > 0 && tally("app said no", app_failed, "warn"),
           tally("refused", refused, "bad"),
-          tally("duplicates", duplicates, ""),
+          tally(duplicates === 1 ? "duplicate" : "duplicates", duplicates, ""),
           would_reject > 0 && tally("would be refused", would_reject, "warn"),
         ),
       );

@@ -299,7 +299,7 @@ mod tests {
         let kept = recent.after(0, usize::MAX);
         assert_eq!(kept.len(), MOST);
         assert_eq!((kept[0].0, kept[0].1.route.as_deref()), (1, Some("a")));
-        assert_eq!(kept[1].0, 2_002);
+        assert_eq!(kept[1].0, 2_003);
     }
 
     #[test]

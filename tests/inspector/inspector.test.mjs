@@ -78,7 +78,7 @@ test("deliveries appear as they end, and say how", async () => {
 
   await page.locator("#rows .badge", { hasText: "bad_target" }).waitFor();
   const seen = async (text) => (await page.locator("#rows .badge", { hasText: text }).count()) > 0;
-  for (const text of ["forwarded", "duplicate", "signature_mismatch", "timestamp_too_old", "header_missing", "ip_not_allowed", "app answered 401", "app answered 307", "app answered 500", "would be signature_mismatch", "method_not_allowed"]) {
+  for (const text of ["forwarded", "duplicate", "signature_mismatch", "timestamp_too_old", "header_missing", "ip_not_allowed", "app answered 401", "app answered 307", "app answered 500", "would: signature_mismatch", "method_not_allowed"]) {
     assert.ok(await seen(text), text);
   }
   assert.equal(await page.getByText("/some/page").count(), 0, "nothing of what was only passed on");
@@ -97,7 +97,8 @@ test("deliveries appear as they end, and say how", async () => {
 test("the details say which step refused, why, and what to do, in the words of the reject table", async () => {
   const view = await open(browser, gate);
   const { page } = view;
-  await rowOf(page, "signature_mismatch").click();
+  const refused = page.locator("#rows tr", { has: page.locator(".badge.bad", { hasText: "signature_mismatch" }) });
+  await refused.click();
   const detail = page.locator("#detail");
   const words = await page.evaluate(() => fetch("/api/words").then((answer) => answer.json()));
   const reject = words.rejects.find((row) => row.code === "signature_mismatch");
@@ -126,6 +127,10 @@ test("the details say which step refused, why, and what to do, in the words of t
   await rowOf(page, "app answered 500").click();
   assert.match(await detail.innerText(), /the app answered 500/);
   assert.equal((await detail.innerText()).includes("middleware"), false);
+  await page.keyboard.press("Escape");
+
+  await rowOf(page, "would: signature_mismatch").click();
+  assert.equal(await detail.locator(".steps .passed").count(), 9, "it went to the app, past the filter and the claim");
   await page.keyboard.press("Escape");
 
   await page.locator("#rows tr", { has: page.locator(".badge", { hasText: "duplicate" }) }).first().click();

@@ -71,7 +71,7 @@ const LOOK = {
 
 function label(d) {
   if (d.outcome === "forwarded") return APP_SAYS_NO(d) ? `app answered ${d.status}` : "forwarded";
-  if (d.outcome === "would_reject") return `would be ${d.would_reject ?? "refused"}`;
+  if (d.outcome === "would_reject") return `would: ${d.would_reject ?? "refused"}`;
   return d.outcome;
 }
 
@@ -325,24 +325,27 @@ function fact(name, value, className) {
   return value === undefined || value === null ? null : el("div", {}, el("dt", {}, name), el("dd", { class: className }, value));
 }
 
+/** Of one step: how it looks, its mark, and what is said of it. */
+function stepState(d, number, reached) {
+  const is = kind(d);
+  if (number === reached) {
+    if (is === "refused") return ["stopped bad", "✕", "refused here"];
+    if (is === "would") return ["stopped warn", "~", "would have been refused here"];
+    if (is === "guard") return ["stopped warn", "!", "the app said no"];
+    return ["stopped", "●", "ended here"];
+  }
+  // What a check only logs goes on, past the filter and the claim.
+  if (is === "would" && (number === 9 || number === 10)) return ["", "·", "left out"];
+  return number < reached || is === "would" ? ["passed", "✓", "passed"] : ["", "·", "not reached"];
+}
+
 function steps(d) {
-  const reached = d.outcome === "forwarded" ? words.steps.length + 1 : d.step;
+  const last = words.steps.length;
+  const reached = d.outcome === "forwarded" ? (APP_SAYS_NO(d) ? last : last + 1) : d.step;
   if (!reached) return [];
-  const refused = kind(d) === "refused" ? "bad" : kind(d) === "would" ? "warn" : "";
-  const said = { refused: "refused here", would: "would have been refused here" }[kind(d)] ?? "ended here";
   const items = words.steps.map((name, index) => {
-    const number = index + 1;
-    if (number === reached) {
-      const mark = refused === "bad" ? "✕" : refused === "warn" ? "~" : "●";
-      return el("li", { class: `stopped ${refused}` }, el("span", { class: "mark", "aria-hidden": "true" }, mark), el("span", {}, name, el("span", { class: "quiet" }, `: ${said}`)));
-    }
-    const passed = number < reached;
-    return el(
-      "li",
-      { class: passed ? "passed" : "" },
-      el("span", { class: "mark", "aria-hidden": "true" }, passed ? "✓" : "·"),
-      el("span", {}, name, el("span", { class: "quiet" }, passed ? ": passed" : ": not reached")),
-    );
+    const [look, mark, said] = stepState(d, index + 1, reached);
+    return el("li", { class: look }, el("span", { class: "mark", "aria-hidden": "true" }, mark), el("span", {}, name, el("span", { class: "quiet" }, `: ${said}`)));
   });
   return [el("h3", {}, "The gate's steps, in order"), el("ol", { class: "steps" }, items)];
 }

@@ -27,7 +27,7 @@ async fn asked(gate: &Gate, path: &str) -> Answer {
 }
 
 async fn json(gate: &Gate, path: &str) -> Value {
-    serde_json::from_slice(&asked(gate, path).await.body).unwrap()
+    serde_json::from_slice(&Box::pin(asked(gate, path)).await.body).unwrap()
 }
 
 /// All decisions, as soon as this many have been made: one is kept when its request has ended, which the sender may hear of
@@ -96,11 +96,12 @@ async fn shows_what_became_of_each_webhook_and_nothing_of_other_traffic() {
     let gate = Gate::deduping(app.addr, INSPECTOR).await;
     assert_eq!(gate.exchange(genuine(BODY, "")).await.status, 200);
     assert_eq!(gate.exchange(genuine(BODY, "")).await.status, 200);
-    assert_eq!(gate.exchange(forged("msg_2")).await.status, 401);
-    assert_eq!(gate.exchange(get("/a/page", "")).await.status, 200);
-    assert_eq!(gate.exchange(get("/./a", "")).await.status, 400);
+    let changed = genuine(BODY, "").replace("user.created", "user.deleted").replace("msg_1", "msg_2");
+    for (request, status) in [(changed, 401), (get("/a/page", ""), 200), (get("/./a", ""), 400)] {
+        assert_eq!(Box::pin(gate.exchange(request)).await.status, status);
+    }
 
-    let told = decisions(&gate, 4).await;
+    let told = Box::pin(decisions(&gate, 4)).await;
     let decisions = told["decisions"].as_array().unwrap();
     let of = |name: &str| -> Vec<Value> { decisions.iter().map(|decision| decision[name].clone()).collect() };
     assert_eq!(of("outcome"), ["forwarded", "duplicate", "signature_mismatch", "bad_target"]);
@@ -110,7 +111,6 @@ async fn shows_what_became_of_each_webhook_and_nothing_of_other_traffic() {
     assert_eq!(of("secret")[0], "current");
     assert_eq!(of("event_id")[..2], ["msg_1", "msg_1"]);
     assert_eq!(of("event_id")[2], Value::Null, "nothing unproven is believed");
-    assert!(of("hint")[2].as_str().is_some_and(|hint| !hint.is_empty()));
     assert_eq!(told["last"], 4);
     assert_eq!(json(&gate, "/api/decisions?after=3").await["decisions"].as_array().unwrap().len(), 1);
     assert_eq!(asked(&gate, "/api/decisions?after=x").await.status, 400);

@@ -3,6 +3,7 @@
 //! Whoever listens reads from the same ring as everybody else, so that a slow one costs no memory: it misses what has gone out
 //! of the ring meanwhile, and is left when it takes nothing. Must never be waited for by a request.
 
+use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,7 +57,8 @@ pub(super) fn start(
             let portion = recent.after(after, PORTION);
             for (number, decision) in &portion {
                 let data = describe::decision(*number, decision);
-                piece.push_str(&format!("id: {run}-{number}\nevent: decision\ndata: {data}\n\n"));
+                // Writing into a string cannot fail.
+                let _ = write!(piece, "id: {run}-{number}\nevent: decision\ndata: {data}\n\n");
                 after = *number;
             }
             if portion.len() == PORTION {

@@ -355,3 +355,28 @@ test("a flood is shown, bounded, and the page stays usable", async () => {
   await quiet(view);
   await view.context.close();
 });
+
+test("a delivery whose body was written anew is explained, as the README shows it", async () => {
+  const own = await startHookward(app, { only: ["clerk", "office", "stripe"] });
+  await deliver(own, { id: "msg_2yT0kVbXq1", type: "user.created" });
+  await deliver(own, { id: "msg_2yT0kXwR7c", type: "session.created" });
+  await charge(own, { id: "evt_1QLm8R2eZv", type: "invoice.paid" });
+  await deliver(own, { id: "msg_2yT0kXwR7c", type: "session.created" });
+  await deliver(own, { id: "msg_2yT0m2Hc9f", type: "user.updated" });
+  await deliver(own, { id: "msg_2yT0m8Kd3s", path: "/api/webhooks/office" });
+  await deliver(own, { id: "msg_2yT0m9Qz5a", type: "organization.created", at: now() - 900 });
+  await deliver(own, { id: "msg_2yT0mAbC7d", type: "email.created" });
+  await charge(own, { id: "evt_1QLm9T2eZv", type: "invoice.paid" });
+  // The reason is looked for once a second.
+  await sleep(1100);
+  assert.equal(await deliver(own, { id: "msg_2yT0nE4Gh6", type: "user.updated", rewritten: true }), 401);
+  const view = await open(browser, own, { viewport: { width: 1180, height: 640 } });
+  const { page } = view;
+  await rowOf(page, "signature_mismatch").click();
+  const text = await page.locator("#detail").innerText();
+  assert.match(text, /computing the signature again/);
+  assert.match(text, /body_reserialised: /);
+  await shoot(page, "readme");
+  await quiet(view);
+  await view.context.close();
+});

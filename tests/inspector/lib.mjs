@@ -64,7 +64,7 @@ export async function startApp() {
   return { port: server.address().port, reached: () => reached };
 }
 
-export async function startHookward(app, { port, inspector } = {}) {
+export async function startHookward(app, { port, inspector, only } = {}) {
   const directory = mkdtempSync(join(tmpdir(), "inspector-"));
   port ??= await freePort();
   inspector ??= await freePort();
@@ -81,7 +81,9 @@ export async function startHookward(app, { port, inspector } = {}) {
     route("office", "/api/webhooks/office", 'allow_ips = ["svix", "203.0.113.0/24"]\nevents = ["user.*"]'),
     `[routes.stripe]\npath = "/api/webhooks/stripe"\nprovider = "stripe"\nsecrets = [{ label = "live", env = "SECRET" }]\n`,
     route("tried", "/api/webhooks/tried", 'insecure_report = ["signature"]'),
-  ].join("\n");
+  ]
+    .filter((table) => !only || !table.startsWith("[routes.") || only.some((name) => table.startsWith(`[routes.${name}]`)))
+    .join("\n");
   writeFileSync(config, text);
   let log = "";
   const child = spawn(binary, ["run", "--config", config], { env: { ...process.env, SECRET } });
@@ -103,13 +105,14 @@ export async function startHookward(app, { port, inspector } = {}) {
   return { port, inspector, url: `http://127.0.0.1:${inspector}`, stop, log: () => log, config, text };
 }
 
-/** Posts a delivery, genuine unless `forged`. Resolves to the answer's status. */
-export function deliver(gate, { path = "/api/webhooks/clerk", id, type = "user.created", forged = false, at = now(), signed = true, headers = {}, body } = {}) {
-  body ??= JSON.stringify({ data: { id: "user_2x" }, object: "event", type });
+/** Posts a delivery, genuine unless `forged` or, on its way, `rewritten`. Resolves to the answer's status. */
+export function deliver(gate, { path = "/api/webhooks/clerk", id, type = "user.created", forged = false, at = now(), signed = true, headers = {}, rewritten = false } = {}) {
+  const event = { data: { id: "user_2x" }, object: "event", type };
+  const body = JSON.stringify(event);
   const key = Buffer.from((forged ? OTHER : SECRET).slice("whsec_".length), "base64");
   const signature = createHmac("sha256", key).update(`${id}.${at}.${body}`).digest("base64");
   const own = { "svix-id": id, "svix-timestamp": String(at), "svix-signature": `v1,${signature}` };
-  return raw(gate, { method: "POST", path, headers: { "content-type": "application/json", ...(signed ? own : {}), ...headers }, body });
+  return raw(gate, { method: "POST", path, headers: { "content-type": "application/json", ...(signed ? own : {}), ...headers }, body: rewritten ? JSON.stringify(event, null, 2) : body });
 }
 
 /** A genuine delivery of Stripe's, whose id and type are in the body: any text. */

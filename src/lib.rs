@@ -19,7 +19,7 @@
 //! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket`, `https`, `capture`, `live`, `client_socket`, `proxy_protocol`, `descriptors`, `replay` |
 //! | 4 | `documents`, `hint`, `onward`, `http2`, `receive`, `websocket`, `forward`, `deliver`, `inbound`, `answer`, `handshake`, `refusal`, `report`, `head_checks`, `ip_lists`, `crowd` |
 //! | 5 | `gate`, `explain` (the gate's checks on a captured request) |
-//! | 6 | `connection`, `admin`, `reload`, `server` |
+//! | 6 | `connection`, `admin`, `inspector`, `reload`, `server` |
 //! | 7 | `cli` |
 
 mod admin;
@@ -51,6 +51,7 @@ mod http2;
 mod https;
 pub mod in_flight;
 mod inbound;
+mod inspector;
 pub mod ip_lists;
 pub mod live;
 mod onward;

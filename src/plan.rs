@@ -44,6 +44,8 @@ pub struct Plan {
     pub client: ClientPolicy,
     /// Where `/livez` and `/readyz` are served.
     pub health: Option<SocketAddr>,
+    /// Where recent decisions are shown.
+    pub inspector: Option<SocketAddr>,
     /// Bounds on size, time and number.
     pub limits: Limits,
     /// The access line's format.

@@ -26,6 +26,7 @@ use crate::headers::Peer;
 use crate::hint::Hints;
 use crate::https::Https;
 use crate::in_flight::InFlight;
+use crate::inspector::{self, Inspector};
 use crate::ip_lists::IpLists;
 use crate::live::Live;
 use crate::plan::{Listener, Plan};
@@ -33,6 +34,7 @@ use crate::reject::Reject;
 use crate::replay::Replay;
 use crate::telemetry::Metrics;
 use crate::telemetry::access::{AccessLog, Record};
+use crate::telemetry::recent::Recent;
 
 /// Rest after a failed accept (out of descriptors, say), so that the loop does not spin.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
@@ -50,6 +52,7 @@ connection: close\r\ncontent-length: 87\r\n\r\n{\"type\":\"about:blank\",\"title
 pub struct Server {
     listeners: Vec<Bound>,
     health: Option<TcpListener>,
+    inspector: Option<(TcpListener, Arc<Recent>)>,
     live: Arc<Live>,
     lists: Arc<IpLists>,
     lists_changed: Box<dyn Fn() + Send>,
@@ -96,12 +99,17 @@ impl Server {
             Some(address) => Some(bind(address)?),
             None => None,
         };
+        let inspector = match plan.inspector {
+            Some(address) => Some((bind(address)?, Arc::new(Recent::new()))),
+            None => None,
+        };
         let live = Arc::new(Live::new(plan));
         let metrics = Arc::new(Metrics::new());
         metrics.loaded_at(live.history().loaded);
-        let access = access.counted_by(Arc::clone(&metrics));
+        let recent = inspector.as_ref().map(|(_, recent)| Arc::clone(recent));
+        let access = access.counted_by(Arc::clone(&metrics)).kept_by(recent);
         let lists = Arc::default();
-        Ok(Self { listeners, health, live, lists, lists_changed: Box::new(|| {}), metrics, access, workers })
+        Ok(Self { listeners, health, inspector, live, lists, lists_changed: Box::new(|| {}), metrics, access, workers })
     }
 
     /// Refreshes these lists; `changed` is called after each that has new content.
@@ -143,10 +151,16 @@ impl Server {
         self.health.as_ref().and_then(|listener| listener.local_addr().ok())
     }
 
+    /// Where recent decisions are shown.
+    pub fn inspector_addr(&self) -> Option<SocketAddr> {
+        self.inspector.as_ref().and_then(|(listener, _)| listener.local_addr().ok())
+    }
+
     /// Serves until `shutdown` resolves and what is in flight has ended, or `limits.drain` has.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let (stop, stopping) = watch::channel(false);
         let (expire, expired) = watch::channel(false);
+        let bound = self.local_addrs().unwrap_or_default();
         let in_flight = InFlight::default();
         let connections = InFlight::default();
         let forwarder = Forwarder::new(self.workers, in_flight.clone());
@@ -168,6 +182,10 @@ impl Server {
             in_flight: in_flight.clone(),
             replay: Arc::clone(&replay),
         };
+        if let Some((listener, recent)) = self.inspector {
+            let inspector = Inspector::new(Arc::clone(&self.live), Arc::clone(&self.lists), recent, &bound);
+            helpers.spawn(inspector::serve(listener, Arc::new(inspector)));
+        }
         let admin = Admin::new(Arc::clone(&self.live), self.lists, Arc::clone(&self.metrics), load);
         let readiness = admin.readiness();
         if let Some(listener) = self.health {

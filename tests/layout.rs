@@ -48,7 +48,7 @@ const LEVELS: &[&[&str]] = &[
         "crowd",
     ],
     &["gate", "explain"],
-    &["admin", "connection", "reload", "server"],
+    &["admin", "connection", "inspector", "reload", "server"],
     &["cli"],
 ];
 /// Within a level, these may be imported by their neighbours: each is a leaf of its level or one step above one.
@@ -75,6 +75,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("documents", "https"),
     ("server", "admin"),
     ("server", "connection"),
+    ("server", "inspector"),
 ];
 const LONGEST: usize = 450;
 

@@ -119,6 +119,7 @@ async fn serve(start: Start) -> io::Result<()> {
         version = env!("CARGO_PKG_VERSION"),
         listen = addresses,
         health = server.health_addr().map(tracing::field::display),
+        inspector = server.inspector_addr().map(tracing::field::display),
         upstream,
         routes,
         fingerprint = &*fingerprint,

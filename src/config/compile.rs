@@ -88,7 +88,9 @@ impl Context<'_, '_> {
         let upstream = server.and_then(|server| self.upstream(server));
         let public_url = server.and_then(|server| self.public_url(server));
         let health = raw.table("admin").and_then(|admin| self.address(admin, "health"));
-        self.overlaps(raw, listeners.as_deref().unwrap_or_default(), upstream.as_ref(), health);
+        let inspector = raw.table("admin").and_then(|admin| self.inspector(admin));
+        let own = [("health", health), ("inspector", inspector)];
+        self.overlaps(raw, listeners.as_deref().unwrap_or_default(), upstream.as_ref(), own);
         let limits = raw.table("limits").map(|limits| self.limits(limits));
         let client = raw.table("client_ip").and_then(|table| self.client(table));
         self.lists = self.ip_lists(raw);
@@ -116,6 +118,7 @@ impl Context<'_, '_> {
             targets: targets?,
             client: client?,
             health,
+            inspector,
             limits: limits?,
             log: if choice("telemetry", "log")? == "text" { LogFormat::Text } else { LogFormat::Json },
             replay: replay?,

@@ -165,6 +165,31 @@ impl Context<'_, '_> {
         None
     }
 
+    /// Where recent decisions are shown: only to this machine, unless the operator says otherwise.
+    pub(super) fn inspector(&mut self, admin: &Table) -> Option<SocketAddr> {
+        let address = self.address(admin, "inspector")?;
+        if address.ip().to_canonical().is_loopback() {
+            return Some(address);
+        }
+        let spot = admin.spot_of("inspector");
+        if admin.bool("insecure_inspector_public") == Some(true) {
+            let what = format!("whoever can connect to {address} sees ids, types and addresses of recent webhooks");
+            self.findings.warn(
+                &spot,
+                what,
+                "write \"127.0.0.1:9091\", and reach it with `kubectl port-forward` or ssh -L",
+            );
+            return Some(address);
+        }
+        let hint = "write \"127.0.0.1:9091\", and reach it with `kubectl port-forward` or ssh -L; insecure_inspector_public = true allows this";
+        self.findings.error(
+            &spot,
+            format!("{address} is not a loopback address: others could read recent webhooks"),
+            hint,
+        );
+        None
+    }
+
     pub(super) fn upstream(&mut self, server: &Table) -> Option<Upstream> {
         let (text, spot) = server.text("upstream")?;
         let form = "write http://host:port, https://host:port or unix:/path";
@@ -265,16 +290,24 @@ impl Context<'_, '_> {
         raw: &Table,
         listeners: &[Listener],
         upstream: Option<&Upstream>,
-        health: Option<SocketAddr>,
+        own: [(&str, Option<SocketAddr>); 2],
     ) {
         let (Some(server), Some(admin)) = (raw.table("server"), raw.table("admin")) else { return };
         let listener = if server.given("listener") { "a server.listener" } else { "server.listen" };
         let listen = || listeners.iter().map(|listener| listener.address);
-        if let Some(health) = health
-            && listen().any(|listen| reaches(health.ip(), health.port(), listen))
-        {
-            let what = format!("is the same address as {listener}");
-            self.findings.error(&admin.spot_of("health"), what, "give it another port");
+        let own = own.into_iter().filter_map(|(key, address)| Some((key, address?)));
+        let mut taken = Vec::new();
+        for (key, address) in own.clone() {
+            let other = if listen().any(|listen| reaches(address.ip(), address.port(), listen)) {
+                Some(listener.to_owned())
+            } else {
+                taken.iter().find(|(_, taken)| collide(*taken, address)).map(|(key, _)| format!("admin.{key}"))
+            };
+            if let Some(other) = other {
+                let what = format!("is the same address as {other}");
+                self.findings.error(&admin.spot_of(key), what, "give it another port");
+            }
+            taken.push((key, address));
         }
         let Some(upstream) = upstream.filter(|upstream| !matches!(upstream.transport, Transport::Unix(_))) else {
             return;
@@ -284,7 +317,8 @@ impl Context<'_, '_> {
         let host: Option<IpAddr> =
             if name.eq_ignore_ascii_case("localhost") { Some(IpAddr::from([127, 0, 0, 1])) } else { name.parse().ok() };
         let (Some(host), Some(port)) = (host, authority.port_u16()) else { return };
-        for (key, address) in listen().map(|address| (listener, address)).chain(health.map(|it| ("admin.health", it))) {
+        let own = own.map(|(key, address)| (format!("admin.{key}"), address));
+        for (key, address) in listen().map(|address| (listener.to_owned(), address)).chain(own) {
             if reaches(host, port, address) {
                 let hint = "write the app's own port";
                 self.findings.error(&server.spot_of("upstream"), format!("leads back to {key}"), hint);

@@ -87,8 +87,6 @@ pub(crate) enum Status {
     Required,
     /// "not in this version"; silently accepted if it says what this version does anyway.
     Later { unless: Option<&'static str> },
-    /// Accepted with a warning that it has no effect yet; silently if it says what this version does anyway.
-    NoEffect { unless: Option<&'static str> },
     /// Known to be tried, never to be had: the text is the hint.
     Never(&'static str),
 }
@@ -271,20 +269,17 @@ static ADMIN: Shape = shape(&[
         Kind::Text,
         "Address and port of /livez and /readyz. Without it there is no such listener. Readiness never depends on the app.",
     ),
-    Key {
-        name: "inspector",
-        kind: Kind::Text,
-        default: None,
-        status: Status::NoEffect { unless: None },
-        doc: "Recent decisions, for people.",
-    },
-    Key {
-        name: "insecure_inspector_public",
-        kind: Kind::Bool,
-        default: None,
-        status: Status::NoEffect { unless: Some("false") },
-        doc: "Lets the inspector listen on other addresses than loopback.",
-    },
+    optional(
+        "inspector",
+        Kind::Text,
+        "Address and port of a page for people: recent webhooks, and why each was refused. Without it there is no such listener.",
+    ),
+    key(
+        "insecure_inspector_public",
+        Kind::Bool,
+        "false",
+        "Lets the inspector listen on other addresses than loopback. It has no password.",
+    ),
 ]);
 
 static LIMITS: Shape = shape(&[

@@ -42,6 +42,7 @@ pub(super) fn needs_restart(started: &Plan, new: &Plan) -> Vec<&'static str> {
     let keys = [
         ("server.listen", addresses(started) != addresses(new)),
         ("admin.health", started.health != new.health),
+        ("admin.inspector", started.inspector != new.inspector),
         ("telemetry.log", started.log != new.log),
         ("replay.store", !is_same_store(&started.replay.store, &new.replay.store)),
     ];

@@ -15,6 +15,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use super::fields::{Fields, key};
 use super::metrics::{Ended, Metrics};
 use super::output::Output;
+use super::recent::Recent;
 use crate::check::replay_key::ReplayKey;
 use crate::check::signature::Verified;
 use crate::clock;
@@ -50,7 +51,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome.
-    pub(super) fn all() -> impl Iterator<Item = Self> {
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
         let answered = [
             Self::Forwarded,
             Self::Passed,
@@ -89,7 +90,7 @@ impl Outcome {
     }
 
     /// The word for it in the log and in metrics.
-    pub(super) fn code(self) -> &'static str {
+    pub(crate) fn code(self) -> &'static str {
         match self {
             Self::Forwarded => "forwarded",
             Self::Passed => "passed",
@@ -108,17 +109,18 @@ impl Outcome {
 pub struct AccessLog {
     output: Option<(Output, LogFormat)>,
     metrics: Option<Arc<Metrics>>,
+    recent: Option<Arc<Recent>>,
 }
 
 impl AccessLog {
     /// Lines of this format, to this output.
     pub fn new(output: Output, format: LogFormat) -> Self {
-        Self { output: Some((output, format)), metrics: None }
+        Self { output: Some((output, format)), metrics: None, recent: None }
     }
 
     /// Writes nothing.
     pub fn off() -> Self {
-        Self { output: None, metrics: None }
+        Self { output: None, metrics: None, recent: None }
     }
 
     /// Counts every request here, written or not.
@@ -126,20 +128,26 @@ impl AccessLog {
     pub(crate) fn counted_by(self, metrics: Arc<Metrics>) -> Self {
         Self { metrics: Some(metrics), ..self }
     }
+
+    /// Keeps what people look at, written or not.
+    #[must_use]
+    pub(crate) fn kept_by(self, recent: Option<Arc<Recent>>) -> Self {
+        Self { recent, ..self }
+    }
 }
 
 /// What is known of one request. Counted and written when dropped.
 #[derive(Debug)]
 pub(crate) struct Record {
-    time: u64,
+    pub(super) time: u64,
     pub(crate) outcome: Outcome,
     pub(crate) status: Option<StatusCode>,
-    method: Method,
-    path: String,
+    pub(super) method: Method,
+    pub(super) path: String,
     pub(crate) route: Option<Arc<str>>,
     pub(crate) provider: Option<Arc<str>>,
     /// The socket's address, as text.
-    peer: HeaderValue,
+    pub(super) peer: HeaderValue,
     pub(crate) client: Option<IpAddr>,
     /// Id, type and the label of the secret that matched.
     pub(crate) verified: Option<Verified>,
@@ -156,9 +164,9 @@ pub(crate) struct Record {
     /// Why a signature did not match, where that was found out.
     pub(crate) hint: Option<Box<str>>,
     pub(crate) bytes_in: u64,
-    bytes_out: u64,
+    pub(super) bytes_out: u64,
     /// The answer's body was not sent to its end.
-    cut_off: bool,
+    pub(super) cut_off: bool,
     /// Until the app's answer began.
     pub(crate) upstream_us: Option<u64>,
     /// How long the body took to arrive.
@@ -340,6 +348,9 @@ impl Drop for Record {
     fn drop(&mut self) {
         if let Some(metrics) = &self.log.metrics {
             metrics.ended(&self.ended());
+        }
+        if let Some(recent) = &self.log.recent {
+            recent.note(self);
         }
         if let Some((output, format)) = self.log.output.take() {
             output.line(|line| Fields::line(line, format, |fields| self.write(fields)));

@@ -6,6 +6,7 @@ pub(crate) mod access;
 mod fields;
 pub mod metrics;
 mod output;
+pub(crate) mod recent;
 
 pub use access::{AccessLog, Outcome};
 pub use metrics::Metrics;

@@ -41,6 +41,7 @@ pub struct Gate {
     /// Of every listener, in the order of the configuration.
     pub addrs: Vec<SocketAddr>,
     pub health: Option<SocketAddr>,
+    pub inspector: Option<SocketAddr>,
     stop: Option<oneshot::Sender<()>>,
     pub served: tokio::task::JoinHandle<()>,
 }
@@ -121,12 +122,12 @@ impl Gate {
     /// A gate that is bound already.
     pub fn serving(server: Server) -> Self {
         let (addr, health) = (server.local_addr().unwrap(), server.health_addr());
-        let addrs = server.local_addrs().unwrap();
+        let (addrs, inspector) = (server.local_addrs().unwrap(), server.inspector_addr());
         let (stop, stopped) = oneshot::channel();
         let served = tokio::spawn(server.run(async move {
             let _ = stopped.await;
         }));
-        Self { addr, addrs, health, stop: Some(stop), served }
+        Self { addr, addrs, health, inspector, stop: Some(stop), served }
     }
 
     /// What SIGTERM does.

@@ -33,6 +33,7 @@ mod forged;
 mod handshakes;
 mod http2;
 mod http2_frames;
+mod inspector;
 mod ip_lists;
 mod keep_alive;
 mod leaving;

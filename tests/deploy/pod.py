@@ -18,7 +18,7 @@ from expect import Failed, Refused, until
 
 HOOKWARD, APP = "localhost/hookward:test", "localhost/app:test"
 CONTAINERS_CONF = """[containers]
-default_ulimits=["nofile=1024:1024","nproc=4096:4096"]
+default_ulimits=["nofile=4096:4096","nproc=4096:4096"]
 [engine]
 runtime="runc"
 cgroup_manager="cgroupfs"

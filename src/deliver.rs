@@ -1,9 +1,9 @@
 //! A verified delivery on its way to the app: tried again while its sender still waits.
 //!
-//! Again only when nothing of it was written: the app could not be connected to, or hyper gives the request back; and after
-//! an answer that the route's `retry.on_status` names. So an app that restarts costs a sender some time and no failure. An
-//! app that is gone during our own shutdown is not waited for: somebody else takes the sender's next attempt. Must never hand a
-//! delivery over again whose fate nobody knows, nor outlive its deadline.
+//! Again only when nothing of it was written: the app could not be connected to, or hyper gives the request back; and
+//! after an answer that the route's `retry.on_status` names. So an app that restarts costs a sender some time and no
+//! failure. An app that is gone during our own shutdown is not waited for: somebody else takes the sender's next
+//! attempt. Must never hand a delivery over again whose fate nobody knows, nor outlive its deadline.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -51,8 +51,8 @@ pub(crate) async fn deliver(
                 let Some(again) = spare.filter(|_| wanted) else { return exchange.answer(response) };
                 (request, passage) = (again, exchange.set_aside(response));
             }
-            // In a pod that ends the app goes first and does not come back, and we may have two seconds left: waiting for it
-            // would cost the sender its answer.
+            // In a pod that ends the app goes first and does not come back, and we may have two seconds left: waiting
+            // for it would cost the sender its answer.
             Err(Failed { error: error @ (ForwardError::Connect(_) | ForwardError::ConnectTimeout), .. })
                 if *stopping.borrow() =>
             {

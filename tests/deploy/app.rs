@@ -1,7 +1,7 @@
 //! The app of the pod: HTTP/1.1 on localhost, with the standard library alone, so that it runs in an empty image.
 //!
-//! Says on standard output what reaches it, one line a request, and answers 200. A JSON body with `"wait_ms": N` is answered
-//! so much later. On SIGTERM it no longer listens, finishes what runs, and exits, as a Node.js server does.
+//! Says on standard output what reaches it, one line a request, and answers 200. A JSON body with `"wait_ms": N` is
+//! answered so much later. On SIGTERM it no longer listens, finishes what runs, and exits, as a Node.js server does.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

@@ -1,7 +1,7 @@
 """The pod that the manifests make: what reaches its app, how it follows a swap, how it ends.
 
-Each case leaves the pod running for the next one. Must never count an answer as a proof that the app was not reached: the
-app says itself what reached it.
+Each case leaves the pod running for the next one. Must never count an answer as a proof that the app was not reached:
+the app says itself what reached it.
 """
 
 import contextlib
@@ -60,7 +60,10 @@ def run(cases, options):
         web = pod("last", 2)
         web.ready(ask)
         cases.case("a rollout loses nothing", lambda: rollout(web, pod("next", 3), native_end))
-        cases.case("nor with ordinary containers", lambda: rollout(pod("old", 6, ordinary), pod("new", 7, ordinary), ordinary_end))
+        cases.case(
+            "nor with ordinary containers",
+            lambda: rollout(pod("old", 6, ordinary), pod("new", 7, ordinary), ordinary_end),
+        )
         cases.case("who comes after the app is answered within 2 s", lambda: late(web, pod("late", 4)))
         cases.case("an app that used up the grace", lambda: used_up(pod("slow", 5)))
     finally:
@@ -71,7 +74,9 @@ def healthcheck(pod):
     """Alive and ready, and the configuration holds where it is mounted."""
     expect("healthcheck", pod.run("/hookward", "healthcheck")[0], 0)
     expect("healthcheck --ready", pod.run("/hookward", "healthcheck", "--ready")[0], 0)
-    expect("healthcheck of a port where nobody is", pod.run("/hookward", "healthcheck", "--address", "127.0.0.1:9")[0], 1)
+    expect(
+        "healthcheck of a port where nobody is", pod.run("/hookward", "healthcheck", "--address", "127.0.0.1:9")[0], 1
+    )
     code, text = pod.run("/hookward", "check")
     expect("check", code, 0)
     holds("no warning", "warning" not in text)
@@ -96,7 +101,8 @@ def idle_memory(pod):
     resident = next(int(line.split()[1]) * 1024 for line in status(pod) if line.startswith("VmRSS"))
     holds("it is what the request says, at most", used <= 16 * MIB)
     holds("its own memory is below 6 MiB", own < 6 * MIB)
-    return f"cgroup {used / MIB:.1f} MiB, of which anonymous {own / MIB:.1f} MiB; resident with the binary {resident / MIB:.1f} MiB"
+    mib = [f"{size / MIB:.1f} MiB" for size in (used, own, resident)]
+    return f"cgroup {mib[0]}, of which anonymous {mib[1]}; resident with the binary {mib[2]}"
 
 
 def status(pod):
@@ -113,7 +119,10 @@ def confined(pod):
         expect(key, int(has[key], 16), 0)
     expect("NoNewPrivs", has["NoNewPrivs"], "1")
     expect("Seccomp", has["Seccomp"], "2")
-    mounts = {line.split()[4]: line.split()[5].split(",") for line in Path(f"/proc/{pod.pid()}/mountinfo").read_text().splitlines()}
+    mounts = {
+        line.split()[4]: line.split()[5].split(",")
+        for line in Path(f"/proc/{pod.pid()}/mountinfo").read_text().splitlines()
+    }
     for place in ("/", "/etc/hookward", "/run/secrets/hookward"):
         holds(f"{place} is read-only", "ro" in mounts[place])
     holds("there is no shell", pod.run("/bin/sh", "-c", "true")[0] != 0)
@@ -161,7 +170,8 @@ def config_swap(pod, config):
     """Another path is protected; a broken file changes nothing."""
     pid, other = pod.pid(), "/api/webhooks/other"
     expect("unprotected", ask(pod.address, "POST", other, b"{}")[0], 200)
-    route = f'\n[routes.other]\npath = "{other}"\nprovider = "clerk"\nsecrets = [{{ file = "/run/secrets/hookward/clerk" }}]\n'
+    secrets = 'secrets = [{ file = "/run/secrets/hookward/clerk" }]'
+    route = f'\n[routes.other]\npath = "{other}"\nprovider = "clerk"\n{secrets}\n'
     begun = time.monotonic()
     pod.config.swap({"hookward.toml": config + route})
     until("it is protected", lambda: ask(pod.address, "POST", other, b"{}")[0] == 400, 15)
@@ -208,7 +218,7 @@ def hangs(pod):
 
 
 def flooded(pod):
-    """Strangers hold as many connections as they get, each with most of a large body; genuine events pass all the same."""
+    """Strangers hold as many connections as they get, each with most of a large body; genuine events pass still."""
     pid, (folder, usage, _) = pod.pid(), cgroup(pod)
     head = f"POST {sender.PATH} HTTP/1.1\r\nhost: a\r\nsvix-id: msg_1\r\nsvix-signature: v1,{'A' * 43}=\r\n"
     head += f"svix-timestamp: {int(time.time())}\r\ncontent-length: {MIB}\r\n\r\n"
@@ -320,7 +330,7 @@ def rollout(old, new, end):
 
 
 def late(gone, pod):
-    """Somebody who does not know yet that the pod has ended: an answer that makes the sender try again, not a closed socket."""
+    """Who does not know yet that the pod has ended gets an answer that makes him try again, not a closed socket."""
     holds("the ended pod takes nothing", not connects(gone.address))
     pod.ready(ask)
     running = Later(deliver, pod.address, OLD, wait_ms=800)

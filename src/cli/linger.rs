@@ -1,8 +1,9 @@
-//! `hookward linger`: waits until the app no longer listens. For the preStop hook of a container beside the app's, in a cluster
-//! without native sidecars: both get their signals at the same time, and hookward must serve for as long as the app does.
+//! `hookward linger`: waits until the app no longer listens. For the preStop hook of a container beside the app's, in a
+//! cluster without native sidecars: both get their signals at the same time, and hookward must serve for as long as the
+//! app does.
 //!
-//! Must never wait longer than it was told to, nor end early because somebody broke the configuration: the process serves on
-//! with the plan in force, whatever is on the disk.
+//! Must never wait longer than it was told to, nor end early because somebody broke the configuration: the process
+//! serves on with the plan in force, whatever is on the disk.
 
 use std::io::{self, Write};
 use std::net::{TcpStream, ToSocketAddrs};

@@ -1,7 +1,7 @@
 //! The app of the pod: HTTP/1.1 on localhost, with the standard library alone, so that it runs in an empty image.
 //!
-//! Says on standard output what reaches it, one line a request, and answers 200. A JSON body with `"wait_ms": N` is answered
-//! so much later. On SIGTERM it no longer listens, finishes what runs, and exits, as a Node.js server does.
+//! Says on standard output what reaches it, one line a request, and answers 200. A JSON body with `"wait_ms": N` is
+//! answered so much later. On SIGTERM it no longer listens, finishes what runs, and exits, as a Node.js server does.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -43,7 +43,8 @@ fn main() {
 fn serve(stream: TcpStream) {
     stream.set_nonblocking(false).unwrap();
     let mut reader = BufReader::new(stream);
-    while let Some((request, id, length)) = head(&mut reader) {
+    // One request a connection, so that after SIGTERM there is none left over which another could come.
+    if let Some((request, id, length)) = head(&mut reader) {
         RUNNING.fetch_add(1, SeqCst);
         let mut body = vec![0; length];
         let whole = reader.read_exact(&mut body).is_ok();
@@ -51,7 +52,7 @@ fn serve(stream: TcpStream) {
         if whole {
             std::thread::sleep(Duration::from_millis(wait_ms(&String::from_utf8_lossy(&body))));
             println!("ended {request} {id}");
-            let _ = reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nok\n");
+            let _ = reader.get_mut().write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\nconnection: close\r\n\r\nok\n");
         }
         RUNNING.fetch_sub(1, SeqCst);
     }

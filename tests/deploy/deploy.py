@@ -1,6 +1,7 @@
 """The tests of deploy/: manifests, image, pod. Run by tests/deploy/run, in a network namespace of its own."""
 
 import argparse
+import resource
 import sys
 import time
 from pathlib import Path
@@ -18,6 +19,9 @@ def main():
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("parts", nargs="+")
     options = parser.parse_args()
+    # The flood's connections are ours.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     begun = time.monotonic()
     cases = Cases()
     try:

@@ -1,7 +1,7 @@
 """The image: what the Dockerfile says, what it weighs, and what is in it.
 
-The first stage's base cannot be pulled everywhere: a folder with the static binary takes that stage's place, and what the
-stage copies is held to be enough for Cargo.
+The first stage's base cannot be pulled everywhere: a folder with the static binary takes that stage's place, and what
+the stage copies is held to be enough for Cargo.
 """
 
 import json
@@ -113,7 +113,9 @@ def saved(store, work):
         config = json.load(outer.extractfile(manifest["Config"]))["config"]
         for layer in manifest["Layers"]:
             with tarfile.open(fileobj=outer.extractfile(layer)) as inner:
-                files += [(member.name, oct(member.mode & 0o7777), member.uid) for member in inner if not member.isdir()]
+                files += [
+                    (member.name, oct(member.mode & 0o7777), member.uid) for member in inner if not member.isdir()
+                ]
     return config, files, archive.stat().st_size
 
 
@@ -124,7 +126,9 @@ def configuration(store, work):
     expect("Entrypoint", config["Entrypoint"], ["/hookward"])
     expect("Cmd", config["Cmd"], ["run"])
     expect("HEALTHCHECK", config["Healthcheck"]["Test"], ["CMD", "/hookward", "healthcheck"])
-    version = next(line.split('"')[1] for line in (ROOT / "Cargo.toml").read_text().splitlines() if line.startswith("version"))
+    version = next(
+        line.split('"')[1] for line in (ROOT / "Cargo.toml").read_text().splitlines() if line.startswith("version")
+    )
     labels = {name.rpartition(".")[2]: value for name, value in config["Labels"].items() if "opencontainers" in name}
     expect("the version's label", labels["version"], version)
     expect("the revision's label", labels["revision"], "tested")

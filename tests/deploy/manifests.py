@@ -1,4 +1,4 @@
-"""Kubernetes manifests, compose file and systemd unit, as the tools that know them see them, and as their author meant them.
+"""Kubernetes manifests, compose file and systemd unit: as the tools that know them see them, and as they were meant.
 
 The schemas know types and names, not enums nor what refers to what: that is asserted here.
 """
@@ -170,15 +170,25 @@ def leads(objects):
     """Service, probes, policy and monitor name hookward's ports, and those are the ones that it listens on."""
     container, plan = hookward_of(objects), configuration(objects)
     port, health = (int(address.rpartition(":")[2]) for address in (plan["server"]["listen"], plan["admin"]["health"]))
-    expect("its ports", {p["name"]: p["containerPort"] for p in container["ports"]}, {"hookward": port, "hookward-health": health})
+    expect(
+        "its ports",
+        {p["name"]: p["containerPort"] for p in container["ports"]},
+        {"hookward": port, "hookward-health": health},
+    )
     expect("the Service's target", [p["targetPort"] for p in the(objects, "Service")["spec"]["ports"]], [port])
     pod = the(objects, "Deployment")["spec"]["template"]
     for any_container in pod["spec"]["containers"] + pod["spec"].get("initContainers", []):
         mine = any_container is container
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
             if "httpGet" in any_container.get(probe, {}):
-                expect(f"{any_container['name']}.{probe}", any_container[probe]["httpGet"]["port"], health if mine else port)
-    app = pod["spec"]["containers"][0] if pod["spec"]["containers"][0] is not container else pod["spec"]["containers"][1]
+                expect(
+                    f"{any_container['name']}.{probe}",
+                    any_container[probe]["httpGet"]["port"],
+                    health if mine else port,
+                )
+    app = (
+        pod["spec"]["containers"][0] if pod["spec"]["containers"][0] is not container else pod["spec"]["containers"][1]
+    )
     expect("the app's address", app["command"][-2:], ["-H", "localhost"])
     holds("hookward looks for the app there", plan["server"]["upstream"].startswith("http://localhost:"))
     labels = pod["metadata"]["labels"].items()
@@ -187,10 +197,18 @@ def leads(objects):
     expect("open ports", [p["port"] for rule in policy["ingress"] for p in rule["ports"]], [port, health])
     holds("the health port is Prometheus's alone", "from" in policy["ingress"][1])
     holds("the PodMonitor selects the pod", monitor["selector"]["matchLabels"].items() <= labels)
-    expect("what is scraped", [(e["port"], e["path"]) for e in monitor["podMetricsEndpoints"]], [("hookward-health", "/metrics")])
+    expect(
+        "what is scraped",
+        [(e["port"], e["path"]) for e in monitor["podMetricsEndpoints"]],
+        [("hookward-health", "/metrics")],
+    )
     mounts = {m["mountPath"]: m["name"] for m in container["volumeMounts"]}
     volumes = {v["name"]: v for v in pod["spec"]["volumes"]}
-    expect("the ConfigMap", volumes[mounts["/etc/hookward"]]["configMap"]["name"], the(objects, "ConfigMap")["metadata"]["name"])
+    expect(
+        "the ConfigMap",
+        volumes[mounts["/etc/hookward"]]["configMap"]["name"],
+        the(objects, "ConfigMap")["metadata"]["name"],
+    )
     for found in plan["routes"]["clerk"]["secrets"]:
         holds(f"{found['file']} is mounted", os.path.dirname(found["file"]) in mounts)
 
@@ -223,7 +241,10 @@ def native(objects):
     holds("the app waits for it", "startupProbe" in hookward)
     holds("no preStop: SIGTERM comes after the app as it is", "lifecycle" not in hookward)
     # The app's last requests, then what a sidecar is always given.
-    holds("the grace is enough", spec["terminationGracePeriodSeconds"] >= slept_before_the_end(spec["containers"][0]) + 25 + 2)
+    holds(
+        "the grace is enough",
+        spec["terminationGracePeriodSeconds"] >= slept_before_the_end(spec["containers"][0]) + 25 + 2,
+    )
 
 
 def lingers(objects):
@@ -258,7 +279,10 @@ def passes(text, options, environment=None):
     file.write_text(text)
     done = subprocess.run(
         [options.binary, "check", "--config", file],
-        capture_output=True, text=True, check=False, env={**os.environ, **(environment or {})},
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **(environment or {})},
     )
     if done.returncode != 0 or "warning" in done.stderr + done.stdout:
         raise Failed(done.stdout + done.stderr)
@@ -270,9 +294,15 @@ def rules():
     if os.environ.get("HOOKWARD_BLESS"):
         head = RULE.read_text().partition("\nspec:\n")[0]
         body = RULES.read_text()
-        body = body[body.index("groups:"):]
-        RULE.write_text(head + "\nspec:\n" + "".join(f"  {line}" if line.strip() else line for line in body.splitlines(True)))
-    expect("HOOKWARD_BLESS=1 tests/deploy/run manifests: groups", yaml.safe_load(RULE.read_text())["spec"]["groups"], groups)
+        body = body[body.index("groups:") :]
+        RULE.write_text(
+            head + "\nspec:\n" + "".join(f"  {line}" if line.strip() else line for line in body.splitlines(True))
+        )
+    expect(
+        "HOOKWARD_BLESS=1 tests/deploy/run manifests: groups",
+        yaml.safe_load(RULE.read_text())["spec"]["groups"],
+        groups,
+    )
     holds("there are alerts", any("alert" in rule for group in groups for rule in group["rules"]))
 
 
@@ -295,7 +325,9 @@ def compose(options):
 def unit():
     """Hardened, by systemd's own measure."""
     command = ["systemd-analyze", "security", "--offline=true", f"--threshold={EXPOSURE}"]
-    done = subprocess.run([*command, ROOT / "deploy/systemd/hookward.service"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, ROOT / "deploy/systemd/hookward.service"], capture_output=True, text=True, check=False
+    )
     last = (done.stdout.strip().splitlines() or [done.stderr.strip()])[-1]
     if done.returncode != 0:
         raise Failed(last)

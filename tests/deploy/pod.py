@@ -1,8 +1,8 @@
 """A store of images and pods of this run alone, and a pod in it, made from the manifests.
 
-podman has no native sidecars, no Secret volumes and no httpGet probes: the sidecar becomes an ordinary container, ConfigMap
-and Secret are folders in the layout that the kubelet gives them, and the cases ask what the probes would. Must never touch
-what another store holds.
+podman has no native sidecars, no Secret volumes and no httpGet probes: the sidecar becomes an ordinary container,
+ConfigMap and Secret are folders in the layout that the kubelet gives them, and the cases ask what the probes would. Must
+never touch what another store holds.
 """
 
 import copy
@@ -18,7 +18,7 @@ from expect import Failed, Refused, until
 
 HOOKWARD, APP = "localhost/hookward:test", "localhost/app:test"
 CONTAINERS_CONF = """[containers]
-default_ulimits=["nofile=1024:1024","nproc=4096:4096"]
+default_ulimits=["nofile=4096:4096","nproc=4096:4096"]
 [engine]
 runtime="runc"
 cgroup_manager="cgroupfs"
@@ -41,7 +41,20 @@ class Store:
 
     def build(self, name, context, *more):
         """An image. Its time stamps are all the same."""
-        self._run("buildah", *self.folders, "bud", "--quiet", "--format", "docker", "--timestamp", "0", *more, "-t", name, context)
+        self._run(
+            "buildah",
+            *self.folders,
+            "bud",
+            "--quiet",
+            "--format",
+            "docker",
+            "--timestamp",
+            "0",
+            *more,
+            "-t",
+            name,
+            context,
+        )
 
     def podman(self, *arguments):
         """What it prints."""
@@ -67,7 +80,9 @@ class Store:
     def remove(self):
         """Ends and removes everything."""
         for arguments in (["pod", "rm", "--all", "--force", "--time", "0"], ["rm", "--all", "--force", "--time", "0"]):
-            subprocess.run(["podman", *self.command(), *arguments], env=self.environment, capture_output=True, check=False)
+            subprocess.run(
+                ["podman", *self.command(), *arguments], env=self.environment, capture_output=True, check=False
+            )
         for line in Path("/proc/mounts").read_text().splitlines():
             place = line.split()[1]
             if place.startswith(f"{self.work}/"):
@@ -131,7 +146,10 @@ class Pod:
             if not is_hookward:
                 container.pop("command")
         folders = {"hookward-config": self.config.folder, "hookward-secrets": self.secrets.folder}
-        volumes = [{"name": v["name"], "hostPath": {"path": str(folders[v["name"]]), "type": "Directory"}} for v in spec["volumes"]]
+        volumes = [
+            {"name": v["name"], "hostPath": {"path": str(folders[v["name"]]), "type": "Directory"}}
+            for v in spec["volumes"]
+        ]
         spec.update(containers=containers, volumes=volumes, restartPolicy="Always")
         return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": self.name}, "spec": spec}
 
@@ -162,20 +180,25 @@ class Pod:
         """Its output so far."""
         done = subprocess.run(
             ["podman", *self.store.command(), "logs", f"{self.name}-{name}"],
-            env=self.store.environment, capture_output=True, text=True, check=False,
+            env=self.store.environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         return done.stdout + done.stderr
 
     def reached(self, what, identifier):
         """How often the app said `begun` or `ended` of a delivery."""
-        return sum(line.startswith(f"{what} ") and line.endswith(f" {identifier}") for line in self.logs("web").splitlines())
+        return sum(
+            line.startswith(f"{what} ") and line.endswith(f" {identifier}") for line in self.logs("web").splitlines()
+        )
 
     def signal(self, number):
         """Straight to hookward, so that podman takes its end for one of its own, and restarts it."""
         os.kill(self.pid(), number)
 
     def stop(self, container, seconds):
-        """As the kubelet does it: SIGTERM, and SIGKILL after that time. Returns the exit code and the seconds it took."""
+        """As the kubelet does it: SIGTERM, and SIGKILL after that time. Returns the exit code and the time it took."""
         begun = time.monotonic()
         self.store.podman("stop", "--time", str(seconds), f"{self.name}-{container}")
         took = time.monotonic() - begun
@@ -185,7 +208,10 @@ class Pod:
         """A command in hookward's container. Returns its exit code and output."""
         done = subprocess.run(
             ["podman", *self.store.command(), "exec", f"{self.name}-hookward", *command],
-            env=self.store.environment, capture_output=True, text=True, check=False,
+            env=self.store.environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         return done.returncode, done.stdout + done.stderr
 

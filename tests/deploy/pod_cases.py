@@ -1,11 +1,14 @@
 """The pod that the manifests make: what reaches its app, how it follows a swap, how it ends.
 
-Each case leaves the pod running for the next one. Must never count an answer as a proof that the app was not reached: the
-app says itself what reached it.
+Each case leaves the pod running for the next one. Must never count an answer as a proof that the app was not reached:
+the app says itself what reached it.
 """
 
+import contextlib
 import os
 import signal
+import socket
+import threading
 import time
 from pathlib import Path
 
@@ -18,7 +21,11 @@ from sender import Later, ask, connects, deliver
 OLD, NEW, STRANGER = (text.ljust(32, b".") for text in (b"the key of today", b"the key of tomorrow", b"somebody else"))
 # What the kubelet leaves a sidecar whose app used up the pod's grace.
 LAST_SECONDS = 2
+# Shortened from some seconds: when nobody sends to a deleted pod any more, and the app's preStop.
+FORGOTTEN, PRE_STOP = 1.0, 1.6
 MIB = 1024 * 1024
+# More than limits.max_connections.
+CROWD = 1100
 
 
 def run(cases, options):
@@ -29,8 +36,10 @@ def run(cases, options):
     store = Store(options.work)
     store.refusal()
 
-    def pod(name, number):
-        return Pod(store, name, number, template, config, {"clerk": sender.secret(OLD)})
+    ordinary = manifests.the(manifests.older(options.work), "Deployment")["spec"]["template"]
+
+    def pod(name, number, of=template):
+        return Pod(store, name, number, of, config, {"clerk": sender.secret(OLD)})
 
     web = pod("web", 1)
     try:
@@ -44,12 +53,17 @@ def run(cases, options):
         cases.case("a swapped ConfigMap is seen without a restart", lambda: config_swap(web, config))
         cases.case("SIGTERM lets a running delivery end", lambda: drains(web))
         cases.case("one that hangs is told from one that lives", lambda: hangs(web))
+        cases.case("a flood stays below the memory limit", lambda: flooded(web))
         cases.case("kill -9 is followed by a restart", lambda: killed(web))
         cases.case("linger ends with the app", lambda: lingers(web))
         web.remove()
         web = pod("last", 2)
         web.ready(ask)
-        cases.case("a rollout loses nothing", lambda: rollout(web, pod("next", 3)))
+        cases.case("a rollout loses nothing", lambda: rollout(web, pod("next", 3), native_end))
+        cases.case(
+            "nor with ordinary containers",
+            lambda: rollout(pod("old", 6, ordinary), pod("new", 7, ordinary), ordinary_end),
+        )
         cases.case("who comes after the app is answered within 2 s", lambda: late(web, pod("late", 4)))
         cases.case("an app that used up the grace", lambda: used_up(pod("slow", 5)))
     finally:
@@ -60,7 +74,9 @@ def healthcheck(pod):
     """Alive and ready, and the configuration holds where it is mounted."""
     expect("healthcheck", pod.run("/hookward", "healthcheck")[0], 0)
     expect("healthcheck --ready", pod.run("/hookward", "healthcheck", "--ready")[0], 0)
-    expect("healthcheck of a port where nobody is", pod.run("/hookward", "healthcheck", "--address", "127.0.0.1:9")[0], 1)
+    expect(
+        "healthcheck of a port where nobody is", pod.run("/hookward", "healthcheck", "--address", "127.0.0.1:9")[0], 1
+    )
     code, text = pod.run("/hookward", "check")
     expect("check", code, 0)
     holds("no warning", "warning" not in text)
@@ -85,7 +101,8 @@ def idle_memory(pod):
     resident = next(int(line.split()[1]) * 1024 for line in status(pod) if line.startswith("VmRSS"))
     holds("it is what the request says, at most", used <= 16 * MIB)
     holds("its own memory is below 6 MiB", own < 6 * MIB)
-    return f"cgroup {used / MIB:.1f} MiB, of which anonymous {own / MIB:.1f} MiB; resident with the binary {resident / MIB:.1f} MiB"
+    mib = [f"{size / MIB:.1f} MiB" for size in (used, own, resident)]
+    return f"cgroup {mib[0]}, of which anonymous {mib[1]}; resident with the binary {mib[2]}"
 
 
 def status(pod):
@@ -102,7 +119,10 @@ def confined(pod):
         expect(key, int(has[key], 16), 0)
     expect("NoNewPrivs", has["NoNewPrivs"], "1")
     expect("Seccomp", has["Seccomp"], "2")
-    mounts = {line.split()[4]: line.split()[5].split(",") for line in Path(f"/proc/{pod.pid()}/mountinfo").read_text().splitlines()}
+    mounts = {
+        line.split()[4]: line.split()[5].split(",")
+        for line in Path(f"/proc/{pod.pid()}/mountinfo").read_text().splitlines()
+    }
     for place in ("/", "/etc/hookward", "/run/secrets/hookward"):
         holds(f"{place} is read-only", "ro" in mounts[place])
     holds("there is no shell", pod.run("/bin/sh", "-c", "true")[0] != 0)
@@ -150,7 +170,8 @@ def config_swap(pod, config):
     """Another path is protected; a broken file changes nothing."""
     pid, other = pod.pid(), "/api/webhooks/other"
     expect("unprotected", ask(pod.address, "POST", other, b"{}")[0], 200)
-    route = f'\n[routes.other]\npath = "{other}"\nprovider = "clerk"\nsecrets = [{{ file = "/run/secrets/hookward/clerk" }}]\n'
+    secrets = 'secrets = [{ file = "/run/secrets/hookward/clerk" }]'
+    route = f'\n[routes.other]\npath = "{other}"\nprovider = "clerk"\n{secrets}\n'
     begun = time.monotonic()
     pod.config.swap({"hookward.toml": config + route})
     until("it is protected", lambda: ask(pod.address, "POST", other, b"{}")[0] == 400, 15)
@@ -196,6 +217,35 @@ def hangs(pod):
     expect("healthcheck", pod.run("/hookward", "healthcheck")[0], 0)
 
 
+def flooded(pod):
+    """Strangers hold as many connections as they get, each with most of a large body; genuine events pass still."""
+    pid, (folder, usage, _) = pod.pid(), cgroup(pod)
+    head = f"POST {sender.PATH} HTTP/1.1\r\nhost: a\r\nsvix-id: msg_1\r\nsvix-signature: v1,{'A' * 43}=\r\n"
+    head += f"svix-timestamp: {int(time.time())}\r\ncontent-length: {MIB}\r\n\r\n"
+    held, most, answers = [], 0, []
+    try:
+        for number in range(CROWD):
+            connection = socket.create_connection(pod.address, timeout=5)
+            connection.setblocking(False)
+            held.append(connection)
+            with contextlib.suppress(OSError):
+                connection.send(head.encode() + b"x" * 200_000)
+            if number % 50 == 0:
+                most = max(most, int((folder / usage).read_text()))
+        for _ in range(10):
+            for connection in held:
+                with contextlib.suppress(OSError):
+                    connection.send(b"x" * 65536)
+            answers.append(deliver(pod.address, OLD).status)
+            most = max(most, int((folder / usage).read_text()))
+    finally:
+        for connection in held:
+            connection.close()
+    expect("its process", pod.pid(), pid)
+    expect("genuine events meanwhile", set(answers), {200})
+    return f"{CROWD} connections, at most {most / MIB:.0f} MiB"
+
+
 def killed(pod):
     """As after an out-of-memory kill."""
     pid = pod.pid()
@@ -221,8 +271,28 @@ def lingers(pod):
     holds("hookward runs on", connects(pod.address))
 
 
-def rollout(old, new):
-    """Events go on while one pod takes the other's place, in the order of a native sidecar's kubelet."""
+def native_end(pod):
+    """The app's preStop, the app, then the sidecar."""
+    time.sleep(PRE_STOP)
+    expect("the app's exit code", pod.stop("web", 25)[0], 0)
+    return pod.stop("hookward", LAST_SECONDS)
+
+
+def ordinary_end(pod):
+    """Both at the same time, each after its own preStop."""
+    lingering = Later(pod.run, "/hookward", "linger", "--at-most", "50s")
+    time.sleep(PRE_STOP)
+    app = Later(pod.stop, "web", 25)
+    expect("linger", lingering.answer()[0], 0)
+    expect("the app, whose last answer is not out yet", app.outcome, None)
+    ended = pod.stop("hookward", 25)
+    expect("the app's exit code", app.answer()[0], 0)
+    return ended
+
+
+def rollout(old, new, end):
+    """Events go on while one pod takes the other's place; `end` is the order in which the kubelet ends the old one."""
+    old.ready(ask)
     new.ready(ask)
     endpoints = [old]
     answers = []
@@ -237,16 +307,14 @@ def rollout(old, new):
 
     senders = [Later(load) for _ in range(4)]
     time.sleep(0.7)
-    # The new pod is ready; the old one is deleted: the app's preStop begins, and the Service learns of it a while later.
+    # The new pod is ready. Then the old one is deleted: its end begins, and the Service learns of it a while later.
     endpoints.append(new)
     time.sleep(0.7)
-    slow = Later(deliver, old.address, OLD, wait_ms=2000)
-    endpoints.remove(old)
-    time.sleep(0.7)
-    expect("the app's exit code", old.stop("web", 25)[0], 0)
-    code, took = old.stop("hookward", LAST_SECONDS)
+    slow = Later(deliver, old.address, OLD, wait_ms=3000)
+    threading.Timer(FORGOTTEN, lambda: endpoints.remove(old)).start()
+    code, took = end(old)
     expect("hookward's exit code", code, 0)
-    holds("it ends at once", took < LAST_SECONDS)
+    holds("it ends when nothing runs any more", took < 4)
     time.sleep(0.5)
     ending.append(True)
     for thread in senders:
@@ -262,7 +330,7 @@ def rollout(old, new):
 
 
 def late(gone, pod):
-    """Somebody who does not know yet that the pod has ended: an answer that makes the sender try again, not a closed socket."""
+    """Who does not know yet that the pod has ended gets an answer that makes him try again, not a closed socket."""
     holds("the ended pod takes nothing", not connects(gone.address))
     pod.ready(ask)
     running = Later(deliver, pod.address, OLD, wait_ms=800)

@@ -62,7 +62,9 @@ mod tests {
     async fn of_one_too_many_the_oldest_goes() {
         let mut visitors = Visitors::default();
         let mut tasks: Vec<_> = (0..MOST).map(|_| tokio::spawn(std::future::pending::<()>())).collect();
-        tasks.iter().for_each(|task| visitors.enter(task.abort_handle()));
+        for task in &tasks {
+            visitors.enter(task.abort_handle());
+        }
         tokio::task::yield_now().await;
         assert!(tasks.iter().all(|task| !task.is_finished()));
         let done = tokio::spawn(std::future::ready(()));

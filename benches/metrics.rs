@@ -23,6 +23,8 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::Histogram;
 
+type ByRoute = Family<[(&'static str, Arc<str>); 1], Histogram>;
+
 fn main() {
     divan::main();
 }
@@ -85,8 +87,7 @@ fn by_family_without_histograms(bencher: Bencher<'_, '_>) {
 fn by_family(bencher: Bencher<'_, '_>) {
     let counters = Family::<[(&'static str, Arc<str>); 2], Counter>::default();
     let new: fn() -> Histogram = || Histogram::new((0..14).map(|step| 0.002 * f64::from(1 << step)));
-    let histograms: [Family<[(&'static str, Arc<str>); 1], Histogram>; 5] =
-        std::array::from_fn(|_| Family::new_with_constructor(new));
+    let histograms: [ByRoute; 5] = std::array::from_fn(|_| Family::new_with_constructor(new));
     let (route, outcome, secret) = (Arc::<str>::from("route-0"), Arc::<str>::from("forwarded"), Arc::from("current"));
     bencher.bench(|| {
         for labels in [("outcome", &outcome), ("secret", &secret), ("class", &outcome)] {

@@ -74,7 +74,7 @@ async fn a_request_is_counted_by_what_it_came_to() {
         ("upstream_responses_total{route=\"clerk\",class=\"3xx\"}", 1.0),
         ("upstream_responses_total{route=\"clerk\",class=\"5xx\"}", 1.0),
         // Genuine: five kinds, and the first one twice.
-        ("verified_total{route=\"clerk\",secret=\"default\"}", 6.0),
+        ("verified_total{route=\"clerk\",secret=\"current\"}", 6.0),
         ("request_duration_seconds_count{route=\"clerk\"}", 9.0),
         ("upstream_duration_seconds_count{route=\"clerk\"}", 4.0),
         ("added_duration_seconds_count{route=\"clerk\"}", 4.0),

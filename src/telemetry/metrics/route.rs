@@ -188,7 +188,9 @@ impl Board {
     /// increase that an alert could see.
     pub(super) fn follow(&self, plan: &Plan) {
         self.change(|routes| {
-            routes.values_mut().for_each(|series| series.enforcing = None);
+            for series in routes.values_mut() {
+                series.enforcing = None;
+            }
             for route in &plan.routes {
                 let series = routes.entry(Arc::clone(&route.name)).or_insert_with(Series::new);
                 series.enforcing = Some(!route.reported.any());

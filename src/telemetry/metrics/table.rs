@@ -74,6 +74,7 @@ macro_rules! unit {
 macro_rules! metrics {
     ($($variant:ident = $kind:ident $name:literal $unit:tt [$($label:literal)*] $help:literal;)+) => {
         /// A metric. See [`Metric::ALL`] for the whole table.
+        #[expect(clippy::doc_markdown, reason = "HELP is plain text")]
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum Metric {
             $(#[doc = $help] $variant,)+

@@ -237,7 +237,7 @@ fn only_a_genuine_delivery_that_was_answered_with_2xx_is_a_success() {
         let metrics = metrics(&[("a", "current")]);
         assert!(!samples(&metrics).contains_key(LAST), "before the first one");
         metrics.ended(&Ended { status: StatusCode::from_u16(status).ok(), ..ended(&route, outcome) });
-        assert_eq!(samples(&metrics).get(LAST).is_some(), succeeded, "{outcome:?} {status}");
+        assert_eq!(samples(&metrics).contains_key(LAST), succeeded, "{outcome:?} {status}");
         if succeeded {
             // One that began before it, and ended after it.
             metrics.ended(&Ended { unix_seconds: 1, ..ended(&route, Outcome::Forwarded) });

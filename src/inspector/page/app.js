@@ -165,6 +165,7 @@ function sendLine(route, path, type) {
   if (route.url) parts.push(["--url", route.path.endsWith("*") ? route.url.slice(0, -route.path.length) + path : route.url]);
   parts.push(["--to", (status?.doors[0] ?? "http://localhost:8080") + path]);
   if (variable) notes.push(`The secret is read from ${variable}; or add --secret-env or --secret-file.`);
+  else notes.push("SECRET stands for the variable that holds the route's secret; or use --secret-file.");
   return { line: command(parts), notes };
 }
 

@@ -266,8 +266,8 @@ fn what_is_bound_and_opened_at_start_waits_for_a_restart() {
             &["server.listen"],
         ),
         (
-            "[server]\nlisten = \"127.0.0.1:8080\"\n[admin]\nhealth = \"127.0.0.1:9090\"\n[telemetry]\nlog = \"text\"",
-            &["admin.health", "telemetry.log"],
+            "[server]\nlisten = \"127.0.0.1:8080\"\n[admin]\nhealth = \"127.0.0.1:9090\"\ninspector = \"127.0.0.1:9091\"\n[telemetry]\nlog = \"text\"",
+            &["admin.health", "admin.inspector", "telemetry.log"],
         ),
     ];
     for (toml, keys) in cases {

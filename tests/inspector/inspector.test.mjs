@@ -28,6 +28,8 @@ const shoot = (page, name, options = {}) => page.screenshot({ path: join(shots, 
 /** No violation of any rule, whatever its weight. The page's own policy allows no inline script, so it is run past it. */
 async function accessible(page, what) {
   await page.evaluate(axe);
+  const ending = () => document.getAnimations().filter((moving) => moving.effect.getTiming().iterations !== Infinity);
+  await until("stillness", async () => (await page.evaluate(`(${ending})().length`)) === 0);
   const { violations, passes } = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
   const found = violations.map((rule) => `${rule.impact} ${rule.id}: ${rule.help}: ${rule.nodes.map((node) => node.target).join(" | ")}`);
   assert.deepEqual(found, [], what);

@@ -163,9 +163,11 @@ export async function open(browser, gate, options = {}) {
   });
   await page.goto(gate.url);
   await page.locator("#state[data-state=live]").waitFor();
-  await page.waitForFunction(async () => {
-    const { decisions } = await (await fetch("/api/decisions")).json();
-    return document.querySelectorAll("#rows tr").length === decisions.length;
-  });
+  await until("all rows", () =>
+    page.evaluate(async () => {
+      const { decisions } = await (await fetch("/api/decisions")).json();
+      return document.querySelectorAll("#rows tr").length === decisions.length;
+    }),
+  );
   return { context, page, complaints, elsewhere };
 }

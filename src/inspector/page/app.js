@@ -10,7 +10,7 @@ const find = (id) => document.getElementById(id);
 const decisions = new Map();
 let words = { rejects: {}, outcomes: {}, steps: [], guards: [] };
 let status = null;
-let waiting = [];
+let waiting = 0;
 let paused = false;
 let run = null;
 let source = null;
@@ -68,6 +68,8 @@ const LOOK = {
   would: ["warn", "~"],
   left: ["", "…"],
 };
+
+const asked = (d) => (d.method === "-" ? "(not readable)" : `${d.method} ${d.path}`);
 
 function label(d) {
   if (d.outcome === "forwarded") return APP_SAYS_NO(d) ? `app answered ${d.status}` : "forwarded";
@@ -163,6 +165,7 @@ function sendLine(route, path, type) {
   if (route.url) parts.push(["--url", route.path.endsWith("*") ? route.url.slice(0, -route.path.length) + path : route.url]);
   parts.push(["--to", (status?.doors[0] ?? "http://localhost:8080") + path]);
   if (variable) notes.push(`The secret is read from ${variable}; or add --secret-env or --secret-file.`);
+  else notes.push("SECRET stands for the variable that holds the route's secret; or use --secret-file.");
   return { line: command(parts), notes };
 }
 
@@ -211,7 +214,7 @@ function row(d, fresh) {
     el("td", { role: "cell", title: d.time }, open),
     el("td", { role: "cell", title: d.outcome }, badge(d)),
     cell(d.route),
-    cell(d.event_type ?? (d.route ? undefined : `${d.method} ${d.path}`)),
+    cell(d.event_type ?? (d.route ? undefined : asked(d))),
     cell(d.event_id, "mono"),
     cell(d.client ?? d.peer, "mono"),
     cell(d.secret),
@@ -293,12 +296,13 @@ function trim() {
 let gathered = [];
 function take(d) {
   if (paused) {
-    if (waiting.push(d) > MOST) waiting.shift();
+    waiting += 1;
     drawState();
     return;
   }
   gathered.push(d);
-  if (gathered.length === 1) requestAnimationFrame(takeGathered);
+  // Not a frame of animation: a hidden tab has none.
+  if (gathered.length === 1) setTimeout(takeGathered, 30);
 }
 
 function takeGathered() {
@@ -313,11 +317,7 @@ function takeGathered() {
   drawFrame();
 }
 
-// Without frames in a hidden tab nothing would be taken over.
-document.addEventListener("visibilitychange", () => {
-  if (!document.hidden && gathered.length > 0) takeGathered();
-  if (!document.hidden) askStatus();
-});
+document.addEventListener("visibilitychange", () => !document.hidden && askStatus());
 
 // ---- Detail
 
@@ -397,7 +397,7 @@ function openDetail(d, from) {
   opener = from;
   shown = d.number;
   const route = status?.routes.find((route) => route.name === d.route);
-  fill(find("detail-title"), badge(d), ` ${d.event_type ?? `${d.method} ${d.path}`}`);
+  fill(find("detail-title"), badge(d), ` ${d.event_type ?? asked(d)}`);
   const took = d.upstream_us === undefined ? undefined : `${duration(d.upstream_us)} until the app's answer began`;
   fill(
     find("detail-body"),
@@ -412,7 +412,7 @@ function openDetail(d, from) {
       fact("Event type", d.event_type),
       fact("Route", d.route),
       fact("Provider", d.provider),
-      fact("Request", `${d.method} ${d.path}`, "mono"),
+      fact("Request", asked(d), "mono"),
       fact("Answered with", d.status),
       fact("Secret that fitted", d.secret),
       fact("Timestamp", skew(d.skew_seconds)),
@@ -582,16 +582,21 @@ function drawState() {
   }
   const button = find("pause");
   button.setAttribute("aria-pressed", String(paused));
-  button.textContent = paused ? (waiting.length > 0 ? `Resume (${waiting.length} new)` : "Resume") : "Pause";
+  button.textContent = paused ? (waiting > 0 ? `Resume (${waiting} new)` : "Resume") : "Pause";
 }
 
-find("pause").addEventListener("click", () => {
+find("pause").addEventListener("click", async () => {
   paused = !paused;
-  if (!paused) {
-    for (const d of waiting) take(d);
-    waiting = [];
-  }
+  waiting = 0;
   drawState();
+  if (paused) return;
+  try {
+    // hookward has kept what came meanwhile.
+    const missed = await json(`/api/decisions?after=${Math.max(0, ...decisions.keys())}`);
+    if (missed.run === run) missed.decisions.forEach(take);
+  } catch {
+    // The event stream tells of a lost connection.
+  }
 });
 
 function connect() {
@@ -610,7 +615,7 @@ function connect() {
       // Another process, or all of it once more.
       run = hello.run;
       decisions.clear();
-      waiting = [];
+      waiting = 0;
       drawAll();
       askStatus();
     }
@@ -639,9 +644,8 @@ setInterval(() => {
 // One sentence now and then, and nothing for what was there before the page.
 let first = true;
 setInterval(() => {
-  if (unannounced.length === 0) return;
   const refused = unannounced.filter((d) => kind(d) === "refused").length;
-  if (!first) find("announce").textContent = `${unannounced.length} new: ${refused} refused.`;
+  if (!first && unannounced.length > 0) find("announce").textContent = `${unannounced.length} new: ${refused} refused.`;
   first = false;
   unannounced = [];
 }, ANNOUNCE_EVERY);

@@ -27,6 +27,7 @@ use crate::check::handshake::Reply;
 use crate::check::replay_key::ReplayKey;
 use crate::check::signature::{self, Presented, Verified, Window};
 use crate::clock;
+use crate::correlate;
 use crate::deliver::deliver;
 use crate::documents::Documents;
 use crate::forward::{Answer, ForwardError, Forwarder};
@@ -175,6 +176,8 @@ impl Gate {
     ) -> Result<Answered, Refusal> {
         // 1. Canonical target and framing: on every path, because a route is only as exact as the paths around it.
         framing(plan, caller.protocol, head, &mut request, record)?;
+        let trusted = caller.peer.named && client::peer_is_trusted(&plan.client.rules, caller.peer.address);
+        correlate::take_request_id(request.headers(), trusted, record);
         name_host(plan, request.headers_mut());
         let verdict = target(plan, caller.protocol, &request, record)?;
 
@@ -197,8 +200,10 @@ impl Gate {
             return Err(Reject::Framing.into());
         }
         headers::remove_reserved(request.headers_mut(), plan.framework, route.is_some());
+        correlate::join_trace(request.headers(), route, record);
+        #[cfg(feature = "otlp")]
+        correlate::begin_span(request.headers(), route, trusted, caller.peer.proto(), record);
 
-        let trusted = caller.peer.named && client::peer_is_trusted(&plan.client.rules, caller.peer.address);
         let client = address(plan, &caller.peer, request.headers());
         if let Client::Known(address) = client {
             record.client = Some(address).filter(|_| trusted);
@@ -206,6 +211,7 @@ impl Gate {
 
         let Some(route) = route else {
             headers::write_forwarded(request.headers_mut(), &caller.peer, trusted, &plan.client.header);
+            correlate::write(request.headers_mut(), None, &record.request_id, record.trace);
             let answered = self.pass(plan, caller, request, websocket).await;
             return answered_by_app(answered, Outcome::Passed, &caller.line, record);
         };
@@ -305,6 +311,7 @@ impl Gate {
         let Received { mut parts, frames, .. } = received;
         parts.headers.remove(EXPECT);
         headers::write_forwarded(&mut parts.headers, &caller.peer, trusted, &plan.client.header);
+        correlate::write(&mut parts.headers, Some(route), &record.request_id, record.trace);
         verified_event::write(&mut parts.headers, plan, verified, route, &frames, window.now)?;
         let admitted = Admitted::delivery(verified, claim, upstream_request(parts, Outbound::whole(frames)));
         caller.line.commit();
@@ -354,6 +361,7 @@ impl Gate {
     ) -> Result<Answered, Refusal> {
         parts.headers.remove(EXPECT);
         headers::write_forwarded(&mut parts.headers, &caller.peer, trusted, &plan.client.header);
+        correlate::write(&mut parts.headers, Some(route), &record.request_id, record.trace);
         let admitted = Admitted::passed_through_unverified(upstream_request(parts, Outbound::whole(frames)));
         let answered = self.forwarder.send(admitted, plan, record.started.checked_add(route.deadline)).await;
         let answered = answered.map(|response| Answered::App(headers::without_orders(response)));

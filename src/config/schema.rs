@@ -39,13 +39,12 @@ fn table(shape: &Shape) -> Value {
 fn property(key: &Key) -> Option<Value> {
     let mut value = match key.status {
         Status::Works | Status::Required | Status::NoEffect { .. } => kind(&key.kind),
-        Status::Later { unless } => json!({ "const": toml_to_json(unless?)? }),
         Status::Never(_) => return None,
     };
     let object = value.as_object_mut()?;
     let doc = match key.status {
         Status::Works | Status::Required => key.doc.to_owned(),
-        Status::Later { .. } | Status::NoEffect { .. } => format!("{} No effect in this version.", key.doc),
+        Status::NoEffect { .. } => format!("{} No effect in this version.", key.doc),
         Status::Never(_) => return None,
     };
     object.insert("description".to_owned(), json!(doc));
@@ -120,6 +119,5 @@ mod tests {
             schema.pointer("/properties/routes/additionalProperties/properties/secrets/items/properties/value"),
             None
         );
-        assert_eq!(schema.pointer("/properties/telemetry/properties/otlp"), None);
     }
 }

@@ -50,17 +50,7 @@ impl Walk<'_, '_> {
                 let value = self.value(&key.kind, &spot, value.get_ref()).unwrap_or(Value::Nothing);
                 Some(Node { name: key.name.to_owned(), spot, given: true, value })
             }
-            Status::Later { unless: Some(harmless) } | Status::NoEffect { unless: Some(harmless) }
-                if is_written(harmless, value.get_ref()) =>
-            {
-                nothing(here)
-            }
-            Status::Later { unless } => {
-                let instead =
-                    unless.map_or_else(String::new, |harmless| format!(" or write `{} = {harmless}`", key.name));
-                self.findings.error(&here, "not in this version", format!("remove it{instead} ({})", topic(key)));
-                None
-            }
+            Status::NoEffect { unless: Some(harmless) } if is_written(harmless, value.get_ref()) => nothing(here),
             Status::NoEffect { .. } => {
                 let hint = format!("it is kept for a later version ({})", topic(key));
                 self.findings.warn(&here, "has no effect in this version", hint);

@@ -43,6 +43,7 @@ pub(super) fn needs_restart(started: &Plan, new: &Plan) -> Vec<&'static str> {
         ("server.listen", addresses(started) != addresses(new)),
         ("admin.health", started.health != new.health),
         ("telemetry.log", started.log != new.log),
+        ("telemetry.otlp", started.otlp != new.otlp),
         ("replay.store", !is_same_store(&started.replay.store, &new.replay.store)),
     ];
     keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

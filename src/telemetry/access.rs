@@ -4,17 +4,19 @@
 //! signature, or a query value: the path stops at its `?`.
 
 use std::borrow::Cow;
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::fields::{Fields, key};
 use super::metrics::Metrics;
+#[cfg(feature = "otlp")]
+use super::otlp::{Begun, Spans};
 use super::output::Output;
+use super::request_id::RequestId;
+use super::trace_context::{Hex, TraceParent};
 use crate::check::replay_key::ReplayKey;
 use crate::check::signature::Verified;
 use crate::clock;
@@ -91,17 +93,24 @@ impl Outcome {
 pub struct AccessLog {
     output: Option<(Output, LogFormat)>,
     metrics: Option<Arc<Metrics>>,
+    #[cfg(feature = "otlp")]
+    pub(super) spans: Option<Spans>,
 }
 
 impl AccessLog {
     /// Lines of this format, to this output.
     pub fn new(output: Output, format: LogFormat) -> Self {
-        Self { output: Some((output, format)), metrics: None }
+        Self { output: Some((output, format)), ..Self::off() }
     }
 
     /// Writes nothing.
     pub fn off() -> Self {
-        Self { output: None, metrics: None }
+        Self {
+            output: None,
+            metrics: None,
+            #[cfg(feature = "otlp")]
+            spans: None,
+        }
     }
 
     /// Counts every request here, written or not.
@@ -109,20 +118,27 @@ impl AccessLog {
     pub(crate) fn counted_by(self, metrics: Arc<Metrics>) -> Self {
         Self { metrics: Some(metrics), ..self }
     }
+
+    /// Leaves a span of every webhook here.
+    #[cfg(feature = "otlp")]
+    #[must_use]
+    pub(crate) fn traced_by(self, spans: Spans) -> Self {
+        Self { spans: Some(spans), ..self }
+    }
 }
 
 /// What is known of one request. Counted and written when dropped.
 #[derive(Debug)]
 pub(crate) struct Record {
-    time: u64,
+    pub(super) time: u64,
     pub(crate) outcome: Outcome,
     pub(crate) status: Option<StatusCode>,
-    method: Method,
-    path: String,
+    pub(super) method: Method,
+    pub(super) path: String,
     pub(crate) route: Option<Arc<str>>,
     pub(crate) provider: Option<Arc<str>>,
     /// The socket's address, as text.
-    peer: HeaderValue,
+    pub(super) peer: HeaderValue,
     pub(crate) client: Option<IpAddr>,
     /// Id, type and the label of the secret that matched.
     pub(crate) verified: Option<Verified>,
@@ -139,12 +155,18 @@ pub(crate) struct Record {
     /// Why a signature did not match, where that was found out.
     pub(crate) hint: Option<Box<str>>,
     pub(crate) bytes_in: u64,
-    bytes_out: u64,
+    pub(super) bytes_out: u64,
     /// The answer's body was not sent to its end.
-    cut_off: bool,
+    pub(super) cut_off: bool,
     /// Until the app's answer began.
     pub(crate) upstream_us: Option<u64>,
-    request_id: RequestId,
+    /// Also in problem+json, and for the app.
+    pub(crate) request_id: RequestId,
+    /// The trace that it belongs to, as the app is told.
+    pub(crate) trace: Option<TraceParent>,
+    /// Of a webhook, where spans are wanted.
+    #[cfg(feature = "otlp")]
+    pub(crate) span: Option<Box<Begun>>,
     pub(crate) started: Instant,
     log: AccessLog,
 }
@@ -175,14 +197,12 @@ impl Record {
             cut_off: false,
             upstream_us: None,
             request_id: RequestId::next(),
+            trace: None,
+            #[cfg(feature = "otlp")]
+            span: None,
             started: clock::monotonic(),
             log,
         })
-    }
-
-    /// The id that also stands in problem+json.
-    pub(crate) fn request_id(&self) -> RequestId {
-        self.request_id
     }
 
     /// What hyper was shown was not what the client sent.
@@ -224,6 +244,17 @@ impl Record {
         u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
     }
 
+    /// The method, as far as it is shown.
+    pub(super) fn method_text(&self) -> &str {
+        self.method.as_str().get(..LONGEST_METHOD).unwrap_or(self.method.as_str())
+    }
+
+    /// Whether spans are wanted.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn is_traced(&self) -> bool {
+        self.log.spans.is_some()
+    }
+
     /// Every field, in the order of the line. Names are stable.
     fn write(&self, fields: &mut Fields<'_>) {
         fields.time(key!("time"), self.time);
@@ -231,7 +262,7 @@ impl Record {
         if let Some(status) = self.status {
             fields.number(key!("status"), status.as_u16().into());
         }
-        fields.text(key!("method"), self.method.as_str().get(..LONGEST_METHOD).unwrap_or(self.method.as_str()));
+        fields.text(key!("method"), self.method_text());
         fields.text(key!("path"), &self.path);
         if let (Some(route), Some(provider)) = (&self.route, &self.provider) {
             fields.text(key!("route"), route);
@@ -277,7 +308,10 @@ impl Record {
             fields.number(key!("upstream_us"), upstream);
         }
         fields.number(key!("duration_us"), self.elapsed_us());
-        fields.raw_text(key!("request_id"), &self.request_id.digits());
+        self.request_id.with_text(|id| fields.text(key!("request_id"), id));
+        if let Some(trace) = &self.trace {
+            fields.text(key!("trace_id"), &Hex(&trace.trace_id).to_string());
+        }
     }
 }
 
@@ -285,6 +319,10 @@ impl Drop for Record {
     fn drop(&mut self) {
         if let Some(metrics) = &self.log.metrics {
             metrics.ended(self.route.as_ref(), self.outcome);
+        }
+        #[cfg(feature = "otlp")]
+        if let Some(spans) = self.log.spans.take() {
+            spans.ended(self);
         }
         if let Some((output, format)) = self.log.output.take() {
             output.line(|line| Fields::line(line, format, |fields| self.write(fields)));
@@ -295,35 +333,6 @@ impl Drop for Record {
 /// `-`: nothing that could be read.
 fn unknown_method() -> Method {
     Method::from_bytes(b"-").unwrap_or_default()
-}
-
-/// Names one request in the log and in our answer. Not secret, not the same in another process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RequestId(u64);
-
-impl RequestId {
-    fn next() -> Self {
-        static FIRST: OnceLock<u64> = OnceLock::new();
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let first = *FIRST.get_or_init(|| RandomState::new().hash_one(clock::unix_now_millis()));
-        Self(first.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)))
-    }
-
-    /// Sixteen hex digits.
-    fn digits(self) -> [u8; 16] {
-        let mut digits = [b'0'; 16];
-        for (digit, shift) in digits.iter_mut().rev().zip((0..64).step_by(4)) {
-            let nibble = u8::try_from((self.0 >> shift) & 15).unwrap_or(0);
-            *digit = if nibble < 10 { b'0'.wrapping_add(nibble) } else { b'a'.wrapping_add(nibble.wrapping_sub(10)) };
-        }
-        digits
-    }
-}
-
-impl std::fmt::Display for RequestId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
 }
 
 #[cfg(test)]
@@ -357,7 +366,7 @@ mod tests {
         assert_eq!(json["path"], "/a");
         assert_eq!(json["outcome"], "signature_mismatch");
         assert_eq!(json["status"], 401);
-        assert_eq!(json["request_id"], record.request_id().to_string());
+        assert_eq!(json["request_id"], record.request_id.to_string());
         let text = line(&record, LogFormat::Text);
         assert!(text.contains("outcome=signature_mismatch status=401 method=POST path=/a peer=127.0.0.1"), "{text}");
         assert!(!text.contains("hunter2"));
@@ -367,10 +376,5 @@ mod tests {
     fn a_long_path_is_cut() {
         let record = Record::new(AccessLog::off(), PEER, Method::GET, &"/é".repeat(500));
         assert!(record.path.len() <= LONGEST_PATH && record.path.len() > LONGEST_PATH - 4);
-    }
-
-    #[test]
-    fn request_ids_differ() {
-        assert_ne!(RequestId::next(), RequestId::next());
     }
 }

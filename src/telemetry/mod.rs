@@ -5,7 +5,11 @@
 pub(crate) mod access;
 mod fields;
 pub mod metrics;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 mod output;
+pub(crate) mod request_id;
+pub(crate) mod trace_context;
 
 pub use access::AccessLog;
 pub use metrics::Metrics;

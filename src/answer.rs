@@ -25,7 +25,7 @@ pub(crate) fn problem(reject: Reject, allow: Option<&HeaderValue>, close: bool, 
         "status": reject.status().as_u16(),
         "code": reject.code(),
         "detail": reject.fix(),
-        "request_id": ending.record.request_id().to_string(),
+        "request_id": ending.record.request_id.to_string(),
     });
     let mut response = own(reject.status(), Bytes::from(body.to_string()), ending);
     let headers = response.headers_mut();

@@ -28,6 +28,7 @@ use crate::check::handshake::Reply;
 use crate::check::replay_key::ReplayKey;
 use crate::check::signature::{self, Presented, Verified, Window};
 use crate::clock;
+use crate::correlate;
 use crate::deliver::deliver;
 use crate::documents::Documents;
 use crate::forward::{Answer, ForwardError, Forwarder};
@@ -176,6 +177,8 @@ impl Gate {
     ) -> Result<Answered, Refusal> {
         // 1. Canonical target and framing: on every path, because a route is only as exact as the paths around it.
         framing(plan, caller.protocol, head, &mut request, record)?;
+        let trusted = caller.peer.named && client::peer_is_trusted(&plan.client.rules, caller.peer.address);
+        correlate::take_request_id(request.headers(), trusted, record);
         name_host(plan, request.headers_mut());
         let verdict = target(plan, caller.protocol, &request, record)?;
 
@@ -198,8 +201,10 @@ impl Gate {
             return Err(Reject::Framing.into());
         }
         headers::remove_reserved(request.headers_mut(), plan.framework, route.is_some());
+        correlate::join_trace(request.headers(), route, record);
+        #[cfg(feature = "otlp")]
+        correlate::begin_span(request.headers(), route, trusted, caller.peer.proto(), record);
 
-        let trusted = caller.peer.named && client::peer_is_trusted(&plan.client.rules, caller.peer.address);
         let client = address(plan, &caller.peer, request.headers());
         if let Client::Known(address) = client {
             record.client = Some(address).filter(|_| trusted);
@@ -207,6 +212,7 @@ impl Gate {
 
         let Some(route) = route else {
             headers::write_forwarded(request.headers_mut(), &caller.peer, trusted, &plan.client.header);
+            correlate::write(request.headers_mut(), None, &record.request_id, record.trace);
             let answered = self.pass(plan, caller, request, websocket).await;
             return answered_by_app(answered, Outcome::Passed, &caller.line, record);
         };
@@ -310,6 +316,7 @@ impl Gate {
         let Received { mut parts, frames, .. } = received;
         parts.headers.remove(EXPECT);
         headers::write_forwarded(&mut parts.headers, &caller.peer, trusted, &plan.client.header);
+        correlate::write(&mut parts.headers, Some(route), &record.request_id, record.trace);
         verified_event::write(&mut parts.headers, plan, verified, route, &frames, clock::unix_now())?;
         let admitted = Admitted::delivery(verified, claim, upstream_request(parts, Outbound::whole(frames)));
         record.handed_over();
@@ -360,6 +367,7 @@ impl Gate {
     ) -> Result<Answered, Refusal> {
         parts.headers.remove(EXPECT);
         headers::write_forwarded(&mut parts.headers, &caller.peer, trusted, &plan.client.header);
+        correlate::write(&mut parts.headers, Some(route), &record.request_id, record.trace);
         let admitted = Admitted::passed_through_unverified(upstream_request(parts, Outbound::whole(frames)));
         record.handed_over();
         let answered = self.forwarder.send(admitted, plan, record.started.checked_add(route.deadline)).await;

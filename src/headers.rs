@@ -139,7 +139,9 @@ pub(crate) fn remove_reserved(headers: &mut HeaderMap, framework: Framework, web
         let text = name.as_str();
         let meant = if is_odd(text) {
             let plain = folded(text);
-            is_reserved(&plain, framework, webhook) || plain.starts_with("x-forwarded-") || plain == "x-real-ip"
+            is_reserved(&plain, framework, webhook)
+                || plain.starts_with("x-forwarded-")
+                || matches!(&*plain, "x-real-ip" | "x-request-id")
         } else {
             is_reserved(text, framework, webhook)
         };
@@ -202,6 +204,12 @@ impl Peer {
     /// The same peer, of whom nobody says where the client is.
     pub(crate) fn unnamed(self) -> Self {
         Self { named: false, ..self }
+    }
+
+    /// `http` or `https`.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn proto(&self) -> &HeaderValue {
+        &self.proto
     }
 
     /// The address as text.

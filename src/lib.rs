@@ -17,7 +17,7 @@
 //! | 1 | `check` (pure: no async, I/O, clock), `providers` (the catalogue, data), `token` (the signed proof), `redis_place` |
 //! | 2 | `plan` (the compiled configuration) |
 //! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket`, `https`, `capture`, `live`, `client_socket`, `proxy_protocol`, `descriptors`, `replay` |
-//! | 4 | `documents`, `hint`, `onward`, `http2`, `receive`, `websocket`, `forward`, `deliver`, `inbound`, `answer`, `handshake`, `refusal`, `report`, `head_checks`, `ip_lists`, `crowd` |
+//! | 4 | `documents`, `hint`, `onward`, `http2`, `receive`, `websocket`, `forward`, `deliver`, `inbound`, `answer`, `handshake`, `refusal`, `report`, `head_checks`, `ip_lists`, `crowd`, `correlate`, `collector` |
 //! | 5 | `gate`, `explain` (the gate's checks on a captured request) |
 //! | 6 | `connection`, `admin`, `inspector`, `reload`, `server` |
 //! | 7 | `cli` |
@@ -33,8 +33,11 @@ pub mod civil;
 pub mod cli;
 mod client_socket;
 pub mod clock;
+#[cfg(feature = "otlp")]
+mod collector;
 pub mod config;
 mod connection;
+mod correlate;
 mod crowd;
 mod deliver;
 mod descriptors;

@@ -83,6 +83,7 @@ impl Body for Outbound {
                     headers::remove_reserved(trailers, streamed.framework, false);
                     // Who calls is told by the head alone. Its kin never get this far: `check::framing` refuses them.
                     trailers.remove("x-real-ip");
+                    trailers.remove("x-request-id");
                 }
                 frame
             }),

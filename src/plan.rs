@@ -50,6 +50,8 @@ pub struct Plan {
     pub limits: Limits,
     /// The access line's format.
     pub log: LogFormat,
+    /// Where spans are sent.
+    pub otlp: Option<Arc<Collector>>,
     /// How deliveries are remembered.
     pub replay: ReplayPolicy,
     /// The protected routes.
@@ -235,6 +237,19 @@ pub enum LogFormat {
     Json,
     /// `key=value` pairs for people.
     Text,
+}
+
+/// Who takes spans, and how. A header's value is a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Collector {
+    /// An absolute address, path and all.
+    pub endpoint: Uri,
+    /// `service.name`.
+    pub service_name: Box<str>,
+    /// Sent with each request.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
+    /// PEM of the authorities that are trusted instead of the public ones.
+    pub ca: Option<Box<[u8]>>,
 }
 
 /// Bounds. Sizes in bytes.

@@ -16,6 +16,8 @@ use tokio::task::JoinSet;
 use crate::admin::{self, Admin, Load};
 use crate::budget::Budget;
 use crate::clock;
+#[cfg(feature = "otlp")]
+use crate::collector::Exporter;
 use crate::connection::{self, Arrival, LAST_WORDS};
 use crate::crowd::{Crowd, Seldom};
 use crate::descriptors;
@@ -34,6 +36,8 @@ use crate::reject::Reject;
 use crate::replay::Replay;
 use crate::telemetry::Metrics;
 use crate::telemetry::access::{AccessLog, Record};
+#[cfg(feature = "otlp")]
+use crate::telemetry::otlp::Spans;
 use crate::telemetry::recent::Recent;
 
 /// Rest after a failed accept (out of descriptors, say), so that the loop does not spin.
@@ -58,6 +62,8 @@ pub struct Server {
     lists_changed: Box<dyn Fn() + Send>,
     metrics: Arc<Metrics>,
     access: AccessLog,
+    #[cfg(feature = "otlp")]
+    exporter: Option<Exporter>,
     workers: usize,
 }
 
@@ -103,13 +109,27 @@ impl Server {
             Some(address) => Some((bind(address)?, Arc::new(Recent::new()))),
             None => None,
         };
+        #[cfg(feature = "otlp")]
+        let (access, exporter) = traced(access, &plan)?;
         let live = Arc::new(Live::new(plan));
         let metrics = Arc::new(Metrics::new());
         metrics.loaded_at(live.history().loaded);
         let recent = inspector.as_ref().map(|(_, recent)| Arc::clone(recent));
         let access = access.counted_by(Arc::clone(&metrics)).kept_by(recent);
         let lists = Arc::default();
-        Ok(Self { listeners, health, inspector, live, lists, lists_changed: Box::new(|| {}), metrics, access, workers })
+        Ok(Self {
+            listeners,
+            health,
+            inspector,
+            live,
+            lists,
+            lists_changed: Box::new(|| {}),
+            metrics,
+            access,
+            #[cfg(feature = "otlp")]
+            exporter,
+            workers,
+        })
     }
 
     /// Refreshes these lists; `changed` is called after each that has new content.
@@ -168,6 +188,8 @@ impl Server {
         helpers.spawn(Arc::clone(&forwarder).sweep());
         let (live, metrics) = (Arc::clone(&self.live), Arc::clone(&self.metrics));
         helpers.spawn(Arc::clone(&self.lists).refresh(live, metrics, self.lists_changed));
+        #[cfg(feature = "otlp")]
+        let exporting = self.exporter.map(Exporter::start);
         let budget = Budget::new(0);
         let resized = budget.clone();
         let counted = Arc::clone(&self.metrics);
@@ -218,11 +240,17 @@ impl Server {
         tracing::info!(connections = connections.running(), "draining");
         stop.send_replace(true);
         let drain = self.live.plan().limits.drain;
+        #[cfg(feature = "otlp")]
+        let deadline = clock::monotonic().checked_add(drain).unwrap_or_else(clock::monotonic);
         if tokio::time::timeout(drain, in_flight.drained()).await.is_err() {
             tracing::warn!("limits.drain is over: what is still in flight is cut off");
         }
         expire.send_replace(true);
         let _ = tokio::time::timeout(LAST_WORDS, connections.drained()).await;
+        #[cfg(feature = "otlp")]
+        if let Some(exporting) = exporting {
+            exporting.finish(deadline).await;
+        }
         helpers.shutdown().await;
         tracing::info!("stopped");
     }
@@ -232,6 +260,15 @@ impl std::fmt::Debug for Server {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Server").field("listeners", &self.listeners).finish_non_exhaustive()
     }
+}
+
+/// With a queue for spans, and who sends them, where the plan has a collector.
+#[cfg(feature = "otlp")]
+fn traced(access: AccessLog, plan: &Plan) -> io::Result<(AccessLog, Option<Exporter>)> {
+    let Some(collector) = &plan.otlp else { return Ok((access, None)) };
+    let spans = Spans::default();
+    let exporter = Exporter::new(Arc::clone(collector), spans.clone()).map_err(io::Error::other)?;
+    Ok((access.traced_by(spans), Some(exporter)))
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {

@@ -46,6 +46,8 @@ const LEVELS: &[&[&str]] = &[
         "report",
         "ip_lists",
         "crowd",
+        "correlate",
+        "collector",
     ],
     &["gate", "explain"],
     &["admin", "connection", "inspector", "reload", "server"],

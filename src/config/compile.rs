@@ -106,7 +106,7 @@ impl Context<'_, '_> {
         }
         self.idle_lists();
         self.allowlists(raw, listeners.as_deref().unwrap_or_default(), client.as_ref());
-        let token = self.token(raw);
+        let (token, otlp) = (self.token(raw), self.otlp(raw));
         let choice = |table: &str, key: &str| raw.table(table).and_then(|table| table.text(key)).map(|(text, _)| text);
         let plan = Plan {
             fingerprint: self.fingerprint(raw, &routes, &summaries),
@@ -121,6 +121,7 @@ impl Context<'_, '_> {
             inspector,
             limits: limits?,
             log: if choice("telemetry", "log")? == "text" { LogFormat::Text } else { LogFormat::Json },
+            otlp: otlp.ok()?,
             replay: replay?,
             routes,
             token: token.ok()?,

@@ -262,6 +262,6 @@ impl Context<'_, '_> {
 }
 
 /// Whether what is sent to it stays on this machine.
-fn is_near(host: &str) -> bool {
+pub(super) fn is_near(host: &str) -> bool {
     host.starts_with('/') || host == "localhost" || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
 }

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::keys_otlp::OTLP;
 use super::keys_replay::REPLAY;
 use super::keys_route::ROUTE;
 use super::keys_scheme::SCHEME;
@@ -85,8 +86,6 @@ pub(crate) enum Status {
     Works,
     /// It must be there.
     Required,
-    /// "not in this version"; silently accepted if it says what this version does anyway.
-    Later { unless: Option<&'static str> },
     /// Known to be tried, never to be had: the text is the hint.
     Never(&'static str),
 }
@@ -101,10 +100,6 @@ pub(super) const fn optional(name: &'static str, kind: Kind, doc: &'static str) 
 
 pub(super) const fn required(name: &'static str, kind: Kind, doc: &'static str) -> Key {
     Key { name, kind, default: None, status: Status::Required, doc }
-}
-
-const fn later(name: &'static str, doc: &'static str) -> Key {
-    Key { name, kind: Kind::Text, default: None, status: Status::Later { unless: None }, doc }
 }
 
 pub(super) const fn seconds(min: u64, max: u64) -> Kind {
@@ -130,7 +125,7 @@ pub(crate) static TOP: Shape = shape(&[
     optional("replay", Kind::Table(&REPLAY), "How deliveries are remembered, so that none runs twice."),
     optional("verified_event", Kind::Table(&VERIFIED_EVENT), "What the app is told about a delivery."),
     optional("ip_lists", Kind::Named(&IP_LIST), "Named lists of addresses that are fetched again and again."),
-    optional("telemetry", Kind::Table(&TELEMETRY), "Logs."),
+    optional("telemetry", Kind::Table(&TELEMETRY), "Logs and traces."),
     optional(
         "routes",
         Kind::Named(&ROUTE),
@@ -314,7 +309,11 @@ static LIMITS: Shape = shape(&[
 
 static TELEMETRY: Shape = shape(&[
     key("log", Kind::Choice(&["json", "text"]), "\"json\"", "Format of log lines."),
-    later("otlp", "Traces over OTLP."),
+    optional(
+        "otlp",
+        Kind::Table(&OTLP),
+        "A span for each webhook, sent to an OpenTelemetry collector. Only in a build with the cargo feature `otlp`.",
+    ),
 ]);
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ pub(super) static ROUTE: Shape = Shape {
     exactly_one: &["provider", "scheme"],
 };
 
-const INLINE_SECRET: &str = "put it into an environment variable or a file and write `env = \"NAME\"` or `file = \"/path\"`; \
+pub(super) const INLINE_SECRET: &str = "put it into an environment variable or a file and write `env = \"NAME\"` or `file = \"/path\"`; \
     `insecure_value` takes it inline, for tests";
 
 pub(super) static SECRET: Shape = Shape {

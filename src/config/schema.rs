@@ -35,20 +35,14 @@ fn table(shape: &Shape) -> Value {
     object
 }
 
-/// `None`: this version refuses the key.
+/// `None`: the key is refused.
 fn property(key: &Key) -> Option<Value> {
-    let mut value = match key.status {
-        Status::Works | Status::Required => kind(&key.kind),
-        Status::Later { unless } => json!({ "const": toml_to_json(unless?)? }),
-        Status::Never(_) => return None,
-    };
+    if matches!(key.status, Status::Never(_)) {
+        return None;
+    }
+    let mut value = kind(&key.kind);
     let object = value.as_object_mut()?;
-    let doc = match key.status {
-        Status::Works | Status::Required => key.doc.to_owned(),
-        Status::Later { .. } => format!("{} No effect in this version.", key.doc),
-        Status::Never(_) => return None,
-    };
-    object.insert("description".to_owned(), json!(doc));
+    object.insert("description".to_owned(), json!(key.doc));
     if let Some(default) = key.default {
         object.insert("default".to_owned(), toml_to_json(default)?);
     }
@@ -120,6 +114,5 @@ mod tests {
             schema.pointer("/properties/routes/additionalProperties/properties/secrets/items/properties/value"),
             None
         );
-        assert_eq!(schema.pointer("/properties/telemetry/properties/otlp"), None);
     }
 }

@@ -444,7 +444,7 @@ fn the_example_has_every_key_and_its_default() {
     let text = example();
     let table = toml::Value::Table(toml::from_str(&text).unwrap());
     for (path, key) in keys::tests::all() {
-        let refused = matches!(key.status, keys::Status::Later { .. } | keys::Status::Never(_));
+        let refused = matches!(key.status, keys::Status::Never(_));
         let found = values_at(&table, &path);
         if refused {
             assert!(found.is_empty(), "{path} is not in this version");
@@ -481,6 +481,15 @@ fn values_at<'v>(value: &'v toml::Value, path: &str) -> Vec<&'v toml::Value> {
             })
             .collect()
     })
+}
+
+#[cfg(not(feature = "otlp"))]
+#[test]
+fn a_build_without_otlp_says_how_to_make_one_with_it() {
+    let text = format!("{MINIMAL}[telemetry.otlp]\nendpoint = \"http://127.0.0.1:4318\"\n");
+    let report = compile(&text, Path::new("x.toml"), &Fake::of(&text)).unwrap_err().to_string();
+    assert!(report.contains("telemetry.otlp: this hookward was built without OTLP"), "{report}");
+    assert!(report.contains("cargo build --release --features otlp"), "{report}");
 }
 
 /// Without it, a signature over the method alone would open the way for any body.

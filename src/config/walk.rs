@@ -41,7 +41,6 @@ impl Walk<'_, '_> {
 
     /// A key that may be written. `here` is where the key is.
     fn known(&mut self, key: &'static Key, here: Spot, value: &Spanned<DeValue<'_>>) -> Option<Node> {
-        let nothing = |spot| Some(Node { name: key.name.to_owned(), spot, given: true, value: Value::Nothing });
         match key.status {
             Status::Works | Status::Required => {
                 let is_header = matches!(key.kind, Kind::Table(_) | Kind::Named(_));
@@ -49,13 +48,6 @@ impl Walk<'_, '_> {
                 // What was refused stays known as typed, so that nobody calls it missing.
                 let value = self.value(&key.kind, &spot, value.get_ref()).unwrap_or(Value::Nothing);
                 Some(Node { name: key.name.to_owned(), spot, given: true, value })
-            }
-            Status::Later { unless: Some(harmless) } if is_written(harmless, value.get_ref()) => nothing(here),
-            Status::Later { unless } => {
-                let instead =
-                    unless.map_or_else(String::new, |harmless| format!(" or write `{} = {harmless}`", key.name));
-                self.findings.error(&here, "not in this version", format!("remove it{instead} ({})", topic(key)));
-                None
             }
             Status::Never(hint) => {
                 self.findings.error(&here, "is not accepted", hint);
@@ -290,18 +282,6 @@ impl Walk<'_, '_> {
     fn refuse<T>(&mut self, spot: &Spot, what: impl Into<Box<str>>, hint: impl Into<Box<str>>) -> Option<T> {
         self.findings.error(spot, what, hint);
         None
-    }
-}
-
-/// Whether `value` is what `harmless` (TOML) says.
-fn is_written(harmless: &str, value: &DeValue<'_>) -> bool {
-    let Ok(harmless) = DeValue::parse(harmless) else { return false };
-    match (harmless.get_ref(), value) {
-        (DeValue::Boolean(left), DeValue::Boolean(right)) => left == right,
-        (DeValue::String(left), DeValue::String(right)) => left == right,
-        (DeValue::Array(left), DeValue::Array(right)) => left.is_empty() && right.is_empty(),
-        (DeValue::Table(left), DeValue::Table(right)) => left.is_empty() && right.is_empty(),
-        _ => false,
     }
 }
 

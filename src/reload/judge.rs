@@ -44,6 +44,7 @@ pub(super) fn needs_restart(started: &Plan, new: &Plan) -> Vec<&'static str> {
         ("admin.health", started.health != new.health),
         ("admin.inspector", started.inspector != new.inspector),
         ("telemetry.log", started.log != new.log),
+        ("telemetry.otlp", started.otlp != new.otlp),
         ("replay.store", !is_same_store(&started.replay.store, &new.replay.store)),
     ];
     keys.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key).collect()

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use super::judge;
 use super::*;
 use crate::config::Problem;
-use crate::plan::{ListSource, Listed};
+use crate::plan::{Collector, ListSource, Listed};
 use crate::telemetry::metrics::{Format, Snapshot};
 
 const CONFIG: &str = "/hookward.toml";
@@ -273,6 +273,15 @@ fn what_is_bound_and_opened_at_start_waits_for_a_restart() {
     for (toml, keys) in cases {
         assert_eq!(judge::needs_restart(&one, &plan(toml)), keys, "{toml}");
     }
+    let traced = |key: &'static str| {
+        let header = (http::header::AUTHORIZATION, http::HeaderValue::from_static(key));
+        let endpoint = http::Uri::from_static("http://127.0.0.1:4318/v1/traces");
+        let collector = Collector { endpoint, service_name: "gate".into(), headers: vec![header], ca: None };
+        Plan { otlp: Some(Arc::new(collector)), ..plan(cases[0].0) }
+    };
+    assert_eq!(judge::needs_restart(&one, &traced("a")), ["telemetry.otlp"]);
+    assert_eq!(judge::needs_restart(&traced("a"), &traced("b")), ["telemetry.otlp"], "its secrets count");
+    assert_eq!(judge::needs_restart(&traced("a"), &traced("a")), [""; 0]);
 }
 
 #[test]

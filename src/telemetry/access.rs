@@ -4,18 +4,20 @@
 //! signature, or a query value: the path stops at its `?`.
 
 use std::borrow::Cow;
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
 use super::fields::{Fields, key};
 use super::metrics::{Ended, Metrics};
+#[cfg(feature = "otlp")]
+use super::otlp::{Begun, Spans};
 use super::output::Output;
 use super::recent::Recent;
+use super::request_id::RequestId;
+use super::trace_context::{Hex, TraceParent};
 use crate::check::replay_key::ReplayKey;
 use crate::check::signature::Verified;
 use crate::clock;
@@ -110,17 +112,25 @@ pub struct AccessLog {
     output: Option<(Output, LogFormat)>,
     metrics: Option<Arc<Metrics>>,
     recent: Option<Arc<Recent>>,
+    #[cfg(feature = "otlp")]
+    pub(super) spans: Option<Spans>,
 }
 
 impl AccessLog {
     /// Lines of this format, to this output.
     pub fn new(output: Output, format: LogFormat) -> Self {
-        Self { output: Some((output, format)), metrics: None, recent: None }
+        Self { output: Some((output, format)), ..Self::off() }
     }
 
     /// Writes nothing.
     pub fn off() -> Self {
-        Self { output: None, metrics: None, recent: None }
+        Self {
+            output: None,
+            metrics: None,
+            recent: None,
+            #[cfg(feature = "otlp")]
+            spans: None,
+        }
     }
 
     /// Counts every request here, written or not.
@@ -133,6 +143,13 @@ impl AccessLog {
     #[must_use]
     pub(crate) fn kept_by(self, recent: Option<Arc<Recent>>) -> Self {
         Self { recent, ..self }
+    }
+
+    /// Leaves a span of every webhook here.
+    #[cfg(feature = "otlp")]
+    #[must_use]
+    pub(crate) fn traced_by(self, spans: Spans) -> Self {
+        Self { spans: Some(spans), ..self }
     }
 }
 
@@ -173,7 +190,13 @@ pub(crate) struct Record {
     body_us: u64,
     /// Until the app was given the request.
     handed_over_us: Option<u64>,
-    request_id: RequestId,
+    /// Also in problem+json, and for the app.
+    pub(crate) request_id: RequestId,
+    /// The trace that it belongs to, as the app is told.
+    pub(crate) trace: Option<TraceParent>,
+    /// Of a webhook, where spans are wanted.
+    #[cfg(feature = "otlp")]
+    pub(crate) span: Option<Box<Begun>>,
     pub(crate) started: Instant,
     log: AccessLog,
 }
@@ -206,14 +229,12 @@ impl Record {
             body_us: 0,
             handed_over_us: None,
             request_id: RequestId::next(),
+            trace: None,
+            #[cfg(feature = "otlp")]
+            span: None,
             started: clock::monotonic(),
             log,
         })
-    }
-
-    /// The id that also stands in problem+json.
-    pub(crate) fn request_id(&self) -> RequestId {
-        self.request_id
     }
 
     /// What hyper was shown was not what the client sent.
@@ -287,6 +308,17 @@ impl Record {
         }
     }
 
+    /// The method, as far as it is shown.
+    pub(super) fn method_text(&self) -> &str {
+        self.method.as_str().get(..LONGEST_METHOD).unwrap_or(self.method.as_str())
+    }
+
+    /// Whether spans are wanted.
+    #[cfg(feature = "otlp")]
+    pub(crate) fn is_traced(&self) -> bool {
+        self.log.spans.is_some()
+    }
+
     /// Every field, in the order of the line. Names are stable.
     fn write(&self, fields: &mut Fields<'_>) {
         fields.time(key!("time"), self.time);
@@ -294,7 +326,7 @@ impl Record {
         if let Some(status) = self.status {
             fields.number(key!("status"), status.as_u16().into());
         }
-        fields.text(key!("method"), self.method.as_str().get(..LONGEST_METHOD).unwrap_or(self.method.as_str()));
+        fields.text(key!("method"), self.method_text());
         fields.text(key!("path"), &self.path);
         if let (Some(route), Some(provider)) = (&self.route, &self.provider) {
             fields.text(key!("route"), route);
@@ -340,7 +372,10 @@ impl Record {
             fields.number(key!("upstream_us"), upstream);
         }
         fields.number(key!("duration_us"), self.elapsed_us());
-        fields.raw_text(key!("request_id"), &self.request_id.digits());
+        self.request_id.with_text(|id| fields.text(key!("request_id"), id));
+        if let Some(trace) = &self.trace {
+            fields.text(key!("trace_id"), &Hex(&trace.trace_id).to_string());
+        }
     }
 }
 
@@ -352,6 +387,10 @@ impl Drop for Record {
         if let Some(recent) = &self.log.recent {
             recent.note(self);
         }
+        #[cfg(feature = "otlp")]
+        if let Some(spans) = self.log.spans.take() {
+            spans.ended(self);
+        }
         if let Some((output, format)) = self.log.output.take() {
             output.line(|line| Fields::line(line, format, |fields| self.write(fields)));
         }
@@ -361,35 +400,6 @@ impl Drop for Record {
 /// `-`: nothing that could be read.
 fn unknown_method() -> Method {
     Method::from_bytes(b"-").unwrap_or_default()
-}
-
-/// Names one request in the log and in our answer. Not secret, not the same in another process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct RequestId(u64);
-
-impl RequestId {
-    fn next() -> Self {
-        static FIRST: OnceLock<u64> = OnceLock::new();
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let first = *FIRST.get_or_init(|| RandomState::new().hash_one(clock::unix_now_millis()));
-        Self(first.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)))
-    }
-
-    /// Sixteen hex digits.
-    fn digits(self) -> [u8; 16] {
-        let mut digits = [b'0'; 16];
-        for (digit, shift) in digits.iter_mut().rev().zip((0..64).step_by(4)) {
-            let nibble = u8::try_from((self.0 >> shift) & 15).unwrap_or(0);
-            *digit = if nibble < 10 { b'0'.wrapping_add(nibble) } else { b'a'.wrapping_add(nibble.wrapping_sub(10)) };
-        }
-        digits
-    }
-}
-
-impl std::fmt::Display for RequestId {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:016x}", self.0)
-    }
 }
 
 #[cfg(test)]
@@ -423,7 +433,7 @@ mod tests {
         assert_eq!(json["path"], "/a");
         assert_eq!(json["outcome"], "signature_mismatch");
         assert_eq!(json["status"], 401);
-        assert_eq!(json["request_id"], record.request_id().to_string());
+        assert_eq!(json["request_id"], record.request_id.to_string());
         let text = line(&record, LogFormat::Text);
         assert!(text.contains("outcome=signature_mismatch status=401 method=POST path=/a peer=127.0.0.1"), "{text}");
         assert!(!text.contains("hunter2"));
@@ -433,10 +443,5 @@ mod tests {
     fn a_long_path_is_cut() {
         let record = Record::new(AccessLog::off(), PEER, Method::GET, &"/é".repeat(500));
         assert!(record.path.len() <= LONGEST_PATH && record.path.len() > LONGEST_PATH - 4);
-    }
-
-    #[test]
-    fn request_ids_differ() {
-        assert_ne!(RequestId::next(), RequestId::next());
     }
 }

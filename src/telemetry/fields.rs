@@ -86,18 +86,6 @@ impl<'l> Fields<'l> {
         }
     }
 
-    /// A text that is known to need no escape.
-    pub(super) fn raw_text(&mut self, key: Key, value: &[u8]) {
-        self.key(key);
-        if self.format == LogFormat::Json {
-            self.line.push(b'"');
-        }
-        self.line.extend_from_slice(value);
-        if self.format == LogFormat::Json {
-            self.line.push(b'"');
-        }
-    }
-
     /// A number, or a word of the format.
     pub(super) fn raw(&mut self, key: Key, value: &[u8]) {
         self.key(key);

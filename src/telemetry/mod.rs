@@ -5,8 +5,12 @@
 pub(crate) mod access;
 mod fields;
 pub mod metrics;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 mod output;
 pub(crate) mod recent;
+pub(crate) mod request_id;
+pub(crate) mod trace_context;
 
 pub use access::{AccessLog, Outcome};
 pub use metrics::Metrics;

@@ -238,7 +238,7 @@ impl Decision {
             cut_off: record.cut_off,
             upstream_us: record.upstream_us,
             duration_us: record.elapsed_us(),
-            request_id: record.request_id().to_string().into(),
+            request_id: record.request_id.to_string().into(),
         }
     }
 

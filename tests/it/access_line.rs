@@ -116,6 +116,29 @@ fn requests() -> Vec<(Vec<u8>, u16, &'static str)> {
     ]
 }
 
+/// Every field of a line is in the README's table, with its type.
+fn assert_documented(line: &Value) {
+    let readme = include_str!("../../README.md");
+    let rows =
+        readme.split("| field | type | meaning |").nth(1).unwrap().lines().skip(2).take_while(|row| !row.is_empty());
+    let types: HashMap<&str, &str> = rows
+        .map(|row| {
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            (cells[1].trim_matches('`'), cells[2])
+        })
+        .collect();
+    for (name, value) in line.as_object().unwrap() {
+        let is_right = match types.get(&**name).copied() {
+            Some("string") => value.is_string(),
+            Some("string, RFC 3339") => value.as_str().is_some_and(|time| time.len() == 24 && time.ends_with('Z')),
+            Some("integer") => value.is_i64() || value.is_u64(),
+            Some("boolean") => value.is_boolean(),
+            _ => false,
+        };
+        assert!(is_right, "{name}: {line}");
+    }
+}
+
 fn assert_nothing_private(log: &str) {
     for private in [
         PRIVATE,
@@ -176,6 +199,7 @@ async fn every_request_has_one_line_that_tells_its_outcome_and_no_secret() {
     for line in log.lines() {
         let line: Value = serde_json::from_str(line).unwrap_or_else(|_| panic!("not JSON: {line}"));
         let Some(outcome) = line["outcome"].as_str() else { continue };
+        assert_documented(&line);
         let status = line["status"].as_u64();
         if outcome == "client_left"
             || (outcome == "body_incomplete" && !ids.contains_key(line["request_id"].as_str().unwrap()))

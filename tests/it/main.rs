@@ -28,6 +28,7 @@ mod bad_framing;
 mod bad_headers;
 mod bad_target;
 mod client_address;
+mod correlation;
 mod explain;
 mod forged;
 mod handshakes;

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[2]
 DOCKERFILE = ROOT / "deploy/Dockerfile"
 TOOLS = Path(sys.prefix) / "bin"
 # Bytes of the image as an archive. The goal is not reached yet; the ceiling is a little above what it weighs now.
-GOAL, CEILING = 6_000_000, 12_000_000
+GOAL, CEILING = 6_000_000, 11_000_000
 APP_FILE = 'FROM scratch\nCOPY app /app\nUSER 65533:65533\nENTRYPOINT ["/app"]\n'
 
 

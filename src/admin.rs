@@ -28,7 +28,7 @@ use crate::budget::Budget;
 use crate::check::replay_key::ReplayKey;
 use crate::civil;
 use crate::in_flight::InFlight;
-use crate::ip_lists::IpLists;
+use crate::ip_lists::{IpLists, ListStatus};
 use crate::live::{Live, ReloadOutcome};
 use crate::replay::{Forgotten, Replay};
 use crate::telemetry::Metrics;
@@ -185,20 +185,7 @@ impl Admin {
         let ready = self.ready.0.load(Ordering::Acquire);
         let plan = self.live.plan();
         let history = self.live.history();
-        let lists: Vec<_> = self
-            .lists
-            .status(&self.live)
-            .into_iter()
-            .map(|list| {
-                json!({
-                    "name": &*list.name,
-                    "entries": list.entries,
-                    "age_seconds": list.age,
-                    "refresh_failures": list.failures,
-                    "error": list.error,
-                })
-            })
-            .collect();
+        let lists: Vec<_> = self.lists.status(&self.live).iter().map(ListStatus::to_json).collect();
         let last = history.last.map(|(outcome, at)| json!({"outcome": outcome.code(), "time": civil::rfc3339(at)}));
         let details = json!({
             "status": if ready { "ready" } else { "draining" },

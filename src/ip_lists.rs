@@ -57,6 +57,19 @@ pub struct ListStatus {
     pub error: Option<Box<str>>,
 }
 
+impl ListStatus {
+    /// As `/readyz` and the inspector tell it.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "name": &*self.name,
+            "entries": self.entries,
+            "age_seconds": self.age,
+            "refresh_failures": self.failures,
+            "error": self.error,
+        })
+    }
+}
+
 /// An environment that knows what the lists hold now.
 #[derive(Debug, Clone)]
 pub struct WithLists<E> {

@@ -79,18 +79,7 @@ fn time(millis: u64) -> String {
 pub(super) fn status(shown: &Shown<'_>, lists: &[ListStatus], recent: &Recent, senders: &Senders) -> Value {
     let Shown { plan, history, doors, run } = shown;
     let routes: Vec<Value> = plan.routes.iter().map(|route| self::route(route, plan, recent, senders)).collect();
-    let lists: Vec<Value> = lists
-        .iter()
-        .map(|list| {
-            json!({
-                "name": &*list.name,
-                "entries": list.entries,
-                "age_seconds": list.age,
-                "refresh_failures": list.failures,
-                "error": list.error,
-            })
-        })
-        .collect();
+    let lists: Vec<Value> = lists.iter().map(ListStatus::to_json).collect();
     json!({
         "version": env!("CARGO_PKG_VERSION"),
         "run": run,

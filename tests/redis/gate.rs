@@ -22,6 +22,7 @@ use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 
 use crate::server::Server;
 
@@ -124,6 +125,12 @@ impl Gate {
     /// One delivery on a connection of its own.
     pub async fn deliver(&self, delivery: &Delivery) -> Answer {
         Client::new(self.addr).send(&delivery.bytes()).await
+    }
+
+    /// The same, while the test goes on.
+    pub fn sends(&self, delivery: &Delivery) -> JoinHandle<Answer> {
+        let (addr, bytes) = (self.addr, delivery.bytes());
+        tokio::spawn(async move { Client::new(addr).send(&bytes).await })
     }
 
     pub async fn page(&self) -> Answer {

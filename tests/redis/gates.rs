@@ -178,8 +178,7 @@ async fn what_a_killed_process_was_running_runs_elsewhere_when_its_lease_is_over
 async fn a_claim_is_held_for_as_long_as_the_app_works() {
     let pair = Pair::start("lease = \"1s\"\nwait = \"100ms\"").await;
     let delivery = Delivery::new("msg_long").held();
-    let (addr, bytes) = (pair.one.addr, delivery.bytes());
-    let sender = tokio::spawn(async move { Client::new(addr).send(&bytes).await });
+    let sender = pair.one.sends(&delivery);
     pair.app.begun("msg_long", 1).await;
     // Three leases.
     for _ in 0..12 {
@@ -231,8 +230,7 @@ async fn forget_lets_a_delivery_run_once_more_at_either_process() {
     assert_eq!(pair.app.runs("msg_forget").begun, 2);
 
     let held = Delivery::new("msg_running").held();
-    let (addr, bytes) = (pair.one.addr, held.bytes());
-    let sender = tokio::spawn(async move { Client::new(addr).send(&bytes).await });
+    let sender = pair.one.sends(&held);
     pair.app.begun("msg_running", 1).await;
     let (done, said) = pair.other.forget("msg_running");
     assert!(!done && said.contains("it is running right now"), "{said}");
@@ -279,8 +277,7 @@ async fn nothing_of_a_delivery_is_sent_to_the_store_but_a_hash_and_a_state() {
     gate.deliver(&Delivery::new(&id)).await.assert_duplicate();
     assert_eq!(gate.deliver(&Delivery::new("msg_fails").failing_first()).await.status, 500);
     let held = Delivery::new("msg_held").held();
-    let (addr, bytes) = (gate.addr, held.bytes());
-    let sender = tokio::spawn(async move { Client::new(addr).send(&bytes).await });
+    let sender = gate.sends(&held);
     app.begun("msg_held", 1).await;
     let mut states = only_states(&server, "hookward");
     states.sort();

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::gate::{App, Client, Delivery, Gate, PATIENCE, Runs, eventually, only_states, toml, url};
+use crate::gate::{App, Delivery, Gate, PATIENCE, Runs, eventually, only_states, toml, url};
 use crate::gates::ONCE;
 use crate::server::Server;
 
@@ -137,8 +137,7 @@ async fn a_store_that_goes_down_while_the_app_works_costs_nobody_an_answer_and_l
     let mut setting = Setting::start("", "").await;
     let other = Gate::start(&toml(&setting.app, &url(&setting.server), "", ""), &[]).await;
     let delivery = Delivery::new("msg_1").held();
-    let (addr, bytes) = (setting.gate.addr, delivery.bytes());
-    let sender = tokio::spawn(async move { Client::new(addr).send(&bytes).await });
+    let sender = setting.gate.sends(&delivery);
     setting.app.begun("msg_1", 1).await;
     setting.server.kill();
     setting.app.let_go();
@@ -158,8 +157,7 @@ async fn a_store_that_goes_down_while_the_app_works_costs_nobody_an_answer_and_l
 async fn a_store_that_is_away_for_longer_than_a_lease_learns_of_the_run_all_the_same() {
     let mut setting = Setting::start("lease = \"1s\"", "").await;
     let delivery = Delivery::new("msg_1").held();
-    let (addr, bytes) = (setting.gate.addr, delivery.bytes());
-    let sender = tokio::spawn(async move { Client::new(addr).send(&bytes).await });
+    let sender = setting.gate.sends(&delivery);
     setting.app.begun("msg_1", 1).await;
     setting.server.kill();
     setting.app.let_go();
@@ -177,8 +175,7 @@ async fn a_store_that_is_away_for_longer_than_a_lease_learns_of_the_run_all_the_
 async fn a_shutdown_waits_until_the_store_knows_what_ran() {
     let mut setting = Setting::start("", "").await;
     let delivery = Delivery::new("msg_1").held();
-    let (addr, bytes) = (setting.gate.addr, delivery.bytes());
-    let sender = tokio::spawn(async move { Client::new(addr).send(&bytes).await });
+    let sender = setting.gate.sends(&delivery);
     setting.app.begun("msg_1", 1).await;
     setting.server.kill();
     setting.app.let_go();
@@ -202,8 +199,7 @@ async fn a_commit_whose_answer_is_lost_is_no_lost_claim() {
     let ids: Vec<String> = (0..16).map(|number| format!("msg_{number}")).collect();
     let mut senders = Vec::new();
     for id in &ids {
-        let (addr, bytes) = (setting.gate.addr, Delivery::new(id).held().bytes());
-        senders.push(tokio::spawn(async move { Client::new(addr).send(&bytes).await }));
+        senders.push(setting.gate.sends(&Delivery::new(id).held()));
         // Each renews, and commits, at times of its own.
         setting.app.begun(id, 1).await;
         tokio::time::sleep(Duration::from_millis(17)).await;
@@ -232,8 +228,7 @@ async fn a_claim_that_the_store_has_lost_is_taken_again_while_the_app_works() {
     let setting = Setting::start("lease = \"1s\"", "").await;
     let other = Gate::start(&toml(&setting.app, &url(&setting.server), "wait = \"0ms\"", ""), &[]).await;
     let delivery = Delivery::new("msg_1").held();
-    let (addr, bytes) = (setting.gate.addr, delivery.bytes());
-    let sender = tokio::spawn(async move { Client::new(addr).send(&bytes).await });
+    let sender = setting.gate.sends(&delivery);
     setting.app.begun("msg_1", 1).await;
     setting.server.ask(&["FLUSHALL"]);
     eventually("it is not taken again", || only_states(&setting.server, "hookward").len() == 1).await;
@@ -262,14 +257,10 @@ async fn a_claim_that_is_lost_before_the_app_is_reached_is_not_run() {
     };
     let (late, other) = (Gate::start(&toml_of(addr), &[]).await, Gate::start(&toml_of(app.addr), &[]).await);
     let delivery = Delivery::new("msg_1").held();
-    let [first, second] = [&late, &other].map(|gate| {
-        let (addr, bytes) = (gate.addr, delivery.bytes());
-        move || tokio::spawn(async move { Client::new(addr).send(&bytes).await })
-    });
-    let first = first();
+    let first = late.sends(&delivery);
     eventually("it is not claimed", || only_states(&server, "hookward").len() == 1).await;
     server.ask(&["FLUSHALL"]);
-    let second = second();
+    let second = other.sends(&delivery);
     app.begun("msg_1", 1).await;
     late.logged("has lost a claim").await;
     // Its app is there again.
@@ -295,8 +286,7 @@ async fn a_claim_that_is_lost_before_the_app_is_reached_is_not_run() {
 async fn a_claim_outlives_a_store_that_is_away_for_less_than_its_lease() {
     let setting = Setting::start("lease = \"6s\"", "").await;
     let delivery = Delivery::new("msg_1").held();
-    let (addr, bytes) = (setting.gate.addr, delivery.bytes());
-    let sender = tokio::spawn(async move { Client::new(addr).send(&bytes).await });
+    let sender = setting.gate.sends(&delivery);
     setting.app.begun("msg_1", 1).await;
     // Renewed after two seconds and after four; it ends after six.
     tokio::time::sleep(Duration::from_millis(1800)).await;

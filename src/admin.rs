@@ -170,15 +170,15 @@ impl Admin {
         let Some(key) = ReplayKey::parse(key) else {
             return answer(StatusCode::BAD_REQUEST, TEXT, "`hookward-forget` is not a key of 32 hex digits\n");
         };
-        let outcome = self.load.replay.forget(&key).await;
+        let (status, outcome) = match self.load.replay.forget(&key).await {
+            Ok(Forgotten::Removed) => (StatusCode::OK, "forgotten".to_owned()),
+            Ok(Forgotten::Absent) => (StatusCode::NOT_FOUND, "not remembered".to_owned()),
+            Ok(Forgotten::Running) => (StatusCode::CONFLICT, "running".to_owned()),
+            Err(down) => (StatusCode::SERVICE_UNAVAILABLE, down.to_string()),
+        };
         // On record: it may run a second time.
-        tracing::info!(%key, outcome = ?outcome, "asked to forget a delivery");
-        match outcome {
-            Ok(Forgotten::Removed) => answer(StatusCode::OK, TEXT, "forgotten\n"),
-            Ok(Forgotten::Absent) => answer(StatusCode::NOT_FOUND, TEXT, "not remembered\n"),
-            Ok(Forgotten::Running) => answer(StatusCode::CONFLICT, TEXT, "running\n"),
-            Err(down) => answer(StatusCode::SERVICE_UNAVAILABLE, TEXT, format!("{down}\n")),
-        }
+        tracing::info!(%key, outcome, "asked to forget a delivery");
+        answer(status, TEXT, format!("{outcome}\n"))
     }
 
     fn readyz(&self) -> Response<Full<Bytes>> {

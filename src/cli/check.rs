@@ -108,7 +108,13 @@ fn table(path: &Path, loaded: &Loaded, now: u64, out: &mut dyn Write) -> io::Res
         writeln!(out, "  {}{alias} is refused: an alias of a protected route", loaded.app.base_path)?;
     }
     if let Some(health) = plan.health {
-        writeln!(out, "  /livez and /readyz on {health}")?;
+        writeln!(out, "  /livez, /readyz and /metrics on {health}")?;
+    }
+    if let Some(inspector) = plan.inspector {
+        writeln!(out, "  the inspector on {inspector}")?;
+    }
+    if let Some(collector) = &plan.otlp {
+        writeln!(out, "  spans go to {}", collector.endpoint)?;
     }
     if let Some(token) = &plan.token {
         let ttl = config::show_duration(Duration::from_secs(token.ttl()));
@@ -242,6 +248,7 @@ base_path = "/docs"
 aliases = ["/hooks/clerk"]
 [admin]
 health = "0.0.0.0:9090"
+inspector = "127.0.0.1:9091"
 [client_ip]
 trusted_proxies = ["10.0.3.7"]
 [verified_event.token]
@@ -311,7 +318,8 @@ secrets = [{ env = "GITHUB" }]
   0.0.0.0:8080 -> http://127.0.0.1:3000
   everything else passes through, unverified
   /docs/hooks/clerk is refused: an alias of a protected route
-  /livez and /readyz on 0.0.0.0:9090
+  /livez, /readyz and /metrics on 0.0.0.0:9090
+  the inspector on 127.0.0.1:9091
   verified-event-token: HS256 for app, 1m
   deliveries are remembered for 30h, in memory: for one replica
 
@@ -342,8 +350,8 @@ github
   retry      up to 2 times within 1s, also after 503
   secrets    current (env GITHUB)
 
-hookward.toml:14:56: note: routes.clerk.secrets[1].file: /run/next does not exist: this optional secret is skipped
-hookward.toml:14:123: warning: routes.clerk.secrets[2].insecure_value: the secret is in the configuration: whoever can read this file can sign
+hookward.toml:15:56: note: routes.clerk.secrets[1].file: /run/next does not exist: this optional secret is skipped
+hookward.toml:15:123: warning: routes.clerk.secrets[2].insecure_value: the secret is in the configuration: whoever can read this file can sign
   hint: use `env` or `file` outside of tests
 "
         );

@@ -157,7 +157,8 @@ impl Gate {
             Ok(Answered::Handshake(reply)) => answer::handshake(reply, ending),
             Err(Refusal { reject, allow }) => {
                 ending.record.outcome = Outcome::Rejected(reject);
-                let close = caller.protocol == Protocol::Http1 && matches!(head, None | Some(Head::Refused(_)));
+                let unread = matches!(head, None | Some(Head::Refused(_))) || caller.line.is_receiving();
+                let close = caller.protocol == Protocol::Http1 && unread;
                 let answer = answer::problem(reject, allow.as_ref(), close, ending);
                 // A window can hold up a body, and with it everything that the stream costs; a head it cannot.
                 if crowded { answer.map(Inbound::without_bytes) } else { answer }

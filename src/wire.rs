@@ -57,6 +57,8 @@ pub(crate) struct Guarded<IO> {
     mode: Mode,
     undecided: bool,
     framing: Framing,
+    /// What the line was last told of [`Framing::in_body`].
+    receiving: bool,
     multiplexed: Option<Box<Multiplexed>>,
     /// Bytes read but not yet delivered: an incomplete head, or what follows one that asks for an upgrade.
     held: Vec<u8>,
@@ -92,6 +94,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
             mode: Mode::Http1,
             undecided: false,
             framing: Framing::new(limits),
+            receiving: false,
             multiplexed: None,
             held: Vec::new(),
             approved: 0,
@@ -133,6 +136,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
                     break;
                 }
             }
+        }
+        if self.framing.in_body() != self.receiving {
+            self.receiving = self.framing.in_body();
+            self.line.lock().receiving = self.receiving;
         }
         Ok(done.min(bytes.len()))
     }

@@ -74,6 +74,8 @@ pub(crate) enum News {
 pub(super) struct Shared {
     pub(super) heads: VecDeque<Head>,
     pub(super) body_fault: Option<BodyFault>,
+    /// The rest of a body has yet to come (HTTP/1).
+    pub(super) receiving: bool,
     pub(super) interim: Vec<u8>,
     answered: bool,
     pub(super) opaque: bool,
@@ -109,6 +111,7 @@ impl Line {
         let shared = Mutex::new(Shared {
             heads: VecDeque::new(),
             body_fault: None,
+            receiving: false,
             interim: Vec::new(),
             answered: false,
             opaque: false,
@@ -175,6 +178,12 @@ impl Line {
     /// Why the body being read stopped, if the socket knows.
     pub(crate) fn body_fault(&self) -> Option<BodyFault> {
         self.lock().body_fault
+    }
+
+    /// Whether the client still sends the body of the request that is answered now. hyper reads no more of it then, and closes.
+    pub(crate) fn is_receiving(&self) -> bool {
+        let shared = self.lock();
+        shared.receiving && shared.heads.is_empty()
     }
 
     /// An interim response to send before the final one. Dropped if the final one has begun.

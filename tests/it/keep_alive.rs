@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::harness::{App, BODY, Gate, genuine, get};
+use crate::harness::{App, BODY, Gate, PATH, genuine, get, now, signed_headers};
 use crate::script::*;
 
 /// An app that answers `answer`, then waits `rest` for the next request and closes: with `rest` as Node does.
@@ -198,4 +198,42 @@ async fn a_closing_app_does_not_close_the_client() {
         let answer = client.answer().await;
         assert_eq!((answer.text().as_str(), answer.header("connection")), ("ok", None));
     }
+}
+
+#[tokio::test]
+async fn a_refusal_whose_body_has_not_come_says_that_the_connection_ends() {
+    let app = App::start().await;
+    let gate = Gate::start(app.addr, "").await;
+    let stale = |body: &str| {
+        let headers = signed_headers("msg_1", now() - 3600, body.as_bytes());
+        format!("POST {PATH} HTTP/1.1\r\nhost: app.example\r\n{headers}content-length: {}\r\n\r\n", body.len())
+    };
+    let dotted = format!("POST {PATH}/../x HTTP/1.1\r\nhost: app.example\r\ncontent-length: {}\r\n\r\n", BODY.len());
+    for (head, status) in [(stale(BODY), 401), (dotted, 400)] {
+        // With the body the connection goes on, though nobody read it.
+        let mut client = Wire::dial(gate.addr).await;
+        for _ in 0..3 {
+            client.send(format!("{head}{BODY}")).await;
+            let answer = client.answer().await;
+            assert_eq!((answer.status(), answer.header("connection")), (status, None));
+        }
+        client.send(genuine(BODY, "")).await;
+        assert_eq!(client.answer().await.status(), 200);
+        // Pipelined: a part of the next body is not a part of this one.
+        let next = genuine(BODY, "");
+        let (begin, end) = next.split_at(next.len() - 5);
+        client.send(format!("{head}{BODY}{begin}")).await;
+        let answer = client.answer().await;
+        assert_eq!((answer.status(), answer.header("connection")), (status, None));
+        client.send(end).await;
+        assert_eq!(client.answer().await.status(), 200);
+        // Without it, or with a part of it, it ends, and says so.
+        for part in ["", &BODY[..5]] {
+            let mut client = Wire::dial(gate.addr).await;
+            client.send(format!("{head}{part}")).await;
+            let answer = client.answer().await;
+            assert_eq!((answer.status(), answer.header("connection")), (status, Some("close")), "{part:?}");
+        }
+    }
+    assert_eq!(app.seen().len(), 4, "the genuine ones alone");
 }

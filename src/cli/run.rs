@@ -170,20 +170,20 @@ mod tests {
 
     #[test]
     fn what_cannot_be_broken_off_holds_up_no_end() {
-        let (ended, end_of) = std::sync::mpsc::channel();
+        let (ended, news) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             let runtime = runtime(1).unwrap();
-            let (begun, begin) = std::sync::mpsc::channel();
+            let (begun, running) = std::sync::mpsc::channel();
             runtime.spawn_blocking(move || {
                 begun.send(()).unwrap();
                 loop {
                     std::thread::park();
                 }
             });
-            begin.recv().unwrap();
+            running.recv().unwrap();
             end(runtime);
             ended.send(()).unwrap();
         });
-        assert_eq!(end_of.recv_timeout(Duration::from_secs(10)), Ok(()));
+        assert_eq!(news.recv_timeout(Duration::from_secs(10)), Ok(()));
     }
 }

@@ -106,6 +106,8 @@ pub(crate) async fn serve(listener: TcpListener, admin: Arc<Admin>) {
             let _ = tokio::time::timeout(LONGEST, connection).await;
         });
         visitors.enter(visitor.abort_handle());
+        // It gets its turn before another one comes, or of those that come together the first would go unheard.
+        tokio::task::yield_now().await;
     }
 }
 
@@ -280,6 +282,24 @@ mod tests {
         open.pop();
         let (status, media_type) = scrape(&Held::new(), "application/openmetrics-text;version=1.0.0").await;
         assert_eq!((status, &*media_type), (200, "application/openmetrics-text; version=1.0.0; charset=utf-8"));
+    }
+
+    /// All of them are there before the first is looked at, as after a pause of the worker, which may be the only one.
+    #[tokio::test]
+    async fn a_probe_gets_through_a_flood_that_has_come_with_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut probe = std::net::TcpStream::connect(address).unwrap();
+        std::io::Write::write_all(&mut probe, b"GET /livez HTTP/1.1\r\nhost: a\r\n\r\n").unwrap();
+        let flood: Vec<_> = (0..120).map(|_| std::net::TcpStream::connect(address).unwrap()).collect();
+        let serving = tokio::spawn(serve(listener, Arc::new(admin())));
+        probe.set_nonblocking(true).unwrap();
+        let mut probe = tokio::net::TcpStream::from_std(probe).unwrap();
+        let mut answer = Vec::new();
+        let _ = tokio::io::AsyncReadExt::read_to_end(&mut probe, &mut answer).await;
+        assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\n"), "{:?}", String::from_utf8_lossy(&answer));
+        serving.abort();
+        drop(flood);
     }
 
     #[tokio::test]

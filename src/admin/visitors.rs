@@ -30,6 +30,8 @@ pub(super) fn builder() -> http1::Builder {
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .keep_alive(false)
+        // Whoever has said all still listens.
+        .half_close(true)
         .max_buf_size(LONGEST_HEAD)
         .max_headers(MOST_HEADERS);
     builder

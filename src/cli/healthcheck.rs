@@ -47,6 +47,10 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 
 fn configured(args: &Args) -> Result<SocketAddr, String> {
     let path = config_file::find(args.config.as_deref()).map_err(|error| error.to_string())?;
+    // What a reload refuses is not in force, and no reason to call the process dead.
+    if let Some(address) = config::health_alone(&path, &System) {
+        return Ok(address);
+    }
     let loaded = config::load(&path, &WithLists::new(System, Arc::default())).map_err(|report| report.to_string())?;
     loaded.plan.health.ok_or_else(|| format!("{}: admin.health is not set, so there is nothing to ask", path.display()))
 }

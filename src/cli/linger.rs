@@ -10,11 +10,10 @@ use std::net::{TcpStream, ToSocketAddrs};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use super::config_file;
-use crate::clock;
 use crate::config::{self, System, values};
 use crate::ip_lists::WithLists;
 use crate::plan::{Transport, Upstream};
@@ -47,15 +46,21 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let since = clock::monotonic();
-    while listens(&upstream) {
-        let left = args.at_most.saturating_sub(clock::monotonic().saturating_duration_since(since));
-        if left.is_zero() {
-            return ExitCode::FAILURE;
+    if ends(args.at_most, move || listens(&upstream)) { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Whether the app was seen to listen no longer, in time.
+fn ends(at_most: Duration, mut listens: impl FnMut() -> bool + Send + 'static) -> bool {
+    let (gone, news) = mpsc::channel();
+    // On a thread of its own: looking a name up takes as long as it takes.
+    std::thread::spawn(move || {
+        while listens() {
+            std::thread::sleep(INTERVAL);
         }
-        std::thread::sleep(INTERVAL.min(left));
-    }
-    ExitCode::SUCCESS
+        // Whoever asked may have left.
+        let _ = gone.send(());
+    });
+    news.recv_timeout(at_most).is_ok()
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -88,6 +93,30 @@ fn listens(upstream: &Upstream) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_look_that_never_ends_makes_the_wait_no_longer() {
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let hangs = || {
+                loop {
+                    std::thread::park();
+                }
+            };
+            ended.send(ends(Duration::from_millis(20), hangs)).unwrap();
+        });
+        assert_eq!(end.recv_timeout(Duration::from_secs(10)), Ok(false));
+    }
+
+    #[test]
+    fn ends_when_the_app_is_gone_and_not_before() {
+        let mut looks = 0;
+        assert!(ends(Duration::from_mins(1), move || {
+            looks += 1;
+            looks < 3
+        }));
+        assert!(!ends(Duration::from_millis(20), || true));
+    }
 
     #[test]
     fn the_longest_wait_is_a_duration() {

@@ -79,6 +79,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let access = AccessLog::new(output, format);
     let served = runtime.block_on(serve(Start { path, plan, reading, lists, access, workers, hangups }));
     drop(writer);
+    end(runtime);
     match served {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(&error),
@@ -150,8 +151,39 @@ pub(crate) fn runtime(workers: usize) -> io::Result<Runtime> {
     }
 }
 
+/// Everything has been answered, and nobody waits for what cannot be broken off: a name that is being looked up, for one.
+fn end(runtime: Runtime) {
+    runtime.shutdown_background();
+}
+
 pub(crate) fn fail(error: &dyn std::fmt::Display) -> ExitCode {
     // Nothing can be done about a standard error that cannot be written.
     let _ = writeln!(io::stderr(), "{}", error.to_string().trim_end());
     ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_broken_off_holds_up_no_end() {
+        let (ended, news) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            let runtime = runtime(1).unwrap();
+            let (begun, running) = std::sync::mpsc::channel();
+            runtime.spawn_blocking(move || {
+                begun.send(()).unwrap();
+                loop {
+                    std::thread::park();
+                }
+            });
+            running.recv().unwrap();
+            end(runtime);
+            ended.send(()).unwrap();
+        });
+        assert_eq!(news.recv_timeout(Duration::from_secs(10)), Ok(()));
+    }
 }

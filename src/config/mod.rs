@@ -36,7 +36,10 @@ mod walk;
 
 use std::fs::File;
 use std::io::{self, Read};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
 
 use crate::plan::{ListSource, Listed, Plan};
 
@@ -220,6 +223,13 @@ pub fn load(path: &Path, environment: &dyn Environment) -> Result<Loaded, Report
     let mut loaded = compile(&text, path, environment)?;
     loaded.files.insert(0, path.to_path_buf());
     Ok(loaded)
+}
+
+/// `admin.health` alone, which a running process keeps whatever becomes of the rest. `None`: the file does not say.
+pub fn health_alone(path: &Path, environment: &dyn Environment) -> Option<SocketAddr> {
+    let text = String::from_utf8(environment.read_named(path).ok()?).ok()?;
+    let (document, _) = DeTable::parse_recoverable(&text);
+    document.get_ref().get("admin")?.get_ref().get("health")?.get_ref().as_str()?.parse().ok()
 }
 
 /// Compiles `text`; `file` is its name in problems. Reads nothing but what `environment` gives.

@@ -5,13 +5,14 @@
 
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
 /// More than this unwritten means that nobody reads.
 const MOST: usize = 1024 * 1024;
 /// Lines of this long are gathered into one write.
 const GATHER: Duration = Duration::from_millis(20);
+/// A shutdown waits no longer for a reader: a pod that ends may have two seconds in all.
+const PATIENCE: Duration = Duration::from_secs(1);
 
 /// Where lines go. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -28,14 +29,13 @@ struct State {
     lines: Vec<u8>,
     lost: u64,
     closed: bool,
+    /// All of it is written.
+    ended: bool,
 }
 
-/// Writes what is left when dropped.
+/// Writes what is left when dropped, if somebody reads it.
 #[derive(Debug)]
-pub struct Writer {
-    output: Output,
-    thread: Option<JoinHandle<()>>,
-}
+pub struct Writer(Output);
 
 impl Output {
     /// Starts the thread that writes to `sink`.
@@ -45,7 +45,7 @@ impl Output {
     pub fn start(mut sink: impl Write + Send + 'static) -> io::Result<(Self, Writer)> {
         let output = Self(Arc::default());
         let shared = Arc::clone(&output.0);
-        let thread = std::thread::Builder::new().name("log".into()).stack_size(64 * 1024).spawn(move || {
+        std::thread::Builder::new().name("log".into()).stack_size(64 * 1024).spawn(move || {
             let mut batch = Vec::new();
             loop {
                 let mut state = shared.lock();
@@ -72,11 +72,13 @@ impl Output {
                 batch.clear();
                 batch.shrink_to(256 * 1024);
                 if closed {
+                    shared.lock().ended = true;
+                    shared.changed.notify_all();
                     return;
                 }
             }
         })?;
-        let writer = Writer { output: output.clone(), thread: Some(thread) };
+        let writer = Writer(output.clone());
         Ok((output, writer))
     }
 
@@ -104,11 +106,12 @@ impl Shared {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.output.0.lock().closed = true;
-        self.output.0.changed.notify_one();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        let Shared { changed, .. } = &*self.0.0;
+        let mut state = self.0.0.lock();
+        state.closed = true;
+        changed.notify_one();
+        // The process ends next, and the thread with it.
+        drop(changed.wait_timeout_while(state, PATIENCE, |state| !state.ended));
     }
 }
 
@@ -176,5 +179,31 @@ mod tests {
         let written = String::from_utf8(sink.0.lock().unwrap().clone()).unwrap();
         assert_eq!(written.lines().count(), 1000);
         assert!(written.starts_with("0\n1\n") && written.ends_with("999\n"));
+    }
+
+    /// As a full pipe whose reader has stopped.
+    struct Stuck;
+
+    impl Write for Stuck {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            loop {
+                std::thread::park();
+            }
+        }
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_end_does_not_wait_for_ever_for_who_does_not_read() {
+        let (output, writer) = Output::start(Stuck).unwrap();
+        output.line(|line| line.push(b'\n'));
+        let (ended, end) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            drop(writer);
+            ended.send(()).unwrap();
+        });
+        assert_eq!(end.recv_timeout(Duration::from_secs(10)), Ok(()));
     }
 }

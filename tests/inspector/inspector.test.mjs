@@ -238,7 +238,7 @@ test("what a stranger writes is shown as text", async () => {
   const socket = net.connect(gate.port, "127.0.0.1");
   // No path with `<` gets this far; one that could end an attribute does.
   const path = "/./'onload='window.hit=4'/api/webhooks/clerk";
-  socket.end(`POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
+  socket.write(`POST ${path} HTTP/1.1\r\nhost: x\r\ncontent-length: 0\r\nconnection: close\r\n\r\n`);
   await new Promise((done) => socket.resume().on("close", done));
   await page.locator("#rows td", { hasText: path }).first().waitFor();
   const row = page.locator("#rows tr", { hasText: "<script>" }).first();
@@ -275,6 +275,14 @@ test("the line to copy is one word of a shell each, whatever is in them", async 
   await charge(gate, { id: "-rf" });
   await page.locator("#rows tr", { hasText: "-rf", has: page.locator(".badge", { hasText: "duplicate" }) }).click();
   assert.match(await page.locator("#detail").innerText(), /hookward forget --route stripe --id=-rf/);
+  await page.keyboard.press("Escape");
+  // Without an id that can be shown the key is the same delivery.
+  for (const [type, id] of [["id.long", "x".repeat(300)], ["id.odd", "a\nb"]]) {
+    assert.deepEqual([await charge(gate, { id, type }), await charge(gate, { id, type })], [200, 200]);
+    await page.locator("#rows tr", { hasText: type, has: page.locator(".badge", { hasText: "duplicate" }) }).click();
+    assert.match(await page.locator("#detail").innerText(), /hookward forget --route stripe --key [0-9a-f]{32}\n/);
+    await page.keyboard.press("Escape");
+  }
   await quiet(view);
   await view.context.close();
 });

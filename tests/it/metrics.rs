@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
 use crate::harness::*;
 use crate::runs::*;
 use crate::script::*;
@@ -176,6 +178,21 @@ async fn a_scraper_gets_the_format_that_it_asks_for() {
     let older = scrape(health, "").await;
     assert_eq!(older.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     assert!(older.text().contains("# TYPE hookward_requests_total counter\n") && !older.text().contains("# EOF"));
+}
+
+/// As `printf … | nc` does.
+#[tokio::test]
+async fn a_scraper_that_has_said_all_is_answered() {
+    let app = Worker::start().await;
+    let (_gate, health) = gate(app.addr, "").await;
+    for attempt in 0..20 {
+        let mut stream = tokio::net::TcpStream::connect(health).await.unwrap();
+        stream.write_all(b"GET /metrics HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert!(text.starts_with("HTTP/1.1 200 OK\r\n"), "{attempt}: {text:?}");
+    }
 }
 
 #[tokio::test]

@@ -228,6 +228,28 @@ async fn healthcheck_exits_0_when_alive_1_when_not_2_on_bad_usage() {
     assert_eq!(check(&["--config", "/nonexistent.toml"]).0, 1);
 }
 
+/// The plan before it is in force: whoever restarts what is unhealthy would turn a refused reload into an outage.
+#[tokio::test]
+async fn healthcheck_finds_the_address_in_a_configuration_that_a_reload_refuses() {
+    let app = App::start().await;
+    let program = Program::start(app.addr, "");
+    let health = program.health.to_string();
+    let config = std::fs::read_to_string(&program.config).unwrap();
+    let config = config.replace("health = \"127.0.0.1:0\"", &format!("health = \"{health}\""));
+    let named = program.config.with_file_name("broken.toml");
+    let check = |text: &str| {
+        std::fs::write(&named, text).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_hookward"));
+        let output = command.arg("healthcheck").arg("--config").arg(&named).env_clear().output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    for broken in ["[nonsense]\nkey = 1\n", "[routes.half\npath = \n"] {
+        assert_eq!(check(&format!("{config}{broken}")), (0, String::new()), "{broken}");
+    }
+    let (code, message) = check("[routes.half\npath = \n");
+    assert!(code == 1 && message.contains("not TOML"), "{code}: {message}");
+}
+
 #[tokio::test]
 async fn a_delivery_that_waits_for_an_app_that_is_gone_is_answered_in_a_shutdown() {
     let nobody = Scripted::answering(OK).await.close().await;

@@ -368,8 +368,10 @@ function why(d) {
   else if (!APP_SAYS_NO(d)) parts.push(callout(tone, outcome?.title ?? d.outcome, outcome?.fix, ...notes));
   if (d.hint) parts.push(callout("info", "What was found out by computing the signature again", d.hint));
   if (APP_SAYS_NO(d)) parts.push(...appSaysNo(d));
-  if (d.outcome === "duplicate" && d.route && d.event_id) {
-    const line = command(["hookward", "forget", ["--route", d.route], ["--id", d.event_id]]);
+  if (d.outcome === "duplicate" && d.route && d.replay_key) {
+    // Where deliveries are told apart by their content, or the id is nothing to be shown, only the key names one.
+    const byId = d.event_id && status?.routes.find((route) => route.name === d.route)?.replay === "dedupe";
+    const line = command(["hookward", "forget", ["--route", d.route], byId ? ["--id", d.event_id] : ["--key", d.replay_key]]);
     if (line) parts.push(copyBlock(line, "the command"));
   }
   return parts;

@@ -15,7 +15,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::gather::{SMALL, gather};
+use crate::gather::gather;
 use crate::plan::{Transport, Upstream};
 
 /// A connection to the app.
@@ -154,10 +154,10 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let result = ready!(match gather(slices, &mut [0; SMALL]) {
+        let result = ready!(gather(slices, |whole| match whole {
             Some(bytes) => Pin::new(&mut self.stream).poll_write(cx, bytes),
             None => Pin::new(&mut self.stream).poll_write_vectored(cx, slices),
-        });
+        }));
         Poll::Ready(self.written(result, slices.iter().map(|slice| slice.len()).fold(0, usize::saturating_add)))
     }
 

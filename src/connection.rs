@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use hyper::rt::Executor;
@@ -39,6 +39,7 @@ use crate::in_flight::raised;
 use crate::inbound::{self, Offer};
 use crate::plan::{Limits, Listener};
 use crate::proxy_protocol::{self, Named, NoHeader};
+use crate::quiet::Hushed;
 use crate::reject::Reject;
 use crate::telemetry::access::Record;
 use crate::wire::{Abuse, Guarded, Line, Protocol, Timeouts};
@@ -109,12 +110,14 @@ pub(crate) async fn serve(arrival: Arrival, seat: Seat, gate: &Arc<Gate>, mut st
     });
     // The same for both protocols, whose connection types have no common trait.
     macro_rules! drive {
-        ($connection:expr) => {{
+        ($connection:expr, $hushed:expr) => {{
             let mut connection = pin!($connection);
+            let mut hushed: Option<Hushed> = $hushed;
             let result = tokio::select! {
                 biased;
                 result = poll_fn(|cx| {
-                    let polled = connection.as_mut().poll(cx);
+                    let waker = hushed.as_mut().map_or(cx.waker(), |hushed| hushed.of(cx.waker()));
+                    let polled = connection.as_mut().poll(&mut Context::from_waker(waker));
                     chronicle.write();
                     polled
                 }) => result,
@@ -147,9 +150,11 @@ pub(crate) async fn serve(arrival: Arrival, seat: Seat, gate: &Arc<Gate>, mut st
     }
     match protocol {
         Protocol::Http1 => {
-            drive!(http1_builder(&limits).serve_connection(TokioIo::new(io), service).with_upgrades());
+            let connection = http1_builder(&limits).serve_connection(TokioIo::new(io), service).with_upgrades();
+            // One request at a time: whoever takes a piece of a body is the connection itself.
+            drive!(connection, Some(Hushed::default()));
         }
-        Protocol::Http2 => drive!(http2_builder(&limits).serve_connection(TokioIo::new(io), service)),
+        Protocol::Http2 => drive!(http2_builder(&limits).serve_connection(TokioIo::new(io), service), None),
     }
 }
 

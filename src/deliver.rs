@@ -69,13 +69,17 @@ pub(crate) async fn deliver(
         }
         // Ever shorter towards the end, so that the last attempt is close to it.
         let half = give_up.saturating_duration_since(clock::monotonic()).checked_div(2).unwrap_or_default();
-        // Woken by a shutdown, once: what follows is a last look, and no loop without a rest.
-        let mut begins = stopping.clone();
-        tokio::select! {
-            () = tokio::time::sleep(pause.min(half)) => {}
-            () = raised(&mut begins), if !*stopping.borrow() => {}
-        }
+        Box::pin(rest(pause.min(half), stopping)).await;
         pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Woken by a shutdown, once: what follows is a last look, and no loop without a rest.
+async fn rest(pause: Duration, stopping: &watch::Receiver<bool>) {
+    let mut begins = stopping.clone();
+    tokio::select! {
+        () = tokio::time::sleep(pause) => {}
+        () = raised(&mut begins), if !*stopping.borrow() => {}
     }
 }
 

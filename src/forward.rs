@@ -157,11 +157,12 @@ impl Forwarder {
         deadline: Option<Instant>,
     ) -> Result<(Exchange, Response<Incoming>), Failed> {
         loop {
-            if deadline.is_some_and(|deadline| deadline <= clock::monotonic()) {
+            let now = clock::monotonic();
+            if deadline.is_some_and(|deadline| deadline <= now) {
                 // Its time went into what came before, a slow body for one. Nobody would hear how it went.
                 return Err(Failed { error: ForwardError::Timeout, unsent: Some((request, passage)) });
             }
-            let rested = self.rested(&plan.upstream);
+            let rested = self.rested(&plan.upstream, now);
             let is_fresh = rested.is_none();
             let mut link = match rested {
                 Some(link) => link,
@@ -223,8 +224,7 @@ impl Forwarder {
     }
 
     /// The connection that rested last, if it is still good.
-    fn rested(&self, wanted: &Arc<Upstream>) -> Option<Box<Link>> {
-        let now = clock::monotonic();
+    fn rested(&self, wanted: &Arc<Upstream>, now: Instant) -> Option<Box<Link>> {
         loop {
             let Resting { mut link, upstream, until } =
                 self.shard().lock().unwrap_or_else(PoisonError::into_inner).pop()?;

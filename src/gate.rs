@@ -42,7 +42,7 @@ use crate::live::Live;
 use crate::onward::{onward, upstream_request};
 use crate::outbound::Outbound;
 use crate::plan::{OnStoreError, Plan, ReplayMode, Route, Unmatched};
-use crate::receive::{Bounds, receive};
+use crate::receive::{Bounds, Whole, receive};
 use crate::refusal::{self, Refusal, broken_body, failed};
 use crate::reject::Reject;
 use crate::replay::{Copied, Denied, Memorable, Permit, Replay, Terms};
@@ -166,7 +166,7 @@ impl Gate {
         })
     }
 
-    /// The checks, in order.
+    /// The checks, in order. What is rarely waited for is in a box: what this future holds is moved with every request.
     #[expect(clippy::too_many_lines, reason = "their order is what this file is for")]
     async fn judge(
         self: &Arc<Self>,
@@ -248,7 +248,7 @@ impl Gate {
             Ok(presented) => presented,
             Err(failure) => {
                 // One kind of handshake is a form that nobody signs: known by its body, and never forwarded either.
-                let reply = handshake::form(route, request, charge, bounds, record).await;
+                let reply = Box::pin(handshake::form(route, request, charge, bounds, record)).await;
                 return reply.map_or_else(|| Err(failed(failure, record)), |reply| Ok(Answered::Handshake(reply?)));
             }
         };
@@ -258,24 +258,24 @@ impl Gate {
 
         // 7. The body, bounded in bytes and time.
         let (parts, body) = request.into_parts();
-        let asked_us = record.elapsed_us();
-        let frames = receive(body, &mut charge, record.started, &bounds, &mut record.bytes_in)
-            .await
-            .map_err(|stopped| refusal::stopped(stopped, &caller.line, record))?;
-        record.body_came(asked_us);
+        let whole = receive(body, &mut charge, record.started, &bounds, &mut record.bytes_in).await;
+        let Whole { frames, waited } = whole.map_err(|stopped| refusal::stopped(stopped, &caller.line, record))?;
+        record.body_came(waited);
         let mut received = Received { parts, frames, trusted };
 
         // 8. The MAC over the raw bytes, then the timestamp again: a slow body must not outlive its window.
         let mut verified = None;
         if let Some(presented) = &mut presented {
-            window.now = clock::unix_now();
+            if waited.is_some() {
+                window.now = clock::unix_now();
+            }
             verified =
                 self.prove(plan, route, presented, &mut received, url, (&mut report, &mut window), record).await?;
         }
         charge.keep().map_err(|Short| Reject::Overloaded)?;
         let (Some(presented), Some(verified), None) = (presented, verified, report.would_reject()) else {
             record.would_reject = report.would_reject();
-            return self.forward_unverified(plan, caller, route, received, record).await;
+            return Box::pin(self.forward_unverified(plan, caller, route, received, record)).await;
         };
         let foreign = route.foreign.get(verified.family()).ok_or(Reject::HeaderMalformed)?;
         foreign.remove_from(&mut received.parts.headers);
@@ -318,7 +318,7 @@ impl Gate {
         parts.headers.remove(EXPECT);
         headers::write_forwarded(&mut parts.headers, &caller.peer, trusted, &plan.client.header);
         correlate::write(&mut parts.headers, Some(route), &record.request_id, record.trace);
-        verified_event::write(&mut parts.headers, plan, verified, route, &frames, clock::unix_now())?;
+        verified_event::write(&mut parts.headers, plan, verified, route, &frames, clock::unix_now)?;
         let admitted = Admitted::delivery(verified, claim, upstream_request(parts, Outbound::whole(frames)));
         record.handed_over();
         let answered =
@@ -340,7 +340,7 @@ impl Gate {
     ) -> Result<Option<Verified>, Refusal> {
         let wanted = signature::wanted(&route.scheme, presented, &received.frames);
         if let Some(wanted) = wanted.map_err(|failure| failed(failure, record))? {
-            presented.supply(self.documents.get(&wanted).await.map_err(|error| {
+            presented.supply(Box::pin(self.documents.get(&wanted)).await.map_err(|error| {
                 record.detail = Some(error.to_string().into());
                 Reject::KeyUnavailable
             })?);
@@ -351,7 +351,7 @@ impl Gate {
             outcome => {
                 let reject = outcome.as_ref().err().map(|failure| failure.reject).or(report.would_reject());
                 let question = || Question::new(plan, route, &received.parts, url, received.frames.clone(), *window);
-                record.hint = self.hints.about(reject, question).await;
+                record.hint = Box::pin(self.hints.about(reject, question)).await;
                 outcome.map_err(|failure| failed(failure, record))
             }
         }

@@ -45,8 +45,8 @@ pub(crate) async fn form(
         return None;
     }
     let bounds = Bounds { bytes: MAX_FORM, ..bounds };
-    let frames = receive(body, &mut charge, record.started, &bounds, &mut record.bytes_in).await.ok()?;
-    handshake::unsigned_form(&route.handshakes, asked(&parts), &frames, &route.keys)
+    let whole = receive(body, &mut charge, record.started, &bounds, &mut record.bytes_in).await.ok()?;
+    handshake::unsigned_form(&route.handshakes, asked(&parts), &whole.frames, &route.keys)
 }
 
 /// The answer to a verified handshake, after what it asks for. `None`: it is a delivery.
@@ -68,7 +68,7 @@ pub(crate) async fn signed(
     let reply = handshake::signed(&route.handshakes, asked(parts), frames, verified, &route.keys).transpose()?;
     if let Some(wanted) = reply.as_ref().and_then(|reply| reply.confirm.as_ref()) {
         // The answer to the call says nothing more than that it arrived.
-        documents.get(wanted).await.map_err(|error| {
+        Box::pin(documents.get(wanted)).await.map_err(|error| {
             *detail = Some(error.to_string().into());
             Reject::HandshakeFailed
         })?;

@@ -13,7 +13,7 @@
 //!
 //! | level | modules |
 //! |---|---|
-//! | 0 | `reject`, `civil`, `clock`, `secret` |
+//! | 0 | `reject`, `civil`, `clock`, `secret`, `hex`, `quiet` |
 //! | 1 | `check` (pure: no async, I/O, clock), `providers` (the catalogue, data), `token` (the signed proof), `redis_place` |
 //! | 2 | `plan` (the compiled configuration) |
 //! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket`, `https`, `capture`, `live`, `client_socket`, `proxy_protocol`, `descriptors`, `replay` |
@@ -49,6 +49,7 @@ mod gather;
 mod handshake;
 mod head_checks;
 mod headers;
+mod hex;
 mod hint;
 mod http2;
 mod https;
@@ -62,6 +63,7 @@ mod outbound;
 pub mod plan;
 pub mod providers;
 mod proxy_protocol;
+mod quiet;
 mod receive;
 pub mod redis_place;
 mod refusal;

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use crate::budget::{Charge, Short};
 use crate::clock;
 use crate::in_flight::raised;
+use crate::quiet::quietly;
 use crate::reject::Reject;
 
 /// A body that is waited for must bring this many bytes a second, once [`GRACE`] is over.
@@ -55,6 +56,14 @@ impl From<Reject> for Stopped {
     }
 }
 
+/// A body that is whole.
+#[derive(Debug)]
+pub(crate) struct Whole {
+    pub(crate) frames: Vec<Bytes>,
+    /// How long it took. `None`: it came with its head.
+    pub(crate) waited: Option<Duration>,
+}
+
 /// Receives a body whose head arrived at `since`. `received` counts its bytes, also of one that is not taken.
 ///
 /// # Errors
@@ -65,15 +74,25 @@ pub(crate) async fn receive(
     since: Instant,
     bounds: &Bounds,
     received: &mut u64,
-) -> Result<Vec<Bytes>, Stopped> {
+) -> Result<Whole, Stopped> {
     let mut body = pin!(body);
+    let mut asked = None;
     let mut frames = Frames::default();
     loop {
         // What has arrived already is taken without a timer or a place on the list: nearly every webhook is whole here.
-        let ready = std::future::poll_fn(|cx| Poll::Ready(body.as_mut().poll_frame(cx))).await;
+        let ready = std::future::poll_fn(|cx| {
+            let (frame, called) = quietly(|| body.as_mut().poll_frame(cx));
+            // Heard after all, unless there is nothing more to be read.
+            if called && !(frame.is_ready() && body.is_end_stream()) {
+                cx.waker().wake_by_ref();
+            }
+            Poll::Ready(frame)
+        })
+        .await;
         let frame = match ready {
             Poll::Ready(frame) => frame,
             Poll::Pending => {
+                asked.get_or_insert_with(clock::monotonic);
                 charge.list(since);
                 frames.wait();
                 let mut expired = bounds.expired.clone();
@@ -89,7 +108,10 @@ pub(crate) async fn receive(
                 }
             }
         };
-        let Some(frame) = frame else { return Ok(frames.whole()) };
+        let Some(frame) = frame else {
+            let waited = asked.map(|asked| clock::monotonic().saturating_duration_since(asked));
+            return Ok(Whole { frames: frames.whole(), waited });
+        };
         // Trailers of a webhook end here: no scheme signs them, and the app gets a counted body.
         let Ok(data) = frame.map_err(Stopped::Broken)?.into_data() else { continue };
         *received = received.saturating_add(u64::try_from(data.len()).unwrap_or(u64::MAX));

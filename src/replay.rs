@@ -149,7 +149,7 @@ impl Replay {
                     if !std::mem::replace(&mut waited, true) {
                         self.metrics.waits.inc();
                     }
-                    match other.ended(until).await {
+                    match Box::pin(other.ended(until)).await {
                         None => return Err(Denied::InFlight),
                         Some(End::Committed(copied)) => return Ok(Permit::Duplicate(copied)),
                         Some(End::Released) => continue,
@@ -186,7 +186,7 @@ impl Replay {
                         }
                     }
                 }
-                Store::Redis(store) => shared::claim(store, claim, &terms, until).await,
+                Store::Redis(store) => Box::pin(shared::claim(store, claim, &terms, until)).await,
             };
         }
     }

@@ -19,7 +19,7 @@ const VERIFIED_EVENT: HeaderName = HeaderName::from_static("verified-event");
 /// The token's name.
 const VERIFIED_EVENT_TOKEN: HeaderName = HeaderName::from_static("verified-event-token");
 
-/// Writes the header, and the token if the plan has a key for it. `body` is what will be forwarded, `now` in unix seconds.
+/// Writes the header, and the token if the plan has a key for it. `body` is what will be forwarded, `now` tells unix seconds.
 ///
 /// # Errors
 /// The proof cannot be written, in which case the request must not be forwarded.
@@ -29,12 +29,12 @@ pub(crate) fn write(
     verified: &Verified,
     route: &Route,
     body: &[Bytes],
-    now: u64,
+    now: fn() -> u64,
 ) -> Result<(), Reject> {
     headers.insert(VERIFIED_EVENT, value(verified, route).ok_or(Reject::HeaderMalformed)?);
     if let Some(signer) = &plan.token {
         // Only the system's random numbers can fail here.
-        headers.insert(VERIFIED_EVENT_TOKEN, token(signer, verified, route, body, now).ok_or(Reject::Overloaded)?);
+        headers.insert(VERIFIED_EVENT_TOKEN, token(signer, verified, route, body, now()).ok_or(Reject::Overloaded)?);
     }
     Ok(())
 }

@@ -20,7 +20,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Sleep;
 
 use crate::check::framing::{self, Framing, Step};
-use crate::gather::{SMALL, gather};
+use crate::gather::gather;
 
 mod frames;
 mod line;
@@ -319,10 +319,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_interim(cx))?;
         self.flushed = false;
-        let written = match gather(slices, &mut [0; SMALL]) {
+        let written = gather(slices, |whole| match whole {
             Some(bytes) => Pin::new(&mut self.io).poll_write(cx, bytes),
             None => Pin::new(&mut self.io).poll_write_vectored(cx, slices),
-        };
+        });
         self.note_written(&written, slices);
         self.after_write(cx, written)
     }
@@ -336,6 +336,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
         let flushed = Pin::new(&mut self.io).poll_flush(cx).map_ok(|()| 0);
         ready!(self.after_write(cx, flushed))?;
         self.flushed = true;
+        self.await_next(cx);
         self.say_farewell(cx);
         self.poll_interim(cx)
     }

@@ -205,7 +205,7 @@ fn the_fields_of_the_access_line_are_those_that_are_written() {
     let body = source.split("fn write(&self, fields").nth(1).unwrap().split("\n    }\n").next().unwrap();
     let type_of = |method: &str| match method {
         "time" => "string, RFC 3339",
-        "text" => "string",
+        "text" | "hex" => "string",
         "number" | "signed" => "integer",
         "raw" => "boolean",
         other => panic!("{other} writes which type?"),

@@ -20,6 +20,7 @@ use crate::admit::Passage;
 use crate::in_flight::Ticket;
 use crate::outbound::Outbound;
 use crate::plan::Plan;
+use crate::quiet::quietly;
 use crate::replay::Copier;
 
 /// One request on its way. Dropped before its answer: a passed request is cancelled, a delivery runs on.
@@ -46,7 +47,9 @@ impl Exchange {
         std::future::poll_fn(|cx| {
             let Some((link, reply)) = &mut self.running else { return Poll::Pending };
             link.drive(cx);
-            reply.as_mut().poll(cx)
+            // Only what was driven here can bring the reply. Were it to wake this task, that would be looked through again for
+            // each answer, in vain.
+            reply.as_mut().poll(&mut Context::from_waker(Waker::noop()))
         })
         .await
     }
@@ -190,12 +193,13 @@ impl Body for Answer {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         let this = &mut *self;
         let Some(body) = &mut this.body else { return Poll::Ready(None) };
-        let mut frame = Pin::new(&mut *body).poll_frame(cx);
+        // What has been taken makes room for more: that is read when more is asked for.
+        let (mut frame, _) = quietly(|| Pin::new(&mut *body).poll_frame(cx));
         if frame.is_pending() {
             if let Some(link) = &mut this.link {
                 link.drive(cx);
             }
-            frame = Pin::new(&mut *body).poll_frame(cx);
+            (frame, _) = quietly(|| Pin::new(&mut *body).poll_frame(cx));
         }
         let frame = ready!(frame);
         let ended = body.is_end_stream();

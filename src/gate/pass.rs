@@ -55,7 +55,7 @@ impl Gate {
         request.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
         request.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
         let admitted = Admitted::passed_through_unverified(request);
-        let mut response = self.forwarder.upgrade(admitted, plan).await?;
+        let mut response = Box::pin(self.forwarder.upgrade(admitted, plan)).await?;
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             if !websocket::is_named(response.headers()) {
                 return Err(ForwardError::Switched);

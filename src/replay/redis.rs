@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 pub use self::down::Down;
 use self::link::{Fault, Keeper, Link, State, pause};
 pub use crate::check::replay_key::ReplayKey as Key;
+use crate::hex::Hex;
 pub use crate::redis_place::{ParsedUrl, PlaceFault, RedisPlace, RedisTls};
 
 /// For one call, from asking to the answer.
@@ -336,14 +337,6 @@ fn claimed(answer: i64) -> Result<Claimed, Down> {
     }
 }
 
-struct Hex<'a>(&'a [u8; 16]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "RedisStore({})", self.0.place)
@@ -375,11 +368,5 @@ mod tests {
         ] {
             assert_eq!(milliseconds(time), expected, "{time:?}");
         }
-    }
-
-    #[test]
-    fn hex_is_two_digits_for_each_byte() {
-        let bytes = [0, 1, 0x0f, 0x10, 0xff, 0xa0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 9];
-        assert_eq!(Hex(&bytes).to_string(), "00010f10ffa000000000000000000009");
     }
 }

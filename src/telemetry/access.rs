@@ -6,7 +6,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 
@@ -17,7 +17,7 @@ use super::otlp::{Begun, Spans};
 use super::output::Output;
 use super::recent::Recent;
 use super::request_id::RequestId;
-use super::trace_context::{Hex, TraceParent};
+use super::trace_context::TraceParent;
 use crate::check::replay_key::ReplayKey;
 use crate::check::signature::Verified;
 use crate::clock;
@@ -265,9 +265,9 @@ impl Record {
         self.cut_off = true;
     }
 
-    /// The body is there; it was asked for when so much time was over.
-    pub(crate) fn body_came(&mut self, since_us: u64) {
-        self.body_us = self.elapsed_us().saturating_sub(since_us);
+    /// The body is there, and took this long.
+    pub(crate) fn body_came(&mut self, waited: Option<Duration>) {
+        self.body_us = waited.map_or(0, micros);
     }
 
     /// From here on the time is the app's.
@@ -282,13 +282,11 @@ impl Record {
 
     /// Microseconds since the request began.
     pub(crate) fn elapsed_us(&self) -> u64 {
-        let elapsed = clock::monotonic().saturating_duration_since(self.started);
-        u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
+        micros(clock::monotonic().saturating_duration_since(self.started))
     }
 
     /// What is counted of it.
-    fn ended(&self) -> Ended<'_> {
-        let total_us = if self.route.is_some() { self.elapsed_us() } else { 0 };
+    fn ended(&self, total_us: u64) -> Ended<'_> {
         let verified = self.verified.as_ref();
         let skew = || {
             let timestamp = i64::try_from(verified?.timestamp()?).ok()?;
@@ -320,7 +318,7 @@ impl Record {
     }
 
     /// Every field, in the order of the line. Names are stable.
-    fn write(&self, fields: &mut Fields<'_>) {
+    fn write(&self, fields: &mut Fields<'_>, total_us: u64) {
         fields.time(key!("time"), self.time);
         fields.text(key!("outcome"), self.outcome.code());
         if let Some(status) = self.status {
@@ -371,18 +369,19 @@ impl Record {
         if let Some(upstream) = self.upstream_us {
             fields.number(key!("upstream_us"), upstream);
         }
-        fields.number(key!("duration_us"), self.elapsed_us());
+        fields.number(key!("duration_us"), total_us);
         self.request_id.with_text(|id| fields.text(key!("request_id"), id));
         if let Some(trace) = &self.trace {
-            fields.text(key!("trace_id"), &Hex(&trace.trace_id).to_string());
+            fields.hex(key!("trace_id"), &trace.trace_id);
         }
     }
 }
 
 impl Drop for Record {
     fn drop(&mut self) {
+        let total_us = self.elapsed_us();
         if let Some(metrics) = &self.log.metrics {
-            metrics.ended(&self.ended());
+            metrics.ended(&self.ended(total_us));
         }
         if let Some(recent) = &self.log.recent {
             recent.note(self);
@@ -392,9 +391,13 @@ impl Drop for Record {
             spans.ended(self);
         }
         if let Some((output, format)) = self.log.output.take() {
-            output.line(|line| Fields::line(line, format, |fields| self.write(fields)));
+            output.line(|line| Fields::line(line, format, |fields| self.write(fields, total_us)));
         }
     }
+}
+
+fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// `-`: nothing that could be read.
@@ -410,7 +413,7 @@ mod tests {
 
     fn line(record: &Record, format: LogFormat) -> String {
         let mut line = Vec::new();
-        Fields::line(&mut line, format, |fields| record.write(fields));
+        Fields::line(&mut line, format, |fields| record.write(fields, 7));
         String::from_utf8(line).unwrap()
     }
 

@@ -4,6 +4,7 @@
 //! value: values come from the network.
 
 use crate::civil::Civil;
+use crate::hex::Hex;
 use crate::plan::LogFormat;
 
 /// A field's name, written out once for each format.
@@ -84,6 +85,15 @@ impl<'l> Fields<'l> {
             let digit = |nibble: u8| b"0123456789abcdef".get(usize::from(nibble)).copied().unwrap_or(b'0');
             self.line.extend_from_slice(&[b'\\', b'u', b'0', b'0', digit(byte >> 4), digit(byte & 15)]);
         }
+    }
+
+    /// Bytes, as digits.
+    pub(super) fn hex(&mut self, key: Key, bytes: &[u8]) {
+        self.key(key);
+        let quote: &[u8] = if self.format == LogFormat::Json { b"\"" } else { b"" };
+        self.line.extend_from_slice(quote);
+        Hex(bytes).append_to(self.line);
+        self.line.extend_from_slice(quote);
     }
 
     /// A number, or a word of the format.

@@ -3,12 +3,13 @@
 //! Identifiers are random so that they do not meet, not so that nobody could guess them: nothing is decided by them. Must
 //! never call anything valid that §3.2.2 does not.
 
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::{HeaderMap, HeaderName, HeaderValue};
+
+use crate::hex::Hex;
 
 pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 pub(crate) const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
@@ -25,10 +26,6 @@ pub(crate) struct TraceParent {
     pub(crate) parent_id: [u8; 8],
     pub(crate) sampled: bool,
 }
-
-/// A trace id as it is written.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Hex<'b>(pub(crate) &'b [u8]);
 
 impl TraceParent {
     /// A trace of its own.
@@ -64,14 +61,13 @@ impl TraceParent {
     }
 
     pub(crate) fn header(&self) -> Option<HeaderValue> {
-        let flags = if self.sampled { SAMPLED } else { 0 };
-        HeaderValue::try_from(format!("00-{}-{}-{flags:02x}", Hex(&self.trace_id), Hex(&self.parent_id))).ok()
-    }
-}
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let mut text = Vec::with_capacity(LENGTH);
+        text.extend_from_slice(b"00-");
+        Hex(&self.trace_id).append_to(&mut text);
+        text.push(b'-');
+        Hex(&self.parent_id).append_to(&mut text);
+        text.extend_from_slice(if self.sampled { b"-01" } else { b"-00" });
+        HeaderValue::try_from(text).ok()
     }
 }
 

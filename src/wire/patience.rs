@@ -54,6 +54,17 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
         }
     }
 
+    /// Called when an answer is out, after which hyper looks at the socket again only when it is woken: for how long may it not be?
+    pub(super) fn await_next(&mut self, cx: &mut Context<'_>) {
+        let Some((deadline, None)) = self.deadline() else { return };
+        let is_armed =
+            self.timer.as_ref().is_some_and(|timer| !timer.is_elapsed() && timer.deadline() <= deadline.into());
+        if !is_armed && self.poll_patience(cx).is_ready() {
+            // No time at all.
+            cx.waker().wake_by_ref();
+        }
+    }
+
     fn give_up_head(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         let mut shared = self.line.lock();
         shared.news.push(News::LateHead);

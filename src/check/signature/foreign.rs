@@ -20,8 +20,8 @@ pub struct ForeignHeaders {
     names: Vec<Box<str>>,
     /// The verified family's own, exactly as they are.
     own: Vec<HeaderName>,
-    /// Bit n: one of `names` has n bytes. Rules out most plain headers of most requests.
-    lengths: u128,
+    /// One bit for each of `names`, by [`shape`]. Rules out most plain headers of most requests.
+    shapes: Box<[u64; SHAPES]>,
 }
 
 impl Scheme {
@@ -51,7 +51,13 @@ impl Scheme {
         }
         names.sort_unstable();
         names.dedup();
-        let lengths = names.iter().fold(0, |lengths, name| lengths | length_bit(name));
+        let mut shapes = Box::new([0; SHAPES]);
+        for name in &names {
+            let (word, bit) = shape(name);
+            if let Some(word) = shapes.get_mut(word) {
+                *word |= bit;
+            }
+        }
         let mut own: Vec<HeaderName> = match &self.engine {
             Engine::Template(scheme) => {
                 scheme.families.get(family).map(|family| family.headers().cloned().collect()).unwrap_or_default()
@@ -59,7 +65,7 @@ impl Scheme {
             Engine::Coded(_) => self.headers.clone(),
         };
         own.extend(companions.iter().filter_map(|name| HeaderName::try_from(name.as_str()).ok()));
-        ForeignHeaders { names, own, lengths }
+        ForeignHeaders { names, own, shapes }
     }
 
     /// Whether a header of this scheme is neither signature, time nor id.
@@ -90,15 +96,26 @@ impl ForeignHeaders {
 
     /// Whether a header is one of them.
     pub fn contains(&self, name: &HeaderName) -> bool {
+        if self.own.contains(name) {
+            return false;
+        }
         let text = name.as_str();
         let known = |text: &str| self.names.binary_search_by(|known| (**known).cmp(text)).is_ok();
-        let meant =
-            if is_odd(text) { known(&folded(text)) } else { self.lengths & length_bit(text) != 0 && known(text) };
-        meant && !self.own.contains(name)
+        let is_likely = |text: &str| {
+            let (word, bit) = shape(text);
+            self.shapes.get(word).is_some_and(|word| word & bit != 0)
+        };
+        if is_odd(text) { known(&folded(text)) } else { is_likely(text) && known(text) }
     }
 }
 
-/// Lengths beyond the last bit share it.
-fn length_bit(name: &str) -> u128 {
-    1 << name.len().min(127)
+/// Words of 64 bits.
+const SHAPES: usize = 32;
+
+/// A place among the bits, by length, first and last byte: a word, and the bit in it.
+fn shape(name: &str) -> (usize, u64) {
+    let ends = [name.as_bytes().first(), name.as_bytes().last()].map(|byte| usize::from(byte.copied().unwrap_or(0)));
+    let [first, last] = ends;
+    let place = name.len().wrapping_mul(67).wrapping_add(first.wrapping_mul(29)).wrapping_add(last);
+    (place.wrapping_shr(6) % SHAPES, 1 << (place % 64))
 }

@@ -41,6 +41,8 @@ use std::path::{Path, PathBuf};
 use crate::plan::{ListSource, Listed, Plan};
 
 pub(crate) use hint::nearest;
+pub(crate) use self::compile_routes::METHODS;
+pub use crate::plan::Origin;
 pub use next_manifest::inspect as inspect_next_manifest;
 pub use problem::{Position, Problem, Report, Severity};
 pub use schema::schema;
@@ -180,24 +182,13 @@ impl ListSummary {
     }
 }
 
-/// Where a secret came from; never the secret.
+/// Where the secret of a label came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretSource {
     /// The secret's label.
     pub label: Box<str>,
     /// Its origin.
     pub origin: Origin,
-}
-
-/// The kinds of [`SecretSource`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// An environment variable.
-    Variable(Box<str>),
-    /// A file.
-    File(PathBuf),
-    /// `insecure_value`.
-    Inline,
 }
 
 /// Reads and compiles the configuration at `path`.

@@ -207,6 +207,23 @@ async fn healthcheck_exits_0_when_alive_1_when_not_2_on_bad_usage() {
     let file = named.to_str().unwrap();
     assert_eq!(check(&["--config", file]).0, 0);
 
+    // After an edit that the process survives, it is as alive as before.
+    let broken = program.config.with_file_name("broken.toml");
+    for spoilt in ["[nonsense]\n", "[routes.clerk]\npath = 7\n", "= =\n"] {
+        std::fs::write(&broken, format!("{}\n{spoilt}", std::fs::read_to_string(&named).unwrap())).unwrap();
+        assert_eq!(check(&["--config", broken.to_str().unwrap()]), (0, String::new()), "{spoilt}");
+    }
+
+    // Without admin.health a connection has to be enough.
+    let bare = program.config.with_file_name("bare.toml");
+    let listening = |address: &str| {
+        std::fs::write(&bare, format!("[server]\nlisten = \"{address}\"\n")).unwrap();
+        check(&["--config", bare.to_str().unwrap()]).0
+    };
+    assert_eq!(listening(&program.addr.to_string()), 0);
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    assert_eq!(listening(&free.to_string()), 1);
+
     // While it drains it is alive, and not ready.
     let mut sender = Wire::dial(program.addr).await;
     sender.send(genuine(BODY, "x-delay: 600\r\n")).await;

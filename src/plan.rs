@@ -20,7 +20,7 @@ use crate::check::ip::IpSet;
 use crate::check::signature::{ForeignHeaders, LabeledKey, Options, Scheme, SchemeSpec};
 use crate::check::target::{Framework, Targets};
 use crate::redis_place::RedisPlace;
-use crate::secret::Secret;
+use crate::secret::{Origin, Secret};
 use crate::token::TokenSigner;
 
 /// Everything that one request is judged by.
@@ -418,17 +418,6 @@ pub struct Ingredients {
     pub secrets: Vec<(Arc<str>, Secret)>,
     /// Where the first of them came from. `None`: the scheme needs none.
     pub origin: Option<Origin>,
-}
-
-/// Where a secret came from; never the secret.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// An environment variable.
-    Variable(Box<str>),
-    /// A file.
-    File(PathBuf),
-    /// `insecure_value`.
-    Inline,
 }
 
 /// Which event types a route forwards. `user.*` matches by prefix; an empty list forwards all.

@@ -132,7 +132,10 @@ mod tests {
             ("[server\nlisten = 1\n\n[admin]\nhealth = \"127.0.0.1:9090\"\n", health),
             ("[server]\nlisten = \"0.0.0.0:81\"", listener("0.0.0.0:81")),
             ("[server]\nlisten = \"0.0.0.0:81\"\n[admin]\nhealth = \"9090\"", listener("0.0.0.0:81")),
-            ("[[server.listener]]\nlisten = \"[::]:81\"\n[[server.listener]]\nlisten = \"[::]:82\"", listener("[::]:81")),
+            (
+                "[[server.listener]]\nlisten = \"[::]:81\"\n[[server.listener]]\nlisten = \"[::]:82\"",
+                listener("[::]:81"),
+            ),
             ("[admin]\n", listener("127.0.0.1:8080")),
             ("", listener("127.0.0.1:8080")),
         ] {

@@ -40,9 +40,9 @@ use std::path::{Path, PathBuf};
 
 use crate::plan::{ListSource, Listed, Plan};
 
-pub(crate) use hint::nearest;
 pub(crate) use self::compile_routes::METHODS;
-pub use crate::plan::Origin;
+pub use crate::secret::Origin;
+pub(crate) use hint::nearest;
 pub use next_manifest::inspect as inspect_next_manifest;
 pub use problem::{Position, Problem, Report, Severity};
 pub use schema::schema;

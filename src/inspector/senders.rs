@@ -7,8 +7,9 @@ use std::sync::OnceLock;
 
 use serde_json::{Value, json};
 
-use crate::plan::{Origin, Route};
+use crate::plan::Route;
 use crate::providers::{Catalog, samples};
+use crate::secret::Origin;
 
 /// By provider. The catalogue is long, and read when somebody first looks.
 #[derive(Debug, Default)]

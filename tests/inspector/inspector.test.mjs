@@ -158,6 +158,10 @@ test("the details say which step refused, why, and what to do, in the words of t
   await shoot(page, "refused");
   await page.keyboard.press("Escape");
 
+  await rowOf(page, "bad_target").click();
+  assert.match(await detail.innerText(), /Detail: dot_segment: it has a `\.` or `\.\.` segment/);
+  await page.keyboard.press("Escape");
+
   await rowOf(page, "timestamp_too_old").click();
   assert.match(await detail.innerText(), /60 min behind this machine's clock/);
   await page.keyboard.press("Escape");

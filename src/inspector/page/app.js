@@ -8,7 +8,7 @@ const ANNOUNCE_EVERY = 10_000;
 
 const find = (id) => document.getElementById(id);
 const decisions = new Map();
-let words = { rejects: {}, outcomes: {}, steps: [], guards: [] };
+let words = { rejects: {}, outcomes: {}, details: [], steps: [], guards: [] };
 let status = null;
 let waiting = 0;
 let paused = false;
@@ -370,7 +370,8 @@ function why(d) {
   const outcome = words.outcomes[d.outcome];
   const notes = [];
   if (d.header) notes.push(el("p", {}, "Header: ", el("code", {}, d.header)));
-  if (d.detail) notes.push(el("p", {}, "Detail: ", d.detail));
+  const said = words.details.find((detail) => detail.reject === code && detail.code === d.detail);
+  if (d.detail) notes.push(el("p", {}, "Detail: ", d.detail, said && `: ${said.why}`));
   const tone = LOOK[kind(d)][0];
   const parts = [];
   if (d.outcome === "would_reject") parts.push(callout("warn", outcome?.title ?? "", outcome?.fix));

@@ -389,7 +389,7 @@ mod tests {
         loop {
             let piece = tokio::time::timeout(Duration::from_millis(300), server.writable()).await;
             match server.try_write(&[0; 4096]) {
-                Ok(written) => fitted += written,
+                Ok(written) => fitted = written.saturating_add(fitted),
                 Err(_) if piece.is_err() => break,
                 Err(_) => {}
             }

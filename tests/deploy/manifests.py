@@ -90,7 +90,7 @@ def run(cases, options):
     cases.case("container: ends after the app", lambda: lingers(ordinary))
     cases.case("verify says yes to what is protected", lambda: verified(objects, ordinary))
     cases.case("… and no to what is not", lambda: not_verified(options.work))
-    cases.case("container: the app stays the first, whatever the order of the components", lambda: any_order(options.work))
+    cases.case("container: components in any order", lambda: any_order(options.work))
     cases.case("the configuration passes hookward check", lambda: checks(objects, options))
     cases.case("PrometheusRule is deploy/prometheus/hookward.rules.yml", rules)
     cases.case("compose.yaml", lambda: compose(options))
@@ -319,7 +319,8 @@ def not_verified(work):
         no_label_on_the_deployment(base, app)
 
     def another_port_first(base, app):
-        replace(base / "service.yaml", "  ports:\n", "  ports:\n    - {name: metrics, port: 9464, targetPort: metrics}\n")
+        first = "    - {name: metrics, port: 9464, targetPort: metrics}\n"
+        replace(base / "service.yaml", "  ports:\n", "  ports:\n" + first)
 
     # Without probes/*, which fail by themselves where no Deployment has the label.
     for change, reason in [
@@ -336,7 +337,8 @@ def not_verified(work):
     holds(text, code == 1 and "hookward's own readinessProbe asks port 8080" in text)
 
     def another_port(base, app):
-        replace(base / "service.yaml", "targetPort: http\n", "targetPort: http\n    - {name: metrics, port: 9464, targetPort: 9464}\n")
+        second = "    - {name: metrics, port: 9464, targetPort: 9464}\n"
+        replace(base / "service.yaml", "targetPort: http\n", "targetPort: http\n" + second)
 
     both = changed(work, another_port, "sidecar")
     expect("a port past hookward", verify(both)[0], 1)
@@ -344,8 +346,9 @@ def not_verified(work):
 
 
 def any_order(work):
-    """Probes of the app are moved, hookward's own are not."""
-    leads(changed(work, lambda base, app: None, "container", "probes/readiness", "probes/liveness", "network-policy", "monitoring"))
+    """The app stays the first container: its probes are moved, hookward's own are not."""
+    components = "container", "probes/readiness", "probes/liveness", "network-policy", "monitoring"
+    leads(changed(work, lambda base, app: None, *components))
 
 
 def configuration(objects):

@@ -13,7 +13,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, ORIGIN};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, ORIGIN};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
@@ -24,6 +24,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use self::visitors::{LONGEST, MOST_SCRAPES, Visitors};
+pub(crate) use self::visitors::{LONGEST_HEAD, MOST_HEADERS};
 use crate::budget::Budget;
 use crate::check::replay_key::ReplayKey;
 use crate::civil;
@@ -125,6 +126,11 @@ impl Admin {
         match (request.method(), request.uri().path()) {
             (&Method::GET | &Method::HEAD, "/livez") => answer(StatusCode::OK, TEXT, "alive\n"),
             (&Method::GET | &Method::HEAD, "/readyz") => self.readyz(),
+            (_, "/livez" | "/readyz" | METRICS) => {
+                let mut refused = answer(StatusCode::METHOD_NOT_ALLOWED, TEXT, "GET or HEAD\n");
+                refused.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+                refused
+            }
             _ => answer(StatusCode::NOT_FOUND, TEXT, NOT_FOUND),
         }
     }
@@ -263,7 +269,10 @@ mod tests {
         admin.readiness().fail();
         assert_eq!(status(&admin, Method::GET, "/readyz"), 503);
         assert_eq!(status(&admin, Method::GET, "/livez"), 200);
-        assert_eq!(status(&admin, Method::POST, "/livez"), 404);
+        for path in ["/livez", "/readyz", METRICS] {
+            assert_eq!(status(&admin, Method::POST, path), 405, "{path}");
+        }
+        assert_eq!(status(&admin, Method::POST, "/metric"), 404);
     }
 
     #[tokio::test]

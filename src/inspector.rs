@@ -29,6 +29,7 @@ use tokio::task::JoinSet;
 use self::answer::{Body, Content, answer, refuse};
 use self::patient::Patient;
 use self::senders::Senders;
+use crate::admin::{LONGEST_HEAD, MOST_HEADERS};
 use crate::clock;
 use crate::ip_lists::IpLists;
 use crate::live::Live;
@@ -39,12 +40,12 @@ use crate::telemetry::recent::Recent;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Whoever takes no byte for this long has left.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes that the kernel keeps for a reader: what is in it counts as taken, so it is small.
+pub(crate) const SEND_BUFFER: u32 = 16 * 1024;
 /// Open connections: a browser has up to six for each page.
 const CONNECTIONS: usize = 64;
 /// Who may listen to what happens, at once.
 const LISTENERS: usize = 16;
-/// Longest request head, bytes. Browsers send what every app on `localhost` has set as cookies, whatever its port.
-const HEAD: usize = 64 * 1024;
 const FULL: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 21\r\n\r\ntoo many connections\n";
 
@@ -159,7 +160,11 @@ async fn connection(stream: TcpStream, inspector: Arc<Inspector>) {
         async move { Ok::<_, Infallible>(answer) }
     });
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).max_buf_size(HEAD);
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_buf_size(LONGEST_HEAD)
+        .max_headers(MOST_HEADERS);
     // A reader that breaks off has nobody to tell.
     let _ = builder.serve_connection(TokioIo::new(Patient::new(stream, WRITE_TIMEOUT)), service).await;
 }

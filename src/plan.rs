@@ -20,7 +20,7 @@ use crate::check::ip::IpSet;
 use crate::check::signature::{ForeignHeaders, LabeledKey, Options, Scheme, SchemeSpec};
 use crate::check::target::{Framework, Targets};
 use crate::redis_place::RedisPlace;
-use crate::secret::Secret;
+use crate::secret::{Origin, Secret};
 use crate::token::TokenSigner;
 
 /// Everything that one request is judged by.
@@ -38,6 +38,8 @@ pub struct Plan {
     pub unmatched: Unmatched,
     /// How the app reads paths and headers.
     pub framework: Framework,
+    /// What stands before every route's path in a request's target: empty, or `/something`.
+    pub base_path: Box<str>,
     /// Target → route. Indices are those of `routes`.
     pub targets: Targets,
     /// Who is believed about the client's address.
@@ -414,6 +416,8 @@ pub struct Ingredients {
     pub options: Options,
     /// The secrets as configured, with their labels.
     pub secrets: Vec<(Arc<str>, Secret)>,
+    /// Where the first of them came from. `None`: the scheme needs none.
+    pub origin: Option<Origin>,
 }
 
 /// Which event types a route forwards. `user.*` matches by prefix; an empty list forwards all.

@@ -43,7 +43,7 @@ macro_rules! rejects {
 
 rejects! {
     BadTarget = BAD_REQUEST, "bad_target", "The request target is not in canonical form.",
-        "Call the exact path that is configured: no dot segments, fragments, encoded letters or framework-internal forms.";
+        "The access log's detail names the rule; most often: call the exact path that is configured, without dot segments or encoded letters.";
     Framing = BAD_REQUEST, "framing", "The request's framing is ambiguous or malformed.",
         "Send one Host, and either one plain Content-Length or Transfer-Encoding: chunked, with CRLF line ends.";
     HeadTooLarge = REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", "The request head is larger than the limit.",

@@ -3,12 +3,24 @@
 //! An empty key would let anyone sign (two vendors' libraries accept one), so a `Secret` cannot be made from nothing.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use zeroize::Zeroizing;
 
 /// Key material or the text it is decoded from. Not empty by construction; `Debug` shows nothing of it.
 #[derive(Clone)]
 pub struct Secret(Zeroizing<Vec<u8>>);
+
+/// Where a secret came from; never the secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// An environment variable.
+    Variable(Box<str>),
+    /// A file.
+    File(PathBuf),
+    /// `insecure_value`.
+    Inline,
+}
 
 /// The secret has no bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -106,7 +106,7 @@ impl Server {
             None => None,
         };
         let inspector = match plan.inspector {
-            Some(address) => Some((bind(address)?, Arc::new(Recent::new()))),
+            Some(address) => Some((bind_with(address, Some(inspector::SEND_BUFFER))?, Arc::new(Recent::new()))),
             None => None,
         };
         #[cfg(feature = "otlp")]
@@ -272,9 +272,18 @@ fn traced(access: AccessLog, plan: &Plan) -> io::Result<(AccessLog, Option<Expor
 }
 
 fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    bind_with(address, None)
+}
+
+/// `send_buffer`: bytes that the kernel holds of what a peer does not take, in place of the megabytes that it grows to. Its
+/// connections inherit it.
+fn bind_with(address: SocketAddr, send_buffer: Option<u32>) -> io::Result<TcpListener> {
     let listen = || {
         let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
         socket.set_reuseaddr(true)?;
+        if let Some(bytes) = send_buffer {
+            socket.set_send_buffer_size(bytes)?;
+        }
         socket.bind(address)?;
         socket.listen(BACKLOG)
     };
@@ -365,5 +374,33 @@ impl Bound {
         if let Some(found) = found.filter(|found| !Arc::ptr_eq(found, &self.listener)) {
             self.listener = Arc::clone(found);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What fits into the sockets of a connection whose client reads nothing.
+    async fn untaken(send_buffer: Option<u32>) -> usize {
+        let listener = bind_with("127.0.0.1:0".parse().unwrap(), send_buffer).unwrap();
+        let (client, accepted) = tokio::join!(TcpStream::connect(listener.local_addr().unwrap()), listener.accept());
+        let ((server, _), mut fitted) = (accepted.unwrap(), 0);
+        loop {
+            let piece = tokio::time::timeout(Duration::from_millis(300), server.writable()).await;
+            match server.try_write(&[0; 4096]) {
+                Ok(written) => fitted = written.saturating_add(fitted),
+                Err(_) if piece.is_err() => break,
+                Err(_) => {}
+            }
+        }
+        drop(client);
+        fitted
+    }
+
+    #[tokio::test]
+    async fn a_reader_of_the_inspector_that_takes_nothing_is_kept_little_for() {
+        let (little, usual) = (untaken(Some(inspector::SEND_BUFFER)).await, untaken(None).await);
+        assert!(little < 256 * 1024 && little < usual, "{little} of {usual}");
     }
 }

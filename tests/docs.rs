@@ -15,6 +15,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use hookward::check::client::ClientFault;
+use hookward::check::target::TargetFault;
 use hookward::config::{self, Environment, Severity};
 use hookward::providers::{Catalog, EventTypes};
 use hookward::reject::Reject;
@@ -162,6 +164,18 @@ fn every_hookward_command_exists_with_its_options() {
     assert!(seen >= 3);
 }
 
+/// Nobody listens there, so that it fails: with 1, not with 2 as what cannot be right does.
+#[test]
+fn the_line_in_the_compose_file_sends() {
+    let compose = file("deploy/compose.yaml");
+    let line = compose.lines().find_map(|line| line.strip_prefix("#   hookward ")).unwrap();
+    let line = line.replace("localhost:8080", "127.0.0.1:1");
+    let sent = hookward().args(line.split(' ')).output().unwrap();
+    let text = String::from_utf8_lossy(&sent.stdout).into_owned();
+    assert_eq!(sent.status.code(), Some(1), "{text}{}", String::from_utf8_lossy(&sent.stderr));
+    assert!(text.contains("POST http://127.0.0.1:1/api/webhooks/clerk"), "{text}");
+}
+
 #[test]
 fn explain_says_what_is_shown() {
     let arguments = ["explain", "--provider", "clerk", "--now", "1795248012", "tests/data/explain/reserialised.http"];
@@ -186,6 +200,25 @@ fn the_statuses_table_is_the_reject_table() {
         assert!(documented.contains(row), "missing or different in the README; it should be\n{row}");
     }
     assert_eq!(documented, expected, "an unknown row, or another order");
+}
+
+#[test]
+fn the_table_of_details_is_that_of_the_code() {
+    let target = TargetFault::ALL.iter().map(|fault| ("bad_target", fault.code(), fault.why()));
+    let client = ClientFault::ALL.iter().map(|fault| ("client_unknown", fault.code(), fault.why()));
+    let expected: Vec<String> =
+        target.chain(client).map(|(reject, code, why)| format!("| `{reject}` | `{code}` | {why} |")).collect();
+    let documented: Vec<String> =
+        table("| code | detail | which rule |").iter().map(|row| format!("| {} |", row.join(" | "))).collect();
+    assert_eq!(documented, expected, "it should be\n{}", expected.join("\n"));
+    // None is missing in the lists.
+    for (name, known) in
+        [("src/check/target.rs", TargetFault::ALL.len()), ("src/check/client.rs", ClientFault::ALL.len())]
+    {
+        let source = file(name);
+        let body = source.split("pub const fn code(self)").nth(1).unwrap().split("\n    }\n").next().unwrap();
+        assert_eq!(body.matches("=> \"").count(), known, "{name}");
+    }
 }
 
 #[test]

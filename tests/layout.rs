@@ -75,6 +75,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("head_checks", "http2"),
     ("head_checks", "refusal"),
     ("documents", "https"),
+    ("inspector", "admin"),
     ("server", "admin"),
     ("server", "connection"),
     ("server", "inspector"),

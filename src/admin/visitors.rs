@@ -19,9 +19,11 @@ pub(super) const LONGEST: Duration = Duration::from_secs(15);
 const MOST: usize = 64;
 /// Scrapes at once, each of which holds its whole text: two Prometheus servers, and two people who look.
 pub(super) const MOST_SCRAPES: usize = 4;
-/// More than probes and scrapers send. A longer head gets 431.
-const LONGEST_HEAD: usize = 8 * 1024;
-const MOST_HEADERS: usize = 50;
+/// Longest request head, bytes, for the inspector too: more than probes and scrapers send. Browsers send what every app on
+/// `localhost` has set as cookies, whatever its port, and Node.js takes no more than this either. A longer head gets 431.
+pub(crate) const LONGEST_HEAD: usize = 16 * 1024;
+/// Headers of a request.
+pub(crate) const MOST_HEADERS: usize = 50;
 
 /// How their requests are read. One to a connection, so that what a connection holds is what a request holds.
 pub(super) fn builder() -> http1::Builder {

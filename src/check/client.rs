@@ -119,6 +119,42 @@ impl ClientFault {
             Self::NoFor => "no_for",
         }
     }
+
+    /// Each of them.
+    pub const ALL: &'static [Self] = &[
+        Self::ProxyLocal,
+        Self::HeaderMissing,
+        Self::HeaderRepeated,
+        Self::OnlyTrustedHops,
+        Self::EmptyElement,
+        Self::UnknownHop,
+        Self::ObfuscatedHop,
+        Self::ZoneId,
+        Self::LeadingZero,
+        Self::Port,
+        Self::NotAnAddress,
+        Self::MalformedForwarded,
+        Self::NoFor,
+    ];
+
+    /// What is wrong, for people.
+    pub const fn why(self) -> &'static str {
+        match self {
+            Self::ProxyLocal => "the PROXY header says that this is the load balancer's own connection",
+            Self::HeaderMissing => "the trusted proxy did not send the header",
+            Self::HeaderRepeated => "the header, which holds one address, was sent more than once",
+            Self::OnlyTrustedHops => "every hop of the list is a trusted proxy: trusted_proxies holds the client too",
+            Self::EmptyElement => "the list has an empty element, so nobody knows who wrote what is beyond it",
+            Self::UnknownHop => "the proxy writes `unknown`: it does not know either",
+            Self::ObfuscatedHop => "the proxy hides the address (RFC 7239, 6.3)",
+            Self::ZoneId => "the address has a zone (`%eth0`), which means nothing here",
+            Self::LeadingZero => "the address has a leading zero, which readers understand in two ways",
+            Self::Port => "what stands behind the address is no port",
+            Self::NotAnAddress => "it is not an address",
+            Self::MalformedForwarded => "the `forwarded` header is malformed (RFC 7239)",
+            Self::NoFor => "the element of `forwarded` has no `for=`",
+        }
+    }
 }
 
 /// The last hop of a line, and what stands left of its comma, if there is one.

@@ -103,6 +103,36 @@ impl TargetFault {
             Self::InternalForm => "internal_form",
         }
     }
+
+    /// Each of them.
+    pub const ALL: &'static [Self] = &[
+        Self::NotOriginForm,
+        Self::ForbiddenByte,
+        Self::Fragment,
+        Self::Backslash,
+        Self::DotSegment,
+        Self::UnstableEncoding,
+        Self::TooManyReadings,
+        Self::ShadowOfRoute,
+        Self::InternalMethod,
+        Self::InternalForm,
+    ];
+
+    /// What is wrong with the target, for people.
+    pub const fn why(self) -> &'static str {
+        match self {
+            Self::NotOriginForm => "it does not begin with one slash",
+            Self::ForbiddenByte => "it has a byte that no target may have",
+            Self::Fragment => "it has a `#`",
+            Self::Backslash => "it has a backslash",
+            Self::DotSegment => "it has a `.` or `..` segment",
+            Self::UnstableEncoding => "it is percent-encoded again and again",
+            Self::TooManyReadings => "it has more prefixes than an app understands",
+            Self::ShadowOfRoute => "it is another spelling of a protected path, or an alias of one",
+            Self::InternalMethod => "this is an internal path of the framework, for GET and HEAD alone",
+            Self::InternalForm => "this is an internal path of the framework in a form that its client never makes",
+        }
+    }
 }
 
 impl Targets {

@@ -30,8 +30,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ID", required_unless_present = "key", conflicts_with = "key")]
     id: Option<String>,
     /// Its key instead, as the access line of a duplicate has it in `replay_key`: where no id is shown.
-    #[arg(long, value_name = "HEX")]
-    key: Option<String>,
+    #[arg(long, value_name = "HEX", value_parser = key_of)]
+    key: Option<ReplayKey>,
     /// The configuration of the process to ask; else as for `run`.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -89,6 +89,10 @@ fn told(forgotten: Forgotten, route: &str) -> Result<String, String> {
     }
 }
 
+fn key_of(text: &str) -> Result<ReplayKey, String> {
+    ReplayKey::parse(text).ok_or_else(|| "a key is 32 hex digits, such as 0f3a…, as `replay_key` has it".to_owned())
+}
+
 fn key(args: &Args, plan: &Plan) -> Result<ReplayKey, String> {
     let route = plan.routes.iter().find(|route| *route.name == *args.route).ok_or_else(|| {
         let names: Vec<&str> = plan.routes.iter().map(|route| &*route.name).collect();
@@ -96,7 +100,7 @@ fn key(args: &Args, plan: &Plan) -> Result<ReplayKey, String> {
     })?;
     match (&args.id, &args.key, route.replay) {
         (_, _, ReplayMode::Off) => Err(format!("route {} does not de-duplicate: every delivery runs", route.name)),
-        (_, Some(text), _) => ReplayKey::parse(text).ok_or_else(|| "--key has 32 hex digits".to_owned()),
+        (_, Some(key), _) => Ok(*key),
         (Some(_), None, ReplayMode::Content) => {
             Err(format!("route {} does not go by ids: take `replay_key` of the access line, with --key", route.name))
         }

@@ -22,7 +22,7 @@ use super::run::runtime;
 use super::sign::together;
 use crate::check::signature::{Delivery, sign_as, write_time};
 use crate::clock;
-use crate::config;
+use crate::config::{self, METHODS};
 use crate::https::{Bounds, ExchangeError, Https};
 use crate::providers::{Catalog, samples};
 
@@ -46,6 +46,9 @@ pub(crate) struct Args {
     /// Where to: an http:// or https:// address.
     #[arg(long, value_name = "URL")]
     to: Option<String>,
+    /// The method, where it is not POST.
+    #[arg(long, default_value = "POST", value_parser = method)]
+    method: Method,
     /// The address that is signed, where the URL is signed and the sender knows another one: `server.public_url` and the path.
     #[arg(long)]
     url: Option<String>,
@@ -72,6 +75,13 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
         Ok(false) => ExitCode::FAILURE,
         Err(trouble) => trouble.exit(),
     }
+}
+
+/// One that a route can take; in capitals, as methods are.
+fn method(text: &str) -> Result<Method, String> {
+    let known = METHODS.contains(&text);
+    let method = Method::from_bytes(text.as_bytes()).ok().filter(|_| known);
+    method.ok_or_else(|| format!("write one of {}", METHODS.join(", ")))
 }
 
 /// Whether every delivery was taken.
@@ -175,7 +185,7 @@ impl Draft {
         let delivery = Delivery {
             id: &self.id,
             timestamp: now,
-            method: &Method::POST,
+            method: &args.method,
             url: Some(&self.url),
             headers: &self.headers,
             body: &body,
@@ -250,7 +260,7 @@ async fn send_all(
         for (attempt, wait) in (1_usize..).zip(attempts) {
             tokio::time::sleep(*wait).await;
             let (composed, note) = draft.compose(args, sender)?;
-            let request = request(&composed, target)?;
+            let request = request(&composed, &args.method, target)?;
             if number == 1 && attempt == 1 {
                 head(sender, draft, &composed, &request, out)?;
                 for missing in sender.missing_headers(&composed.headers) {
@@ -279,7 +289,7 @@ async fn send_all(
     Ok(all)
 }
 
-fn request(composed: &Composed, target: &Uri) -> Result<Request<Full<Bytes>>, Trouble> {
+fn request(composed: &Composed, method: &Method, target: &Uri) -> Result<Request<Full<Bytes>>, Trouble> {
     let mut target = target.clone();
     // Part of the signature may be in the query.
     let signed = composed.url.as_deref().and_then(|url| url.parse::<Uri>().ok()?.path_and_query().cloned());
@@ -289,7 +299,7 @@ fn request(composed: &Composed, target: &Uri) -> Result<Request<Full<Bytes>>, Tr
         target = Uri::from_parts(parts).map_err(Trouble::usage)?;
     }
     let mut request = Request::new(Full::new(Bytes::from(composed.body.clone())));
-    *request.method_mut() = Method::POST;
+    *request.method_mut() = method.clone();
     *request.uri_mut() = target;
     *request.headers_mut() = composed.headers.clone();
     Ok(request)
@@ -306,7 +316,8 @@ fn head(
     let uri = request.uri();
     writeln!(
         out,
-        "POST {}://{}{}",
+        "{} {}://{}{}",
+        request.method(),
         uri.scheme_str().unwrap_or_default(),
         uri.authority().map_or("", |at| at.as_str()),
         uri.path()

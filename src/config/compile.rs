@@ -115,6 +115,7 @@ impl Context<'_, '_> {
             public_url,
             unmatched: if choice("server", "unmatched")? == "deny" { Unmatched::Deny } else { Unmatched::Forward },
             framework,
+            base_path: app.base_path.as_str().into(),
             targets: targets?,
             client: client?,
             health,

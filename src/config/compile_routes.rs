@@ -26,7 +26,7 @@ use crate::providers::Provider;
 const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
 /// Beyond this a recorded delivery can be replayed for long.
 const LONG_TOLERANCE: Duration = Duration::from_mins(10);
-const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"];
+pub(crate) const METHODS: &[&str] = &["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "QUERY"];
 
 /// What became of `[routes]`.
 #[derive(Debug, Default)]
@@ -87,6 +87,7 @@ pub(super) fn routes(
         else {
             continue;
         };
+        let origin = sources.first().map(|source| source.origin.clone());
         all.summaries.push(RouteSummary { secrets: sources, allow_ips: clients.typed, lists: clients.lists });
         let companions = chosen.spec.companions.clone();
         let route = Route {
@@ -97,7 +98,7 @@ pub(super) fn routes(
             provider: chosen.name.as_str().into(),
             scheme: chosen.scheme,
             keys,
-            ingredients: Ingredients { spec: chosen.spec, options: chosen.options, secrets: texts },
+            ingredients: Ingredients { spec: chosen.spec, options: chosen.options, secrets: texts, origin },
             allow_ips: clients.allowed,
             tolerance,
             deadline,

@@ -36,13 +36,12 @@ mod walk;
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-
-use toml::de::DeTable;
 
 use crate::plan::{ListSource, Listed, Plan};
 
+pub(crate) use self::compile_routes::METHODS;
+pub use crate::secret::Origin;
 pub(crate) use hint::nearest;
 pub use next_manifest::inspect as inspect_next_manifest;
 pub use problem::{Position, Problem, Report, Severity};
@@ -183,24 +182,13 @@ impl ListSummary {
     }
 }
 
-/// Where a secret came from; never the secret.
+/// Where the secret of a label came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecretSource {
     /// The secret's label.
     pub label: Box<str>,
     /// Its origin.
     pub origin: Origin,
-}
-
-/// The kinds of [`SecretSource`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Origin {
-    /// An environment variable.
-    Variable(Box<str>),
-    /// A file.
-    File(PathBuf),
-    /// `insecure_value`.
-    Inline,
 }
 
 /// Reads and compiles the configuration at `path`.
@@ -223,13 +211,6 @@ pub fn load(path: &Path, environment: &dyn Environment) -> Result<Loaded, Report
     let mut loaded = compile(&text, path, environment)?;
     loaded.files.insert(0, path.to_path_buf());
     Ok(loaded)
-}
-
-/// `admin.health` alone, which a running process keeps whatever becomes of the rest. `None`: the file does not say.
-pub fn health_alone(path: &Path, environment: &dyn Environment) -> Option<SocketAddr> {
-    let text = String::from_utf8(environment.read_named(path).ok()?).ok()?;
-    let (document, _) = DeTable::parse_recoverable(&text);
-    document.get_ref().get("admin")?.get_ref().get("health")?.get_ref().as_str()?.parse().ok()
 }
 
 /// Compiles `text`; `file` is its name in problems. Reads nothing but what `environment` gives.

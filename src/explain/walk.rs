@@ -17,7 +17,7 @@ use crate::capture::Note;
 use crate::check::diagnose::Hypothesis;
 use crate::check::signature::scheme::Engine;
 use crate::check::signature::{self, Coverage, Failure, Head, Presented, Verified, Wanted, Window};
-use crate::check::target::{Framework, TargetFault, Verdict as TargetVerdict};
+use crate::check::target::{Framework, Verdict as TargetVerdict};
 use crate::headers;
 use crate::plan::Unmatched;
 use crate::reject::Reject;
@@ -117,7 +117,7 @@ impl<'c> Walk<'c> {
             None => self.steps.skip(STEP, format!("{path}: give --config to judge paths")),
             Some(TargetVerdict::Route(_) | TargetVerdict::Unmatched) => self.steps.pass(STEP, path),
             Some(TargetVerdict::Refused(fault)) => {
-                let detail = format!("{path}: {} ({})", why(fault), fault.code());
+                let detail = format!("{path}: {} ({})", fault.why(), fault.code());
                 return Err(self.steps.refuse(STEP, Reject::BadTarget, detail));
             }
         }
@@ -396,21 +396,5 @@ impl<'c> Walk<'c> {
             (Some(age), _) => format!("signed {} before now", moment::span(age)),
             (None, ahead) => format!("signed {} after now", moment::span(ahead.unwrap_or_default())),
         }
-    }
-}
-
-/// What is wrong with a target, for people.
-const fn why(fault: TargetFault) -> &'static str {
-    match fault {
-        TargetFault::NotOriginForm => "it does not begin with one slash",
-        TargetFault::ForbiddenByte => "it has a byte that no target may have",
-        TargetFault::Fragment => "it has a `#`",
-        TargetFault::Backslash => "it has a backslash",
-        TargetFault::DotSegment => "it has a `.` or `..` segment",
-        TargetFault::UnstableEncoding => "it is percent-encoded again and again",
-        TargetFault::TooManyReadings => "it has more prefixes than an app understands",
-        TargetFault::ShadowOfRoute => "it is another spelling of a protected path, or an alias of one",
-        TargetFault::InternalMethod => "this is an internal path of the framework, for GET and HEAD alone",
-        TargetFault::InternalForm => "this is an internal path of the framework in a form that its client never makes",
     }
 }

@@ -86,6 +86,7 @@ pub(super) fn status(shown: &Shown<'_>, lists: &[ListStatus], recent: &Recent, s
         "started": time(*run),
         "doors": doors,
         "upstream": plan.upstream.to_string(),
+        "base_path": &*plan.base_path,
         "unmatched": match plan.unmatched {
             Unmatched::Forward => "forward",
             Unmatched::Deny => "deny",
@@ -109,10 +110,12 @@ fn route(route: &Route, plan: &Plan, recent: &Recent, senders: &Senders) -> Valu
         [("ip", route.reported.ip), ("timestamp", route.reported.timestamp), ("signature", route.reported.signature)];
     let reported: Vec<&str> = reported.into_iter().filter(|(_, on)| *on).map(|(name, _)| name).collect();
     let labels: Vec<&str> = route.keys.iter().map(|key| &*key.label).collect();
-    let url = plan.public_url.as_ref().map(|url| url.of(&route.path));
+    // As a request has it.
+    let path = [&*plan.base_path, &*route.path].concat();
+    let url = plan.public_url.as_ref().map(|url| url.of(&path));
     json!({
         "name": &*route.name,
-        "path": &*route.path,
+        "path": path,
         "provider": &*route.provider,
         "methods": methods,
         "secrets": labels,

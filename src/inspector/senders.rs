@@ -1,6 +1,6 @@
 //! What `hookward send` needs to know of a provider, so that the page can write the line that sends a delivery once more.
 //!
-//! Must never name a secret, nor the value of an option, which may be one.
+//! Must never tell a secret, nor the value of an option, which may be one.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::plan::Route;
 use crate::providers::{Catalog, samples};
+use crate::secret::Origin;
 
 /// By provider. The catalogue is long, and read when somebody first looks.
 #[derive(Debug, Default)]
@@ -24,7 +25,8 @@ struct Known {
 
 impl Senders {
     /// `possible`: we can sign as this sender does. `events`: one of these has to be named. `body`: there is no sample.
-    /// `options`: these are needed. `variable`: where the secret is looked for. `own`: it is a scheme of the configuration.
+    /// `options`: these are needed. `own`: it is a scheme of the configuration. `secret`: where the route has its own from, if it
+    /// has one. `variable`: where `send` looks for it unless told.
     pub(super) fn of(&self, route: &Route) -> Value {
         let spec = &route.ingredients.spec;
         let needed = spec.options.iter().filter(|(_, option)| option.required).map(|(name, _)| name);
@@ -36,6 +38,11 @@ impl Senders {
             "events": known.map(|known| &*known.events).unwrap_or_default(),
             "body": !known.is_some_and(|known| known.has_sample),
             "options": options,
+            "secret": route.ingredients.origin.as_ref().map(|origin| match origin {
+                Origin::Variable(name) => json!({ "env": &**name }),
+                Origin::File(path) => json!({ "file": path.to_string_lossy() }),
+                Origin::Inline => json!({}),
+            }),
             "variable": known.and_then(|known| known.variable.as_deref()),
         })
     }

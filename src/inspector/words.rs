@@ -4,6 +4,8 @@
 
 use serde_json::{Value, json};
 
+use crate::check::client::ClientFault;
+use crate::check::target::TargetFault;
 use crate::reject::Reject;
 use crate::telemetry::access::Outcome;
 use crate::telemetry::recent::Decision;
@@ -44,7 +46,13 @@ pub(super) fn json() -> Value {
         .iter()
         .map(|(from, to, title, fix)| json!({ "from": from, "to": to, "title": title, "fix": fix }))
         .collect();
-    json!({ "rejects": rejects, "outcomes": outcomes, "steps": STEPS, "guards": guards })
+    let details: Vec<Value> = TargetFault::ALL
+        .iter()
+        .map(|fault| (Reject::BadTarget, fault.code(), fault.why()))
+        .chain(ClientFault::ALL.iter().map(|fault| (Reject::ClientUnknown, fault.code(), fault.why())))
+        .map(|(reject, code, why)| json!({ "reject": reject.code(), "code": code, "why": why }))
+        .collect();
+    json!({ "rejects": rejects, "outcomes": outcomes, "details": details, "steps": STEPS, "guards": guards })
 }
 
 /// What happened, and what there is to do. `None`: the reject table says it, or it is never shown.

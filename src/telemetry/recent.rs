@@ -55,12 +55,12 @@ pub(crate) struct Decision {
     pub(crate) request_id: Box<str>,
 }
 
-/// How the requests of one route ended, since the start.
+/// How the requests of one route ended, since the start: each is counted once.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// Proven genuine, and forwarded, filtered or answered as a handshake.
+    /// Proven genuine, and taken by the app, filtered or answered as a handshake.
     pub(crate) accepted: u64,
-    /// Of these, forwarded and not answered with success.
+    /// Proven genuine and forwarded, but not answered with success.
     pub(crate) app_failed: u64,
     pub(crate) refused: u64,
     pub(crate) duplicates: u64,
@@ -179,10 +179,9 @@ impl Kept {
 
 impl Counts {
     fn add(&mut self, decision: &Decision) {
-        if decision.outcome == Outcome::Forwarded && decision.status.is_some_and(|status| status >= 300) {
-            self.app_failed = self.app_failed.saturating_add(1);
-        }
+        let app_failed = decision.status.is_some_and(|status| status >= 300);
         let count = match decision.outcome {
+            Outcome::Forwarded if app_failed => &mut self.app_failed,
             Outcome::Forwarded | Outcome::Filtered | Outcome::Handshake => &mut self.accepted,
             Outcome::Rejected(_) => &mut self.refused,
             Outcome::Duplicate => &mut self.duplicates,
@@ -385,7 +384,7 @@ mod tests {
         recent.note(&record(Some("a"), Outcome::Duplicate));
         recent.note(&record(Some("a"), refused()));
         recent.note(&record(Some("b"), refused()));
-        let counted = Counts { accepted: 2, app_failed: 1, refused: 1, duplicates: 1, ..Counts::default() };
+        let counted = Counts { accepted: 1, app_failed: 1, refused: 1, duplicates: 1, ..Counts::default() };
         assert_eq!((recent.counts("a"), recent.counts("b")), (counted, Counts::default()));
         recent.expect(&plan("a"));
         assert_eq!(recent.counts("a"), counted);

@@ -88,6 +88,9 @@ def run(cases, options):
         cases.case(f"{name}: the app is left as it was", lambda: untouched(found))
     cases.case("sidecar: starts before the app and ends after it", lambda: native(objects))
     cases.case("container: ends after the app", lambda: lingers(ordinary))
+    cases.case("verify says yes to what is protected", lambda: verified(objects, ordinary))
+    cases.case("… and no to what is not", lambda: not_verified(options.work))
+    cases.case("container: components in any order", lambda: any_order(options.work))
     cases.case("the configuration passes hookward check", lambda: checks(objects, options))
     cases.case("PrometheusRule is deploy/prometheus/hookward.rules.yml", rules)
     cases.case("compose.yaml", lambda: compose(options))
@@ -259,6 +262,93 @@ def lingers(objects):
     (app,) = (c for c in spec["containers"] if c["name"] == "web")
     holds("it is long enough for the app's preStop and last requests", at_most >= slept_before_the_end(app) + 25)
     holds("and ends before the grace does", at_most < grace)
+
+
+def verify(objects, *arguments):
+    """Code and text of deploy/kubernetes/verify."""
+    done = subprocess.run(
+        [sys.executable, KUBERNETES / "verify", *arguments],
+        input=yaml.safe_dump_all(objects),
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PATH": f"{TOOLS}:{os.environ['PATH']}"},
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def verified(*all_objects):
+    """The example, in both shapes."""
+    for objects in all_objects:
+        expect("verify", verify(objects), (0, "Deployment web is behind hookward; terminationGracePeriodSeconds: 60\n"))
+    expect("bad usage", verify(all_objects[0], "--past")[0], 2)
+    expect("no object", verify([])[0], 1)
+
+
+def changed(work, change, *components):
+    """The example, with its base changed, rendered."""
+    folder = work / "changed"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(KUBERNETES, folder)
+    change(folder / "example/base", folder / "example/app")
+    overlay = folder / "example/kustomization.yaml"
+    if components:
+        written = yaml.safe_load(overlay.read_text())
+        overlay.write_text(yaml.safe_dump({**written, "components": [f"../{name}" for name in components]}))
+    return render(folder / "example")
+
+
+def replace(file, old, new):
+    """Which must be there."""
+    text = file.read_text()
+    holds(f"{old!r} is in {file.name}", old in text)
+    file.write_text(text.replace(old, new))
+
+
+def not_verified(work):
+    """What Kustomize renders without a word."""
+
+    def no_label_on_the_service(base, app):
+        replace(app / "kustomization.yaml", 'hookward/sidecar: "true"', 'any: "true"')
+
+    def no_label_on_the_deployment(base, app):
+        replace(app / "app.yaml", 'hookward/sidecar: "true"', 'any: "true"')
+
+    def no_label(base, app):
+        no_label_on_the_service(base, app)
+        no_label_on_the_deployment(base, app)
+
+    def another_port_first(base, app):
+        first = "    - {name: metrics, port: 9464, targetPort: metrics}\n"
+        replace(base / "service.yaml", "  ports:\n", "  ports:\n" + first)
+
+    # Without probes/*, which fail by themselves where no Deployment has the label.
+    for change, reason in [
+        (no_label_on_the_service, "Service web: port http leads to http of Deployment web, past hookward"),
+        (no_label_on_the_deployment, "no Deployment has a container hookward"),
+        (no_label, "no Deployment has a container hookward"),
+        (another_port_first, "Service web: port http leads to http of Deployment web, past hookward"),
+    ]:
+        code, text = verify(changed(work, change, "sidecar"))
+        holds(f"{change.__name__}: {text}", code == 1 and reason in text)
+    spoiled = changed(work, lambda base, app: None, "sidecar")
+    hookward_of(spoiled)["readinessProbe"]["httpGet"]["port"] = 8080
+    code, text = verify(spoiled)
+    holds(text, code == 1 and "hookward's own readinessProbe asks port 8080" in text)
+
+    def another_port(base, app):
+        second = "    - {name: metrics, port: 9464, targetPort: 9464}\n"
+        replace(base / "service.yaml", "targetPort: http\n", "targetPort: http\n" + second)
+
+    both = changed(work, another_port, "sidecar")
+    expect("a port past hookward", verify(both)[0], 1)
+    expect("… that is meant so", verify(both, "--past", "metrics")[0], 0)
+
+
+def any_order(work):
+    """The app stays the first container: its probes are moved, hookward's own are not."""
+    components = "container", "probes/readiness", "probes/liveness", "network-policy", "monitoring"
+    leads(changed(work, lambda base, app: None, *components))
 
 
 def configuration(objects):

@@ -1,13 +1,14 @@
 // The inspector's page in a real browser: what a developer sees, with a mouse, with keys alone, on a phone, in the dark.
 import assert from "node:assert/strict";
 import { execFile, execFileSync } from "node:child_process";
-import { readFileSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import net from "node:net";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { promisify } from "node:util";
-import { binary, charge, deliver, end, now, open, raw, shots, SECRET, sleep, startApp, startBrowser, startHookward, until } from "./lib.mjs";
+import { binary, charge, deliver, end, now, open, raw, PLAIN, shots, SECRET, sleep, startApp, startBrowser, startHookward, until } from "./lib.mjs";
 
 const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 let app;
@@ -47,16 +48,54 @@ test("an empty page says what to do, and its command is one that hookward unders
   const { page } = view;
   await page.getByText("No webhook has arrived yet.").waitFor();
   const line = await page.locator("#empty pre").innerText();
-  assert.equal(line, `hookward send --provider clerk --event user.created --to http://127.0.0.1:${gate.port}/api/webhooks/clerk`);
+  assert.equal(line, `hookward send --provider clerk --event user.created --secret-env SECRET --to http://127.0.0.1:${gate.port}/api/webhooks/clerk`);
   await accessible(page, "empty");
   await shoot(page, "empty");
   const words = line.split(" ").slice(1);
-  const sent = await promisify(execFile)(binary, words, { env: { ...process.env, CLERK_WEBHOOK_SIGNING_SECRET: SECRET } });
+  const sent = await promisify(execFile)(binary, words, { env: { ...process.env, SECRET } });
   assert.match(sent.stdout, /200 OK/);
   await rowOf(page, "user.created").waitFor();
   assert.equal(await page.locator("#empty").isVisible(), false);
   await quiet(view);
   await view.context.close();
+});
+
+test("the offered command is one that works: base path, method, and where the route has its secret from", async () => {
+  const file = join(mkdtempSync(join(tmpdir(), "inspector-secret-")), "secret");
+  writeFileSync(file, PLAIN);
+  const github = (path, secret) => `[routes.hub]\npath = "${path}"\nprovider = "github"\nsecrets = [{ ${secret} }]`;
+  const base = '[app]\nbase_path = "/docs"';
+  const put = 'methods = ["PUT"]';
+  for (const [routes, offered] of [
+    [[base, github("/pre/*", 'env = "PLAIN"')], "--secret-env PLAIN --to http://127.0.0.1:PORT/docs/pre/test"],
+    [[base, `${github("/x", `file = "${file}"`)}\n${put}`], `--secret-file ${file} --method PUT --to http://127.0.0.1:PORT/docs/x`],
+    [[github("/x", `insecure_value = "${PLAIN}"`)], "--secret-env SECRET --to http://127.0.0.1:PORT/x"],
+  ]) {
+    const own = await startHookward(app, { routes });
+    const view = await open(browser, own);
+    const { page } = view;
+    const line = await page.locator("#empty pre").innerText();
+    assert.equal(line, `hookward send --provider github ${offered.replace("PORT", own.port)}`);
+    const path = line.slice(line.lastIndexOf(`:${own.port}`) + `:${own.port}`.length);
+    await page.locator("#empty li", { hasText: path.replace("test", "*") }).first().waitFor();
+    // What is in the configuration is for the reader to put there.
+    const sent = await promisify(execFile)(binary, line.split(" ").slice(1), { env: { ...process.env, PLAIN, SECRET: PLAIN } });
+    assert.match(sent.stdout, /200 OK/);
+    await page.locator("#rows .badge", { hasText: "forwarded" }).waitFor();
+    await view.context.close();
+    await own.stop();
+  }
+});
+
+test("the app's middleware is told of the path as it sees it: without the base path", async () => {
+  const own = await startHookward(app, { routes: ['[app]\nbase_path = "/api"', '[routes.guarded]\npath = "/webhooks/guarded"\nprovider = "clerk"\nsecrets = [{ env = "SECRET" }]'] });
+  assert.equal(await deliver(own, { id: "msg_base", path: "/api/webhooks/guarded" }), 401);
+  const view = await open(browser, own);
+  await rowOf(view.page, "app answered 401").click();
+  const guard = await view.page.locator("#detail").innerText();
+  assert.ok(guard.includes('createRouteMatcher(["/webhooks/guarded(.*)"])'), guard);
+  await view.context.close();
+  await own.stop();
 });
 
 test("deliveries appear as they end, and say how", async () => {
@@ -89,6 +128,12 @@ test("deliveries appear as they end, and say how", async () => {
   const genuine = rowOf(page, "msg_live_1");
   assert.match(await genuine.innerText(), /clerk[\s\S]*user\.created[\s\S]*current[\s\S]*200/);
   await until("the route's counts", async () => /accepted/.test(await page.locator("#routes").innerText()) && /1 duplicate\b/.test(await page.locator("#routes").innerText()));
+  // Every number on a route's button is that of the filter with the same word.
+  await page.locator("#routes button", { hasText: "signin" }).click();
+  await page.locator("#outcome").selectOption("accepted");
+  await page.getByText("Nothing matches the filter.").waitFor();
+  assert.match(await page.locator("#routes button", { hasText: "signin" }).innerText(), /\b0 accepted\s+1 app said no/);
+  await page.locator("#clear").click();
   await accessible(page, "with deliveries");
   await shoot(page, "deliveries");
   await shoot(page, "whole", { fullPage: true });
@@ -113,6 +158,10 @@ test("the details say which step refused, why, and what to do, in the words of t
   await shoot(page, "refused");
   await page.keyboard.press("Escape");
 
+  await rowOf(page, "bad_target").click();
+  assert.match(await detail.innerText(), /Detail: dot_segment: it has a `\.` or `\.\.` segment/);
+  await page.keyboard.press("Escape");
+
   await rowOf(page, "timestamp_too_old").click();
   assert.match(await detail.innerText(), /60 min behind this machine's clock/);
   await page.keyboard.press("Escape");
@@ -121,7 +170,7 @@ test("the details say which step refused, why, and what to do, in the words of t
   const guard = await detail.innerText();
   assert.match(guard, /probably its middleware did, not the handler/);
   assert.ok(guard.includes('createRouteMatcher(["/api/webhooks/guarded(.*)"])'));
-  assert.match(guard, /hookward send --provider clerk --event session\.created --to/);
+  assert.match(guard, /hookward send --provider clerk --event session\.created --secret-env SECRET --to/);
   await shoot(page, "guarded");
   await accessible(page, "details of a guard");
   await page.keyboard.press("Escape");

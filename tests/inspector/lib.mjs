@@ -15,6 +15,8 @@ export const shots = join(root, "target/inspector");
 mkdirSync(shots, { recursive: true });
 
 export const SECRET = `whsec_${Buffer.from("the inspector test's own secret!").toString("base64")}`;
+/** Of a sender whose secret is any text. */
+export const PLAIN = "a secret of thirty-two characters";
 const OTHER = `whsec_${Buffer.from("a secret that is somebody else's").toString("base64")}`;
 export const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 export const now = () => Math.floor(Date.now() / 1000);
@@ -64,16 +66,14 @@ export async function startApp() {
   return { port: server.address().port, reached: () => reached };
 }
 
-export async function startHookward(app, { port, inspector, only } = {}) {
+export async function startHookward(app, { port, inspector, only, routes } = {}) {
   const directory = mkdtempSync(join(tmpdir(), "inspector-"));
   port ??= await freePort();
   inspector ??= await freePort();
   const config = join(directory, "hookward.toml");
   const route = (name, path, more = "") =>
     `[routes.${name}]\npath = "${path}"\nprovider = "clerk"\nsecrets = [{ label = "current", env = "SECRET" }]\n${more}\n`;
-  const text = [
-    `[server]\nlisten = "127.0.0.1:${port}"\nupstream = "http://127.0.0.1:${app.port}"`,
-    `[admin]\ninspector = "127.0.0.1:${inspector}"`,
+  const usual = [
     route("clerk", "/api/webhooks/clerk"),
     route("guarded", "/api/webhooks/guarded"),
     route("signin", "/api/webhooks/signin"),
@@ -81,12 +81,17 @@ export async function startHookward(app, { port, inspector, only } = {}) {
     route("office", "/api/webhooks/office", 'allow_ips = ["svix", "203.0.113.0/24"]\nevents = ["user.*"]'),
     `[routes.stripe]\npath = "/api/webhooks/stripe"\nprovider = "stripe"\nsecrets = [{ label = "live", env = "SECRET" }]\n`,
     route("tried", "/api/webhooks/tried", 'insecure_report = ["signature"]'),
+  ];
+  const text = [
+    `[server]\nlisten = "127.0.0.1:${port}"\nupstream = "http://127.0.0.1:${app.port}"`,
+    `[admin]\ninspector = "127.0.0.1:${inspector}"`,
+    ...(routes ?? usual),
   ]
     .filter((table) => !only || !table.startsWith("[routes.") || only.some((name) => table.startsWith(`[routes.${name}]`)))
     .join("\n");
   writeFileSync(config, text);
   let log = "";
-  const child = spawn(binary, ["run", "--config", config], { env: { ...process.env, SECRET } });
+  const child = spawn(binary, ["run", "--config", config], { env: { ...process.env, SECRET, PLAIN } });
   for (const output of [child.stdout, child.stderr]) output.on("data", (data) => (log += data));
   const exited = new Promise((done) => child.on("exit", done));
   const stop = async (signal = "SIGTERM") => {

@@ -125,6 +125,39 @@ async fn shows_what_became_of_each_webhook_and_nothing_of_other_traffic() {
 }
 
 #[tokio::test]
+async fn a_route_is_told_as_a_request_has_it_and_its_secret_by_its_place() {
+    let app = App::start().await;
+    let more = "[admin]\ninspector = \"127.0.0.1:0\"\n[app]\nbase_path = \"/docs\"\n[routes.pre]\npath = \"/pre/*\"\n\
+                provider = \"twilio\"\nsecrets = [{ insecure_value = \"12345678901234567890123456789012\" }]\n";
+    let server = format!("[server]\nlisten = \"127.0.0.1:0\"\nupstream = \"http://{}\"\n", app.addr);
+    let public = format!(
+        "{server}public_url = \"https://app.example/x\"\n[routes.clerk]\npath = \"{PATH}\"\nprovider = \"clerk\"\n{more}"
+    );
+    let gate = Gate::with(&public).await;
+    let status = json(&gate, "/api/status").await;
+    assert_eq!(status["base_path"], "/docs");
+    let route = |name: &str| status["routes"].as_array().unwrap().iter().find(|route| route["name"] == name).unwrap();
+    assert_eq!(route("clerk")["path"], format!("/docs{PATH}"));
+    assert_eq!(route("pre")["path"], "/docs/pre/*");
+    assert_eq!(route("pre")["url"], "https://app.example/x/docs/pre/*");
+    assert_eq!(route("pre")["send"]["secret"], serde_json::json!({}), "its place, never itself");
+}
+
+#[tokio::test]
+async fn a_head_is_as_long_as_on_the_health_port() {
+    let app = App::start().await;
+    let gate = Gate::start(app.addr, "[admin]\ninspector = \"127.0.0.1:0\"\nhealth = \"127.0.0.1:0\"\n").await;
+    for (length, status) in [(12_000, 200), (40_000, 431), (100_000, 431)] {
+        let request = |path: &str| {
+            let padding = "a".repeat(length);
+            format!("GET {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncookie: {padding}\r\n\r\n")
+        };
+        assert_eq!(send(gate.inspector.unwrap(), &request("/api/words")).await.status, status, "{length}");
+        assert_eq!(send(gate.health.unwrap(), &request("/livez")).await.status, status, "{length}");
+    }
+}
+
+#[tokio::test]
 async fn no_answer_holds_a_body_a_query_a_signature_or_a_secret() {
     let app = App::start().await;
     let gate = Gate::start(app.addr, INSPECTOR).await;

@@ -199,7 +199,7 @@ async fn a_scraper_that_has_said_all_is_answered() {
 async fn what_is_odd_on_the_health_port_gets_a_short_4xx() {
     let app = App::start().await;
     let (_gate, health) = gate(app.addr, "").await;
-    let long = "a".repeat(20_000);
+    let long = "a".repeat(40_000);
     let many: String = (0..200).map(|n| format!("x-{n}: a\r\n")).collect();
     for (request, status) in [
         (get("/", ""), 404),
@@ -207,7 +207,7 @@ async fn what_is_odd_on_the_health_port_gets_a_short_4xx() {
         (get(&format!("/{long}"), ""), 414),
         (get("/metrics", &format!("x-long: {long}\r\n")), 431),
         (get("/metrics", &many), 431),
-        ("POST /metrics HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\na".to_owned(), 404),
+        ("POST /metrics HTTP/1.1\r\nhost: a\r\ncontent-length: 1\r\n\r\na".to_owned(), 405),
         ("nothing that is HTTP\r\n\r\n".to_owned(), 400),
     ] {
         let mut wire = Wire::dial(health).await;

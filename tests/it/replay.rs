@@ -757,6 +757,12 @@ async fn an_operator_lets_a_delivery_run_again() {
     let (code, text) = forget(&program, "msg_1", "clark");
     assert_eq!((code, text.contains("no route \"clark\"")), (Some(1), true), "{text}");
 
+    let mut odd = Command::new(env!("CARGO_BIN_EXE_hookward"));
+    let odd =
+        odd.args(["forget", "--route", "clerk", "--key", "zz", "--config"]).arg(&program.config).output().unwrap();
+    assert_eq!(odd.status.code(), Some(2));
+    assert!(String::from_utf8(odd.stderr).unwrap().contains("32 hex digits"));
+
     let first = asked(program.addr, &asking("msg_2", "delay=1500"));
     app.wait_begun(3).await;
     let (code, text) = forget(&program, "msg_2", "clerk");

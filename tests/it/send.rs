@@ -44,6 +44,20 @@ async fn a_sample_event_arrives_as_the_sender_would_send_it() {
 }
 
 #[tokio::test]
+async fn another_method_than_post_is_sent_where_it_is_asked_for() {
+    let app = App::start().await;
+    let gate = Gate::start(app.addr, "").await;
+    let output = clerk(&gate, &["--method", "PUT"]).await;
+    assert_eq!(output.status.code(), Some(1), "{}", shown(&output));
+    assert!(shown(&output).contains("\nmethod_not_allowed: "), "{}", shown(&output));
+    assert!(shown(&output).starts_with("PUT http://"), "{}", shown(&output));
+    app.assert_unreached("a method that the route does not take").await;
+    for bad in ["put", "CONNECT", ""] {
+        assert_eq!(clerk(&gate, &["--method", bad]).await.status.code(), Some(2), "{bad}");
+    }
+}
+
+#[tokio::test]
 async fn a_member_of_the_sample_can_be_changed() {
     let app = App::start().await;
     let gate = Gate::start(app.addr, "").await;

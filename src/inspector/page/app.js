@@ -8,7 +8,7 @@ const ANNOUNCE_EVERY = 10_000;
 
 const find = (id) => document.getElementById(id);
 const decisions = new Map();
-let words = { rejects: {}, outcomes: {}, steps: [], guards: [] };
+let words = { rejects: {}, outcomes: {}, details: [], steps: [], guards: [] };
 let status = null;
 let waiting = 0;
 let paused = false;
@@ -142,7 +142,7 @@ function command(parts) {
 
 /** What is sent, and what to know about it; `line` is null where nothing can be sent. */
 function sendLine(route, path, type) {
-  const { possible, own, events, body, options, variable } = route.send;
+  const { possible, own, events, body, options, secret, variable } = route.send;
   if (!possible) {
     return { line: null, notes: [`Only ${route.provider} can sign: its private key is its own. Ask it to send the event again.`] };
   }
@@ -161,11 +161,21 @@ function sendLine(route, path, type) {
     notes.push("Sends a genuine sample to the same path.");
   }
   for (const name of options) parts.push(["--option", `${name}=…`]);
-  if (!variable) parts.push(["--secret-env", "SECRET"]);
+  if (secret?.env) {
+    if (secret.env !== variable) parts.push(["--secret-env", secret.env]);
+    notes.push(`The secret is read from ${secret.env}, as the route's is: set it where you run this.`);
+  } else if (secret?.file) {
+    parts.push(["--secret-file", secret.file]);
+    notes.push("The secret is read from the route's file: run this where that file is.");
+  } else if (secret) {
+    parts.push(["--secret-env", "SECRET"]);
+    notes.push("The route's secret is in the configuration (insecure_value): put it into the variable SECRET first.");
+  }
+  if (!route.methods.includes("POST")) {
+    parts.push(["--method", route.methods.find((method) => !["GET", "HEAD"].includes(method)) ?? route.methods[0]]);
+  }
   if (route.url) parts.push(["--url", route.path.endsWith("*") ? route.url.slice(0, -route.path.length) + path : route.url]);
   parts.push(["--to", (status?.doors[0] ?? "http://localhost:8080") + path]);
-  if (variable) notes.push(`The secret is read from ${variable}; or add --secret-env or --secret-file.`);
-  else notes.push("SECRET stands for the variable that holds the route's secret; or use --secret-file.");
   return { line: command(parts), notes };
 }
 
@@ -360,7 +370,8 @@ function why(d) {
   const outcome = words.outcomes[d.outcome];
   const notes = [];
   if (d.header) notes.push(el("p", {}, "Header: ", el("code", {}, d.header)));
-  if (d.detail) notes.push(el("p", {}, "Detail: ", d.detail));
+  const said = words.details.find((detail) => detail.reject === code && detail.code === d.detail);
+  if (d.detail) notes.push(el("p", {}, "Detail: ", d.detail, said && `: ${said.why}`));
   const tone = LOOK[kind(d)][0];
   const parts = [];
   if (d.outcome === "would_reject") parts.push(callout("warn", outcome?.title ?? "", outcome?.fix));
@@ -382,7 +393,10 @@ function appSaysNo(d) {
   if (!d.app_guard || !guard) {
     return [callout("warn", `Proven genuine and forwarded; the app answered ${d.status}.`, "The sender sees this answer and tries again. The reason is in the app's log.")];
   }
-  const path = `${d.path.replace(/[^A-Za-z0-9/_.~-].*$/, "")}(.*)`;
+  // The app's middleware sees paths without its basePath.
+  const base = status?.base_path ?? "";
+  const seen = d.path.startsWith(`${base}/`) ? d.path.slice(base.length) : d.path;
+  const path = `${seen.replace(/[^A-Za-z0-9/_.~-].*$/, "")}(.*)`;
   const example = `const isWebhook = createRouteMatcher([${JSON.stringify(path)}]);
 
 export default clerkMiddleware(async (auth, request) => {

@@ -32,6 +32,11 @@ const take = (request, response) => {
 
 const server = createServer({ keepAliveTimeout: 120_000, requestTimeout: 0 }, take);
 server.on("checkExpectation", take);
+server.on("checkContinue", (request, response) => {
+  // An early answer leaves the sender without its 100.
+  if (!request.url.includes("&early")) response.writeContinue();
+  take(request, response);
+});
 server.on("clientError", (error, socket) => {
   // The end of a connection inside of a body is no bytes that were misread.
   const cut = ["ECONNRESET", "EPIPE", "HPE_INVALID_EOF_STATE"].includes(error.code);
@@ -39,7 +44,7 @@ server.on("clientError", (error, socket) => {
   socket.destroy();
 });
 server.on("connect", (request, socket) => {
-  say({ event: "garbage", code: "CONNECT", bytes: request.url });
+  say({ event: "garbage", code: "CONNECT", bytes: Buffer.from(request.url).toString("base64") });
   socket.destroy();
 });
 server.listen(0, "127.0.0.1", () => say({ event: "ready", port: server.address().port }));

@@ -104,7 +104,7 @@ class Node:
                 entry = entries[said["number"]]
                 entry.body, entry.complete = base64.b64decode(said["body"]), said["complete"]
             elif said["event"] == "garbage":
-                garbage.append(line)
+                garbage.append(f"{said['code']}: {base64.b64decode(said['bytes'] or '').decode('latin-1')}")
         return list(entries.values()), garbage
 
 
@@ -166,7 +166,7 @@ http {{
 """
 
     def seen(self):
-        """As [`Node.seen`]: nginx writes a request down when it is over, so what it answered with an error is not whole."""
+        """As [`Node.seen`]. A request is written down when it is over: what was answered with an error is not whole."""
         entries, garbage = [], []
         for line in self.log.read_text(encoding="latin-1").split("\n")[:-1]:
             said = json.loads(line)
@@ -176,7 +176,7 @@ http {{
                 continue
             names = ("svix_id", "svix_timestamp", "svix_signature", "verified_event")
             headers = [(name.replace("_", "-"), said[f"http_{name}"]) for name in names if said[f"http_{name}"]]
-            whole = said["status"] == "200" and said["request_completion"] == "OK"
+            whole = said["status"] in ("200", "304") and said["request_completion"] == "OK"
             body = said["request_body"].encode("latin-1")
             entries.append(Entry(said["request_method"], said["request_uri"], headers, body, whole))
         return entries, garbage

@@ -4,7 +4,7 @@ A case is one connection: the attack on stream 1, then the honest followers on s
 Sequel is Always Worse" (2021), RFC 9113 §8.2, §8.3 and §10.3. Must never need to know how hookward reads a stream.
 """
 
-from cases import DATA, ODD, Case
+from case import DATA, ODD, Case, shown
 from lines import Talk
 from oracle import Shape
 from signer import PATH, sign
@@ -33,6 +33,8 @@ class Attack:
         self.pieces = 1
         self.after = b""
         self.reading = None
+        # Nothing will be said of it.
+        self.withdrawn = False
 
     def replace(self, name, value):
         """Another value of a pseudo-header."""
@@ -59,22 +61,17 @@ class Streams:
     def __init__(self):
         self.cases = []
 
-    def add(self, name, make, shape=Shape.SAFE, bodies=None, on=(False, True), method="POST"):
+    def add(self, name, make, shape=Shape.SAFE, on=(False, True), method="POST", **more):
         """`make` changes an attack. The body that may be in the app is the one that its frames carry."""
         for protected in on:
             mark = f"t{len(self.cases)}"
             attack = Attack(mark, protected)
             make(attack)
-            allowed = {b"".join(attack.body)} if bodies is None else bodies(attack)
-            where = "delivery" if protected else "page"
-            title = f"HTTP/2: {name} ({where})"
-            case = Case(title, mark, [attack], shape, allowed, method, genuine=DATA, ordered=False, silent=True)
+            allowed = {b"".join(attack.body)}
+            title = f"HTTP/2: {name} ({'delivery' if protected else 'page'})"
+            more |= {"genuine": DATA, "ordered": False, "silent": True}
+            case = Case(title, mark, [attack], shape, allowed, method, **more)
             self.cases.append(case)
-
-
-def shown(value):
-    """Bytes in words."""
-    return value.decode("latin-1").encode("unicode_escape").decode()
 
 
 def table():
@@ -141,10 +138,33 @@ def _lengths(book):
 
         return make
 
-    for value in (b"0", b"{less}", b"{more}", b"+{n}", b"-{n}", b"0x{n}", b"{n}.0", b"", b" ", b"{n},{n}", b"{n}|{n}",
-                  b"{n}|0", b"0|{n}", b"{over}", b"99999999999999999999", b"{n} ", b" {n}", b"{n};", b"00{n}", b"{n}\0",
-                  b"{n}\r\nx: y", b"{n}\t0", b"\xb2"):
-        book.add(f"content-length {shown(value)!r}", length(value))
+    for value in (
+        b"0",
+        b"{less}",
+        b"{more}",
+        b"+{n}",
+        b"-{n}",
+        b"0x{n}",
+        b"{n}.0",
+        b"",
+        b" ",
+        b"{n},{n}",
+        b"{n}|{n}",
+        b"{n}|0",
+        b"0|{n}",
+        b"{over}",
+        b"99999999999999999999",
+        b"{n} ",
+        b" {n}",
+        b"{n};",
+        b"00{n}",
+        b"{n}\0",
+        b"{n}\r\nx: y",
+        b"{n}\t0",
+        b"\xb2",
+    ):
+        book.add(f"content-length {shown(value)!r}", length(value), on=(True,))
+        book.add(f"content-length {shown(value)!r}", length(value), on=(False,), empty=value == b"0")
         book.add(f"content-length {shown(value)!r}, signed as empty", length(value, b""), on=(True,))
     book.add("content-length {n}", length(b"{n}"), Shape.ONE)
     book.add("content_length", _with((b"content_length", b"0")))
@@ -161,7 +181,7 @@ def _lengths(book):
             attack.replace(b":method", method)
             attack.fields += [(b"content-length", b"0")]
 
-        book.add(f"{method.decode()} with a body of length 0", counted, on=(False,), method=method.decode())
+        book.add(f"{method.decode()} with a body of length 0", counted, on=(False,), method=method.decode(), empty=True)
 
 
 INJECTED = (
@@ -194,14 +214,38 @@ def _values(book):
         odd = bytes([byte])
         for where, value in (("in front of", odd + b"y"), ("behind", b"y" + odd), ("inside of", b"y" + odd + b"y")):
             book.add(f"{odd!r} {where} a value", _with((b"x-first", value)))
-            book.add(f"{odd!r} {where} a host", lambda a, v=value: a.replace(b":authority", v) and None)
+            for name in (b":authority", b":method", b":scheme"):
+                make = lambda a, n=name, v=value: a.replace(n, v)
+                book.add(f"{odd!r} {where} {name.decode()}", make)
+            path = lambda a, v=value: a.replace(b":path", b"/pa" + v + b"ge" + a.path)
+            book.add(f"{odd!r} {where} :path", path, foreign=True)
 
 
 def _names(book):
-    names = [b"", b":", b":x", b"x:y", b"x: y\r\ntransfer-encoding", b"x\r\n", b"X-Upper", b"Transfer-Encoding",
-             b"Content-Length", b"content-length ", b" content-length", b"transfer-encoding ", b"transfer-encoding:chunked",
-             b"x y", b"content-length\0", b"\xe2\x84\xaa", b"(x)", b"verified-event", b"Verified-Event", b"verified_event",
-             b"svix-id", b"svix-signature"]
+    names = [
+        b"",
+        b":",
+        b":x",
+        b"x:y",
+        b"x: y\r\ntransfer-encoding",
+        b"x\r\n",
+        b"X-Upper",
+        b"Transfer-Encoding",
+        b"Content-Length",
+        b"content-length ",
+        b" content-length",
+        b"transfer-encoding ",
+        b"transfer-encoding:chunked",
+        b"x y",
+        b"content-length\0",
+        b"\xe2\x84\xaa",
+        b"(x)",
+        b"verified-event",
+        b"Verified-Event",
+        b"verified_event",
+        b"svix-id",
+        b"svix-signature",
+    ]
     names += [b"x" + bytes([byte]) + b"y" for byte in ODD]
     for name in names:
         book.add(f"name {shown(name)!r}", _with((name, b"chunked")))
@@ -209,27 +253,87 @@ def _names(book):
 
 def _pseudo(book):
     changes = {
-        b":method": (b"", b"GET /page?m=x.s HTTP/1.1\r\nhost: a\r\n\r\nPOST", b"POST ", b" POST", b"PO ST", b"POST\r\nx: y",
-                     b"POST\0", b"CONNECT", b"post", b"PO:ST", b"PRI"),
-        b":scheme": (b"", b"https", b"ftp", b"http://evil.example/x?", b"http\r\nx: y", b"http ", b"HTTP", b"javascript", b"1"),
-        b":authority": (b"", b"evil@app.example", b"app.example/x", b"app.example:80 evil", b"app.example\r\nx: y",
-                        b"app.example\r\n\r\nGET /page?m=x.s HTTP/1.1\r\nhost: a\r\n\r\n", b"app.example,evil", b"app.example#x",
-                        b"app.example?x", b"[::1", b"app.example:99999", b"http://app.example", b"a\\b"),
-        b":path": (b"", b"*", b"{p} HTTP/1.1\r\nx: y", b"{p} HTTP/1.1", b"{p}\r\ntransfer-encoding: chunked", b"{p}\n", b"{p} ",
-                   b" {p}", b"{p}\t", b"{p}\0", b"{p}#x", b"http://evil.example{p}", b"//evil.example{p}", b"page?m=x.s",
-                   b"{p} HTTP/1.1\r\nhost: a\r\n\r\nGET /page?m=x.s HTTP/1.1\r\nx:", b"/x/..{p}", b"\\{p}", b"{p}\xe9", b"{p}\x7f",
-                   b"/%0d%0a{p}", b"?{p}"),
+        b":method": (
+            b"",
+            b"GET /page?m=x.s HTTP/1.1\r\nhost: a\r\n\r\nPOST",
+            b"POST ",
+            b" POST",
+            b"PO ST",
+            b"POST\r\nx: y",
+            b"POST\0",
+            b"CONNECT",
+            b"post",
+            b"PO:ST",
+            b"PRI",
+        ),
+        b":scheme": (
+            b"",
+            b"https",
+            b"ftp",
+            b"http://evil.example/x?",
+            b"http\r\nx: y",
+            b"http ",
+            b"HTTP",
+            b"javascript",
+            b"1",
+        ),
+        b":authority": (
+            b"",
+            b"evil@app.example",
+            b"app.example/x",
+            b"app.example:80 evil",
+            b"app.example\r\nx: y",
+            b"app.example\r\n\r\nGET /page?m=x.s HTTP/1.1\r\nhost: a\r\n\r\n",
+            b"app.example,evil",
+            b"app.example#x",
+            b"app.example?x",
+            b"[::1",
+            b"app.example:99999",
+            b"http://app.example",
+            b"a\\b",
+        ),
+        b":path": (
+            b"",
+            b"*",
+            b"{p} HTTP/1.1\r\nx: y",
+            b"{p} HTTP/1.1",
+            b"{p}\r\ntransfer-encoding: chunked",
+            b"{p}\n",
+            b"{p} ",
+            b" {p}",
+            b"{p}\t",
+            b"{p}\0",
+            b"{p}#x",
+            b"http://evil.example{p}",
+            b"//evil.example{p}",
+            b"page?m=x.s",
+            b"{p} HTTP/1.1\r\nhost: a\r\n\r\nGET /page?m=x.s HTTP/1.1\r\nx:",
+            b"/x/..{p}",
+            b"\\{p}",
+            b"{p}\xe9",
+            b"{p}\x7f",
+            b"/%0d%0a{p}",
+            b"?{p}",
+        ),
     }
     for name, values in changes.items():
         for value in values:
 
             def make(attack, name=name, value=value):
-                attack.replace(name, value.replace(b"{p}", attack.path).replace(b"m=x.", b"m=%s." % attack.mark.encode()))
+                attack.replace(
+                    name, value.replace(b"{p}", attack.path).replace(b"m=x.", b"m=%s." % attack.mark.encode())
+                )
 
-            # Any method is one of its own, and passes as it is.
-            method = value.decode("latin-1") if name == b":method" and value in (b"post", b"PRI") else "POST"
-            book.add(f"{name.decode()} {shown(value)!r}", make, method=method)
-    for name, value in ((b":method", b"GET"), (b":path", b"/page?m=x.s"), (b":authority", b"evil.example"), (b":scheme", b"https")):
+            # Any token is a method, and passes as it is.
+            foreign = name == b":method" and value in (b"post", b"PRI")
+            method = value.decode() if foreign else "POST"
+            book.add(f"{name.decode()} {shown(value)!r}", make, method=method, foreign=foreign)
+    for name, value in (
+        (b":method", b"GET"),
+        (b":path", b"/page?m=x.s"),
+        (b":authority", b"evil.example"),
+        (b":scheme", b"https"),
+    ):
 
         def twice(attack, name=name, value=value):
             attack.pseudo += [(name, value.replace(b"m=x.", b"m=%s." % attack.mark.encode()))]
@@ -245,7 +349,16 @@ def _pseudo(book):
         book.add(f"{name.decode()} twice", twice)
         book.add(f"{name.decode()} behind a field", late)
         book.add(f"without {name.decode()}", without)
-    for name in (b":status", b":protocol", b":Method", b":path ", b":", b":host", b":transfer-encoding", b":content-length"):
+    for name in (
+        b":status",
+        b":protocol",
+        b":Method",
+        b":path ",
+        b":",
+        b":host",
+        b":transfer-encoding",
+        b":content-length",
+    ):
 
         def unknown(attack, name=name):
             attack.pseudo += [(name, b"websocket" if name == b":protocol" else b"200")]
@@ -273,8 +386,9 @@ def _framing(book):
 
         return make
 
-    for count in (2, 7, 40):
+    for count in (2, 7):
         book.add(f"a head in {count} frames", pieces(count), Shape.ONE)
+    book.add("a head in 40 frames", pieces(40))
     book.add("a body in frames of a byte", lambda a: setattr(a, "body", [b"%c" % byte for byte in a.hidden]), Shape.ONE)
     book.add("an empty frame in a body", lambda a: setattr(a, "body", [a.hidden, b"", b""]), Shape.ONE)
 
@@ -301,6 +415,7 @@ def _framing(book):
 
     def cancelled(attack):
         attack.end = False
+        attack.withdrawn = True
         attack.after = bytes([0, 0, 4, 3, 0, 0, 0, 0, 1, 0, 0, 0, 8])
 
     book.add("a body that is withdrawn", cancelled)
@@ -324,10 +439,23 @@ def _framing(book):
 
 
 def _trailers(book):
-    for name, value in ((b"content-length", b"5"), (b"transfer-encoding", b"chunked"), (b"host", b"evil.example"),
-                        (b":path", b"/page"), (b":method", b"GET"), (b"verified-event", b"x"), (b"Verified-Event", b"x"),
-                        (b"svix-signature", b"v1,x"), (b"x", b"y\r\n\r\n0\r\n"), (b"x\r\ny", b"z"), (b"x", b"y\0"),
-                        (b"connection", b"close"), (b"te", b"chunked"), (b"trailer", b"x"), (b"content_length", b"5")):
+    for name, value in (
+        (b"content-length", b"5"),
+        (b"transfer-encoding", b"chunked"),
+        (b"host", b"evil.example"),
+        (b":path", b"/page"),
+        (b":method", b"GET"),
+        (b"verified-event", b"x"),
+        (b"Verified-Event", b"x"),
+        (b"svix-signature", b"v1,x"),
+        (b"x", b"y\r\n\r\n0\r\n"),
+        (b"x\r\ny", b"z"),
+        (b"x", b"y\0"),
+        (b"connection", b"close"),
+        (b"te", b"chunked"),
+        (b"trailer", b"x"),
+        (b"content_length", b"5"),
+    ):
 
         def make(attack, name=name, value=value):
             attack.trailers = [(name, value)]
@@ -358,6 +486,9 @@ async def talk(address, case):
         try:
             for stream, sent in ((1, attack.frames(connection)), (3, None), (5, None)):
                 try:
+                    if stream == 1 and attack.withdrawn:
+                        connection.writer.write(sent)
+                        continue
                     result.answers.append(await connection.ask(stream, sent or _follower(connection, stream, case)))
                 except Reset:
                     if stream != 1:

@@ -28,8 +28,8 @@ class Talk:
     rest: bytes = b""
 
 
-async def talk(address, pieces, to_head=()):
-    """Sends the pieces, a number being a pause in seconds, and reads to the end. `to_head`: targets asked by HEAD."""
+async def talk(address, pieces, to_head=False):
+    """Sends the pieces, a number being a pause in seconds, and reads to the end. `to_head`: the first is a HEAD."""
     reader, writer = await asyncio.open_connection(*address)
     received = bytearray()
     ended = True
@@ -75,7 +75,7 @@ def parse(received, to_head, ended):
             continue
         seen = fields.get("x-seen")
         length = int(fields.get("content-length", 0))
-        if status in (101, 204, 304) or (seen in to_head):
+        if status in (101, 204, 304) or (to_head and not result.answers):
             length = 0
         body, received = rest[:length], rest[length:]
         result.answers.append(Answer(status, seen, code_of(fields.get("content-type", ""), body)))

@@ -79,6 +79,13 @@ def line_with(event, key):
     return found
 
 
+def free_address():
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()
+
+
 class Node:
     """Node's own server; `lenient` with the parser that forgives what a strict one refuses."""
 
@@ -114,9 +121,7 @@ class Nginx:
     name = "nginx"
 
     def __init__(self, processes, work):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.address = probe.getsockname()
+        self.address, self.itself = free_address(), free_address()
         self.log = work / "nginx-seen.log"
         config, out, folder = work / "nginx.conf", work / "nginx.log", work / "nginx"
         folder.mkdir()
@@ -154,10 +159,10 @@ http {{
     client_body_in_single_buffer on;
     ignore_invalid_headers off;
     underscores_in_headers on;
-    location / {{ proxy_pass http://unix:{folder}/self; }}
+    location / {{ proxy_pass http://{self.itself[0]}:{self.itself[1]}; }}
   }}
   server {{
-    listen unix:{folder}/self;
+    listen {self.itself[0]}:{self.itself[1]} backlog=1024;
     access_log off;
     add_header x-seen $request_uri;
     location / {{ return 200 "seen"; }}

@@ -12,11 +12,12 @@ TIME_LIMIT = 15
 
 @dataclass
 class Answer:
-    """One answer: `seen` is the target that the app says it answered, `code` what hookward says of its refusal."""
+    """One answer: `seen` is the target that the app says it answered; of a refusal, its `code` and all that it says."""
 
     status: int
     seen: str | None = None
     code: str | None = None
+    says: bytes = b""
 
 
 @dataclass
@@ -78,7 +79,8 @@ def parse(received, to_head, ended):
         if status in (101, 204, 304) or (to_head and not result.answers):
             length = 0
         body, received = rest[:length], rest[length:]
-        result.answers.append(Answer(status, seen, code_of(fields.get("content-type", ""), body)))
+        code = code_of(fields.get("content-type", ""), body)
+        result.answers.append(Answer(status, seen, code, head + body if code else b""))
     return result
 
 

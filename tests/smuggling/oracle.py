@@ -9,7 +9,7 @@ from enum import Enum
 from posixpath import normpath
 from urllib.parse import unquote
 
-from signer import PATH, is_signed
+from signer import KEY, PATH, SECRET, is_signed
 
 
 class Shape(Enum):
@@ -30,6 +30,8 @@ class Shape(Enum):
 
 
 FOLLOWERS = ["f", "g"]
+# 32 bytes in Base64: what a signature looks like, the right one above all.
+A_MAC = re.compile(rb"[A-Za-z0-9+/]{43}=")
 
 
 def faults(case, talk, entries):
@@ -59,6 +61,9 @@ def _for_all(case, talk, entries):
         yield "the connection does not end"
     if talk.rest and not case.silent:
         yield f"no answer begins with {talk.rest[:60]!r}"
+    for answer in talk.answers:
+        if KEY in answer.says or SECRET.removeprefix("whsec_").encode() in answer.says or A_MAC.search(answer.says):
+            yield f"a refusal says too much: {answer.says!r}"
     answered = [_which(answer.seen) for answer in talk.answers if answer.seen is not None]
     whole = [_which(entry.target) for entry in entries if entry.complete]
     broken = [_which(entry.target) for entry in entries if not entry.complete]

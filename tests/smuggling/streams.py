@@ -106,4 +106,4 @@ class Connection:
     @staticmethod
     def _said(fields, body):
         code = code_of(fields.get("content-type", ""), body)
-        return Answer(int(fields[":status"]), fields.get("x-seen"), code)
+        return Answer(int(fields[":status"]), fields.get("x-seen"), code, body if code else b"")

@@ -63,7 +63,7 @@ def judge(table, talks, app):
     # What an app refuses by itself is one request all the same, and no other may be in it.
     heads = {line: marks_in(line.partition("\r\n\r\n")[0]) for line in garbage}
     refused = [line for line, marks in heads.items() if len(marks) == 1 and foreign.issuperset(marks)]
-    wrong = [("the app", f"bytes that are no request: {line[:300]}") for line in garbage if line not in refused]
+    wrong = [("the app", f"bytes that are no request: {line[:300]!r}") for line in garbage if line not in refused]
     for entry in entries:
         mark = mark_of(entry.target)
         if mark and mark[0] in by_case:

@@ -303,6 +303,14 @@ def _lengths(book):
         make = lambda c, zeros=zeros: c.post(b"content-length: %s%d\r\n" % (zeros, len(c.hidden)), c.hidden)
         book.add(f"length with {zeros.decode()} in front", Shape.SAFE, make, bodies=lambda c: {c.hidden})
 
+    for spelling in (b"content-length:{n}", b"Content-Length:  \t{n}\t ", b"CONTENT-LENGTH: {n}"):
+        make = lambda c, s=spelling: c.post(s.replace(b"{n}", b"%d" % len(c.hidden)) + b"\r\n", c.hidden)
+        book.add(f"length spelled {shown(spelling)}", Shape.ONE, make, bodies=lambda c: {c.hidden})
+    for bits in (31, 32, 53):
+        # What is left when a reader keeps the lower bits alone.
+        make = lambda c, bits=bits: c.post(b"content-length: %d\r\n" % ((1 << bits) + len(c.hidden)), c.hidden)
+        book.add(f"length of 2^{bits} more", Shape.REFUSED, make, page=Shape.CUT, bodies=lambda _: set())
+
 
 def _chunks(book):
     """One body, its chunks spelled as nobody must."""
@@ -363,6 +371,10 @@ def _chunks(book):
     }.items():
         make = lambda c, body=body: c.post(b"transfer-encoding: chunked\r\n", body, DATA)
         book.add(f"chunk: {name}", Shape.ONE, make, bodies=lambda _: {DATA})
+    for bits in (31, 32, 53, 63):
+        body = b"%x\r\n%s\r\n0\r\n\r\n" % ((1 << bits) + len(DATA), DATA)
+        make = lambda c, body=body: c.post(b"transfer-encoding: chunked\r\n", body, DATA)
+        book.add(f"chunk of 2^{bits} more", Shape.REFUSED, make, page=Shape.CUT, bodies=lambda _: set())
     for byte in ODD:
         odd = bytes([byte])
         for where, body in {

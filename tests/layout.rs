@@ -197,3 +197,35 @@ fn only_two_functions_make_an_admitted() {
         "a delivery once; unverified, traffic in two ways, and what a check only reports in one"
     );
 }
+
+/// Whether a source has a test of this name.
+fn has_test(source: &str, name: &str) -> bool {
+    source.match_indices(&format!("fn {name}(")).any(|(at, _)| {
+        let before = source[..at].rsplit_once('\n').map_or("", |(before, _)| before);
+        let above = before.lines().rev().map(str::trim);
+        let mut attributes = above.take_while(|line| line.starts_with("#[") || line.starts_with("//"));
+        attributes.any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"))
+    })
+}
+
+#[test]
+fn the_tests_that_security_md_names_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
+    let text = read("SECURITY.md");
+    let promises = text.split_once("## Promises, and the tests that hold them").unwrap().1;
+    let (mut file, mut tests) = (None, 0);
+    // In code spans stand files, a part of tests/run, and names of tests of the last file.
+    for span in promises.split('`').skip(1).step_by(2) {
+        let (path, argument) = span.split_once(' ').unwrap_or((span, ""));
+        if root.join(path).is_file() {
+            file = Path::new(path).extension().is_some_and(|kind| kind == "rs").then(|| (path, read(path)));
+            assert!(argument.is_empty() || read(path).contains(&format!("part_{argument}()")), "no part: {span}");
+            continue;
+        }
+        let (path, source) = file.as_ref().unwrap_or_else(|| panic!("{span} is no file, and stands behind none"));
+        assert!(has_test(source, span), "{path} has no test {span}");
+        tests += 1;
+    }
+    assert!(tests >= 90, "{tests} tests are named");
+}

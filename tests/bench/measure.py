@@ -1,6 +1,7 @@
 """Runs the cases that were asked for, and writes what was found. tests/bench/run calls it, with what it installed."""
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import proc
 from cases import ALL, CPU, Run, bare_sha256
+from load import WrongAnswer
 from peers import HERE, PORTS, Bench
 from picture import picture
 from report import report
@@ -52,10 +54,11 @@ def versions(hookward: Path, caddy: Path, missing: set[str]) -> dict[str, str]:
     return found | ({} if "next" in missing else {name: package["dependencies"][name] for name in ("next", "svix")})
 
 
-def commit() -> str:
-    """Which source the binary is likely from; it cannot say so itself."""
+def identity(hookward: Path) -> str:
+    """Which binary this was, and of which checkout it most likely is; it cannot say so itself."""
     run = subprocess.run(["git", "-C", HERE, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
-    return run.stdout.strip() or "unknown"
+    digest = hashlib.sha256(hookward.read_bytes()).hexdigest()[:12]
+    return f"hookward's binary {digest} (sha256), measured from checkout {run.stdout.strip() or 'unknown'}"
 
 
 def check_ports() -> None:
@@ -72,9 +75,9 @@ def check_ports() -> None:
 def main() -> None:
     """Parse, measure, write."""
     parser = argparse.ArgumentParser(prog="tests/bench/run", epilog="Cases: " + ", ".join(ALL))
-    parser.add_argument("--quick", action="store_true", help="one short round or two of everything")
+    parser.add_argument("--quick", action="store_true", help="one short round of everything")
     parser.add_argument("--strict", action="store_true", help="a peer that cannot be installed is a failure")
-    parser.add_argument("--rounds", type=int, help="default 5, or 2 with --quick")
+    parser.add_argument("--rounds", type=int, help="default 5, or 1 with --quick")
     parser.add_argument("--seconds", type=int, help="of each measurement; default 2, or 1 with --quick")
     parser.add_argument("--hookward", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--caddy", type=Path, help=argparse.SUPPRESS)
@@ -96,7 +99,7 @@ def main() -> None:
         # nginx's worker is another user, and reads the app's files from here.
         Path(scratch).chmod(0o755)
         bench = Bench(Path(scratch), options.hookward, missing, options.caddy)
-        run = Run(bench, options.rounds or (2 if options.quick else 5), options.seconds or (1 if options.quick else 2), options.quick)
+        run = Run(bench, options.rounds or (1 if options.quick else 5), options.seconds or (1 if options.quick else 2), options.quick)
         results = {
             "date": time.strftime("%Y-%m-%d", time.gmtime(began)),
             "quick": options.quick,
@@ -104,24 +107,32 @@ def main() -> None:
             "seconds": run.seconds,
             "machine": machine(),
             "versions": versions(options.hookward, options.caddy, missing),
-            "commit": commit(),
+            "identity": identity(options.hookward),
             "missing": sorted(missing),
             "sha256": bare_sha256([16 << 10, 64 << 10]),
             "cases": {},
+            "failed": {},
         }
         bench.start_app()
         try:
             for name in options.cases or ALL:
                 print(f"{time.time() - began:5.0f} s  {name}", flush=True)
-                results["cases"][name] = run.cpu(CPU[name]) if name in CPU else getattr(run, name)()
+                try:
+                    results["cases"][name] = run.cpu(CPU[name]) if name in CPU else getattr(run, name)()
+                except (WrongAnswer, RuntimeError, OSError) as error:
+                    # The other cases are not worth less for it; this one has no figures, and the whole has failed.
+                    results["failed"][name] = str(error)
+                    print(f"FAILED {name}: {error}", file=sys.stderr, flush=True)
         finally:
             proc.stop(bench.app)
     results["took"] = round(time.time() - began)
-    write(results, HERE / "results" / ("tmp" if options.quick or options.cases else ""))
+    write(results, HERE / "results" / ("tmp" if options.quick or options.cases or results["failed"] else ""))
+    if results["failed"]:
+        sys.exit(f"failed: {', '.join(results['failed'])}")
 
 
 def write(results: dict, directory: Path) -> None:
-    """Keep the figures, the table and the picture; only a whole run under its date, the others in results/tmp."""
+    """Keep the figures, the table and the picture; only a whole run that did not fail under its date, the others in results/tmp."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / results["date"]
     path.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")

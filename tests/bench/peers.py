@@ -58,7 +58,7 @@ class Setting:
 
     body: int = 1024  # largest request body, in bytes
     allowed: str = ""  # the one address that may call, or anyone
-    connections: int = 512
+    connections: int = 4096  # enough that none closes idle ones to the app for want of descriptors
 
 
 NGINX = """
@@ -147,7 +147,8 @@ CADDY = """
   auto_https off
   persist_config off
 }}
-http://127.0.0.1:{port} {{
+http://:{port} {{
+  bind 127.0.0.1
   reverse_proxy 127.0.0.1:{app} {{
     transport http {{
       keepalive 600s
@@ -265,8 +266,10 @@ def lua_modules() -> str:
 
 def _haproxy(name: str, setting: Setting, port: int) -> str:
     http = name == "haproxy"
-    # Twice the body and the signed content have to fit. A smaller buffer is cheaper, so it grows only where it must.
+    # The body with its head has to fit. A smaller buffer is cheaper, so it grows only where it must.
     size = 16384 if setting.body <= 8192 else setting.body + 16384
+    if not http:
+        size = min(size, 256 << 10)
     rules = ""
     if http:
         refuse = f"http-request deny deny_status 403 if !{{ src {setting.allowed} }}" if setting.allowed else ""
@@ -274,7 +277,7 @@ def _haproxy(name: str, setting: Setting, port: int) -> str:
     return HAPROXY.format(
         mode="http" if http else "tcp",
         connections=setting.connections + 16,
-        tune=f"tune.bufsize {size}" if http else "",
+        tune=f"tune.bufsize {size}",
         defaults="option forwardfor" if http else "",
         rules=rules,
         backend="http-reuse always" if http else "",

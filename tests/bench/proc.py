@@ -53,6 +53,24 @@ def stop(process: subprocess.Popen) -> None:
         process.wait()
 
 
+def prefer(pids: list[int], nice: int) -> bool:
+    """Give every thread of these processes this priority, and their sessions; False where the user may not.
+
+    Where the kernel groups by session, a thread's own priority counts only within it.
+    """
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            Path(f"/proc/{pid}/autogroup").write_text(str(nice))
+        for thread in Path(f"/proc/{pid}/task").iterdir():
+            try:
+                os.setpriority(os.PRIO_PROCESS, int(thread.name), nice)
+            except PermissionError:
+                return False
+            except ProcessLookupError:
+                continue
+    return True
+
+
 def await_port(port: int, process: subprocess.Popen, log: Path, seconds: float = 20) -> None:
     """Wait until something listens at `port`; raise with the end of the log when the process ends before."""
     deadline = time.monotonic() + seconds

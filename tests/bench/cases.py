@@ -1,7 +1,7 @@
 """The cases: what is sent to which peers, and what is read while it is.
 
-Rounds are interleaved: each round goes through all peers of a case, beginning with another one, so that what else the machine
-does falls on all of them.
+Rounds are interleaved: each round goes through all peers of a case, beginning with another one, so that what else the
+machine does falls on all of them.
 """
 
 import contextlib
@@ -10,7 +10,7 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import load
 import proc
@@ -51,7 +51,9 @@ CPU = {
     "genuine-64k": _genuine(64 * KIB),
     "genuine-1m": _genuine(1 << 20),
     "forged": Case("forged, 1 KiB", ["nginx-lua", "haproxy", "next", "hookward"], Traffic("forged", KIB, 401)),
-    "wrong": Case("wrong address, 1 KiB", ["nginx", "haproxy", "hookward"], Traffic("wrong", KIB, 403), allowed=ELSEWHERE),
+    "wrong": Case(
+        "wrong address, 1 KiB", ["nginx", "haproxy", "hookward"], Traffic("wrong", KIB, 403), allowed=ELSEWHERE
+    ),
     "page": Case("page, 10 KiB", ["relay", "nginx", "haproxy", "caddy", "hookward"], Traffic("page", KIB)),
     "connections-1": _connections(1),
     "connections-256": _connections(256),
@@ -68,6 +70,12 @@ class Run:
     rounds: int
     seconds: int
     quick: bool
+    skipped: list[str] = field(default_factory=list)
+
+    def skip(self, what: str) -> None:
+        """Say loudly what could not be measured as it should be."""
+        print(f"SKIP {what}", flush=True)
+        self.skipped.append(what)
 
     def present(self, names: list[str]) -> list[str]:
         """Those peers that could be installed."""
@@ -90,7 +98,7 @@ class Run:
         app = proc.tree(self.bench.app.pid)
         pids = app + [pid for peer in running for pid in proc.tree(peer.process.pid)]
         if not proc.prefer(pids, load.PRIORITY):
-            print("latencies are read at the usual priority: only root may raise it", flush=True)
+            self.skip("a raised priority for latencies: this user may not")
         try:
             yield
         finally:
@@ -112,9 +120,11 @@ class Run:
             case.traffic.script(script)
             for peer in running:
                 case.traffic.probe(peer.port)
-                if case.traffic.kind == "wrong" and load.exchange(
-                    peer.port, "POST", load.PATH, *load.delivery(0, case.traffic.size), send=False
-                ) != 403:
+                if (
+                    case.traffic.kind == "wrong"
+                    and load.exchange(peer.port, "POST", load.PATH, *load.delivery(0, case.traffic.size), send=False)
+                    != 403
+                ):
                     raise WrongAnswer(f"{peer.name} waits for the body of a wrong address")
                 # Node.js needs its compiler's time.
                 warm = (2 if self.quick else 8) if peer.name == "next" else int(not self.quick)
@@ -181,10 +191,12 @@ class Run:
     def memory(self) -> dict:
         """KiB at rest, at most under load, and for each of many idle connections."""
         wanted = 2000 if self.quick else 10000
+        # A proxy keeps two descriptors for a connection, used or not.
         files = proc.raise_open_files(65536)
         if files < 2 * wanted + 1000:
-            print(f"SKIP 10,000 idle connections: {files} open files are allowed here, {2 * wanted + 1000} are needed", flush=True)
-            wanted = 0
+            fewer = max(0, (files - 1000) // 2)
+            self.skip(f"{wanted:,} idle connections: {files} open files are allowed here; {fewer:,} instead")
+            wanted = fewer
         result: dict = {}
         for name in self.present(["nginx", "nginx-lua", "haproxy", "caddy", "next", "hookward"]):
             with self.peers([name], Setting()) as [peer]:
@@ -250,7 +262,7 @@ class Run:
         return {"title": "start to the first answer", "unit": "ms", "peers": result}
 
     def flood(self) -> dict:
-        """p99 of genuine deliveries, alone and beside ten times as many forged ones; the app must hear none of these."""
+        """p99 of genuine deliveries, alone and beside ten times as many forged ones, of which the app hears none."""
         rate, result = 500, {}
         with self.peers(VERIFYING, Setting()) as running, self.preferred(running):
             for _, peer in self.turns(running):
@@ -271,7 +283,8 @@ class Run:
                     row[kind].append(times[len(times) * 99 // 100])
                     row["heard"].append(load.heard() - heard - genuine.count)
                     if row["heard"][-1]:
-                        raise WrongAnswer(f"{peer.name}: the app heard {row['heard'][-1]} more than the genuine ones")
+                        more = row["heard"][-1]
+                        raise WrongAnswer(f"{peer.name}: the app heard {more} more than the genuine ones")
         title = f"p99 of {rate} genuine deliveries a second, alone and beside {10 * rate} forged"
         return {"title": title, "unit": "µs", "peers": result}
 

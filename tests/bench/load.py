@@ -1,6 +1,6 @@
 """The load: signed deliveries, sent by wrk (closed loop) or h2load (a given rate), downloads, and idle connections.
 
-Every answer counts: a run with an unexpected status, a broken connection or a timeout raises, so no figure is of errors.
+Every answer counts: a run with an unexpected status, a broken connection or a timeout raises: no figure is of errors.
 """
 
 import base64
@@ -28,7 +28,7 @@ class WrongAnswer(Exception):
 
 
 def delivery(number: int, size: int, *, forged: bool = False) -> tuple[dict[str, str], bytes]:
-    """Return headers and body of one delivery, signed now; a forged one with another key, so it fails only at the MAC."""
+    """Return headers and body of one delivery, signed now; a forged one with another key: it fails only at the MAC."""
     head = b'{"type":"user.created","object":"event","data":{"id":"user_%06d","pad":"' % number
     body = head + b"x" * (size - len(head) - 3) + b'"}}'
     now = int(time.time())
@@ -44,7 +44,9 @@ def delivery(number: int, size: int, *, forged: bool = False) -> tuple[dict[str,
     }, body
 
 
-def exchange(port: int, method: str, path: str, headers: dict[str, str], body: bytes = b"", *, send: bool = True) -> int:
+def exchange(
+    port: int, method: str, path: str, headers: dict[str, str], body: bytes = b"", *, send: bool = True
+) -> int:
     """Send one request on a connection of its own and return the status; with `send` off its body never comes."""
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
     head = f"{method} {path} HTTP/1.1\r\nhost: app.example\r\n{lines}content-length: {len(body)}\r\n\r\n".encode()
@@ -144,7 +146,7 @@ class Traffic:
 
 def wrk(port: int, traffic: Traffic, script: Path, connections: int, seconds: int) -> int:
     """Run wrk for `seconds` and return how many requests were answered, all as expected."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "5s", "-s", str(script)]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "30s", "-s", str(script)]
     run = pinned([*command, f"http://127.0.0.1:{port}"])
     found = re.search(r"^DONE (\d+) (\d+) (\d+) (\d+) (\d+) (\d+) (\d+)", run, re.MULTILINE)
     if not found:
@@ -194,10 +196,10 @@ class Paced:
 
 
 def paced(port: int, rate: int, seconds: float, work: Path, *, forged: bool = False) -> Paced:
-    """Start deliveries of 1 KiB at `rate` a second: many clients with few each, so that a slow answer delays no other one.
+    """Start deliveries of 1 KiB at `rate` a second: many clients with few each, so a slow answer delays no other one.
 
-    Clients begin at 1 ms from each other, and none sends faster than 50 a second: below 20 ms no request waits for an earlier
-    one of its client, which is what makes this an open loop.
+    Clients begin one after the other within 20 ms, and none sends faster than 50 a second: below 20 ms no request waits
+    for an earlier one of its client, which is what makes this an open loop.
     """
     clients = max(1, round(rate / 50))
     count = round(50 * (seconds + WARM_UP / 1e6)) * clients

@@ -16,7 +16,7 @@ from pathlib import Path
 import proc
 from cases import ALL, CPU, Run, bare_sha256
 from load import WrongAnswer
-from peers import HERE, PORTS, Bench
+from peers import HERE, PORTS, TITLES, Bench
 from picture import picture
 from report import report
 
@@ -56,7 +56,9 @@ def versions(hookward: Path, caddy: Path, missing: set[str]) -> dict[str, str]:
 
 def identity(hookward: Path) -> str:
     """Which binary this was, and of which checkout it most likely is; it cannot say so itself."""
-    run = subprocess.run(["git", "-C", HERE, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False)
+    run = subprocess.run(
+        ["git", "-C", HERE, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=False
+    )
     digest = hashlib.sha256(hookward.read_bytes()).hexdigest()[:12]
     return f"hookward's binary {digest} (sha256), measured from checkout {run.stdout.strip() or 'unknown'}"
 
@@ -76,7 +78,7 @@ def main() -> None:
     """Parse, measure, write."""
     parser = argparse.ArgumentParser(prog="tests/bench/run", epilog="Cases: " + ", ".join(ALL))
     parser.add_argument("--quick", action="store_true", help="one short round of everything")
-    parser.add_argument("--strict", action="store_true", help="a peer that cannot be installed is a failure")
+    parser.add_argument("--strict", action="store_true", help="what is skipped makes this fail")
     parser.add_argument("--rounds", type=int, help="default 5, or 1 with --quick")
     parser.add_argument("--seconds", type=int, help="of each measurement; default 2, or 1 with --quick")
     parser.add_argument("--hookward", type=Path, help=argparse.SUPPRESS)
@@ -99,7 +101,15 @@ def main() -> None:
         # nginx's worker is another user, and reads the app's files from here.
         Path(scratch).chmod(0o755)
         bench = Bench(Path(scratch), options.hookward, missing, options.caddy)
-        run = Run(bench, options.rounds or (1 if options.quick else 5), options.seconds or (1 if options.quick else 2), options.quick)
+        run = Run(
+            bench,
+            options.rounds or (1 if options.quick else 5),
+            options.seconds or (1 if options.quick else 2),
+            options.quick,
+        )
+        for name in sorted(missing):
+            # tests/bench/run has said so already, and why.
+            run.skipped.append(f"{TITLES.get(name, name)}: not installed")
         results = {
             "date": time.strftime("%Y-%m-%d", time.gmtime(began)),
             "quick": options.quick,
@@ -108,7 +118,7 @@ def main() -> None:
             "machine": machine(),
             "versions": versions(options.hookward, options.caddy, missing),
             "identity": identity(options.hookward),
-            "missing": sorted(missing),
+            "skipped": run.skipped,
             "sha256": bare_sha256([16 << 10, 64 << 10]),
             "cases": {},
             "failed": {},
@@ -129,10 +139,12 @@ def main() -> None:
     write(results, HERE / "results" / ("tmp" if options.quick or options.cases or results["failed"] else ""))
     if results["failed"]:
         sys.exit(f"failed: {', '.join(results['failed'])}")
+    if options.strict and run.skipped:
+        sys.exit("--strict: something was skipped")
 
 
 def write(results: dict, directory: Path) -> None:
-    """Keep the figures, the table and the picture; only a whole run that did not fail under its date, the others in results/tmp."""
+    """Keep figures, table and picture: a whole run that did not fail under its date, others in results/tmp."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / results["date"]
     path.with_suffix(".json").write_text(json.dumps(results, indent=1) + "\n")

@@ -105,6 +105,7 @@ HAPROXY = """
 global
   maxconn {connections}
   nbthread 1
+  no strict-limits
   {tune}
 defaults
   mode {mode}
@@ -194,8 +195,13 @@ class Bench:
 
     def _nginx(self, name: str, http: str, *, connections: int, modules: str = "", log: str = "off") -> list[str]:
         text = NGINX.format(
-            work=self.work, name=name, files=2 * connections + 256, modules=modules, connections=2 * connections + 64,
-            log=log, http=http,
+            work=self.work,
+            name=name,
+            files=2 * connections + 256,
+            modules=modules,
+            connections=2 * connections + 64,
+            log=log,
+            http=http,
         )
         config = self.work / f"{name}.conf"
         config.write_text(text)
@@ -229,7 +235,9 @@ class Bench:
             http = PROXY.format(
                 app=APP_PORT,
                 port=port,
-                init=f'lua_package_path "{HERE}/?.lua;;"; init_by_lua_block {{ verify = require("verify") }}' if lua else "",
+                init=f'lua_package_path "{HERE}/?.lua;;"; init_by_lua_block {{ verify = require("verify") }}'
+                if lua
+                else "",
                 access=f'access_by_lua_block {{ verify("{PATH}") }}' if lua else "",
                 allow=f"allow {allowed}; deny all;" if allowed else "",
             )
@@ -242,12 +250,17 @@ class Bench:
             server = HERE / "next/node_modules/next/dist/bin/next"
             options = ["--hostname", "127.0.0.1", "--port", str(port), "--keepAliveTimeout", "600000"]
             return ["node", str(server), "start", *options], {
-                "CLERK_WEBHOOK_SIGNING_SECRET": SECRET, "NODE_ENV": "production", "NEXT_TELEMETRY_DISABLED": "1"
+                "CLERK_WEBHOOK_SIGNING_SECRET": SECRET,
+                "NODE_ENV": "production",
+                "NEXT_TELEMETRY_DISABLED": "1",
             }
         if name == "caddy":
             config.write_text(CADDY.format(port=port, app=APP_PORT))
             return [str(self.caddy), "run", "--adapter", "caddyfile", "--config", str(config)], {
-                "GOMAXPROCS": "1", "HOME": str(self.work), "XDG_DATA_HOME": str(self.work), "XDG_CONFIG_HOME": str(self.work)
+                "GOMAXPROCS": "1",
+                "HOME": str(self.work),
+                "XDG_DATA_HOME": str(self.work),
+                "XDG_CONFIG_HOME": str(self.work),
             }
         if name == "hookward":
             allow = f'allow_ips = ["{allowed}"]' if allowed else ""

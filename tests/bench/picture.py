@@ -26,7 +26,9 @@ STYLE = """
 
 
 def _panel(name: str, case: dict, top: int) -> tuple[list[str], int]:
-    rows = {peer: (median(row["user"]), median(row["system"]), median(total(row))) for peer, row in case["peers"].items()}
+    rows = {
+        peer: (median(row["user"]), median(row["system"]), median(total(row))) for peer, row in case["peers"].items()
+    }
     sums = sorted(row[2] for row in rows.values())
     # One that is many times the next (Next.js) would leave no room for the others: its bar is cut.
     longest = sums[-2] if len(sums) > 2 and sums[-1] > 4 * sums[-2] else sums[-1]
@@ -63,18 +65,18 @@ def picture(results: dict) -> str:
             more, y = _panel(name, results["cases"][name], y)
             parts += more
             y += 10
-    machine = results["machine"]
-    head = [
-        '<text class="title" x="12" y="22">CPU time of one core: user (dark) and system (light)</text>',
-        f'<text class="faint" x="12" y="42">{escape(results["date"])}, {escape(machine["cpu"])}, {machine["cores"]} cores,'
-        f" {escape(machine['kernel'])}; medians of {results['rounds']} interleaved rounds</text>",
-    ]
-    return "\n".join([
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {y + 6}" width="{WIDTH}" height="{y + 6}" role="img">',
+    machine, height = results["machine"], y + 6
+    ran = f"{results['date']}, {machine['cpu']}, {machine['cores']} cores, {machine['kernel']}"
+    rounds = f"medians of {results['rounds']} interleaved rounds"
+    lines = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" role="img"'
+        f' viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}">',
         "<title>CPU time per request, hookward and others</title>",
         f"<style>{STYLE}</style>",
-        f'<rect class="back" width="{WIDTH}" height="{y + 6}"/>',
-        *head,
+        f'<rect class="back" width="{WIDTH}" height="{height}"/>',
+        '<text class="title" x="12" y="22">CPU time of one core: user (dark) and system (light)</text>',
+        f'<text class="faint" x="12" y="42">{escape(ran)}; {rounds}</text>',
         *parts,
         "</svg>",
-    ]) + "\n"
+    ]
+    return "\n".join(lines) + "\n"

@@ -1,4 +1,4 @@
-"""Processes under measurement: started on one core, their CPU time and memory read from /proc, threads and children included."""
+"""Processes under measurement: each on one core, CPU time and memory from /proc, threads and children included."""
 
 import contextlib
 import os

@@ -77,7 +77,8 @@ def goals(results: dict) -> list[Goal]:
     found.append(Goal(what, f"≤ nginx's, {limit:.0f} µs", limit, added[SUBJECT] if both else None, "{:.0f} µs"))
     row = cases.get("memory", {}).get("peers", {}).get(SUBJECT, {})
     for what, key, limit, unit in (
-        ("memory at rest", "rest_rss", 6, "MiB"), ("memory under load", "load_rss", 12, "MiB"),
+        ("memory at rest", "rest_rss", 6, "MiB"),
+        ("memory under load", "load_rss", 12, "MiB"),
         ("memory of an idle connection", "connection", 12, "KiB"),
     ):
         value = row.get(key)
@@ -142,9 +143,13 @@ def _memory(case: dict) -> str:
     rows = []
     for name, row in case["peers"].items():
         idle = f"{row['connection']:.1f}" if "connection" in row else ""
-        rows.append([TITLES[name], *(f"{row[key] / 1024:.1f}" for key in ("rest", "rest_rss", "load", "load_rss")), idle])
+        rows.append(
+            [TITLES[name], *(f"{row[key] / 1024:.1f}" for key in ("rest", "rest_rss", "load", "load_rss")), idle]
+        )
     header = ["", "at rest", "at rest, RSS", "under load", "under load, RSS", "KiB for an idle connection"]
-    note = f"Idle connections: {case['connections']:,}, each of which has had a page." if case["connections"] else "SKIP idle"
+    note = "SKIP idle connections: too few open files are allowed."
+    if case["connections"]:
+        note = f"Idle connections: {case['connections']:,}, each of which has had a page."
     text = "MiB with shared pages counted once (PSS); RSS counts nginx's master and worker in full."
     return f"\n### memory (MiB)\n\n{text} {note}\n\n" + _table(header, rows)
 
@@ -173,15 +178,15 @@ def report(results: dict) -> str:
     lines = [
         f"# Measured on {results['date']}\n",
         f"![CPU per request]({results['date']}.svg)\n",
-        f"{machine['cpu']}, {machine['cores']} cores, {machine['kernel']}; load average {machine['load']} at the start.",
+        f"{machine['cpu']}, {machine['cores']} cores, {machine['kernel']};"
+        f" load average {machine['load']} at the start.",
         f"{versions}; {results['identity']}.",
-        f"Medians of {results['rounds']} interleaved rounds of {results['seconds']} s, proxy on one core, load and app on the"
-        " other. Read the ratios: the figures drift with the machine.",
+        f"Medians of {results['rounds']} interleaved rounds of {results['seconds']} s, proxy on one core,"
+        " load and app on the other. Read the ratios: the figures drift with the machine.",
     ]
     if results["quick"]:
         lines.append("A quick run, to see that it works: too short to quote.")
-    if results["missing"]:
-        lines.append(f"SKIP: {', '.join(results['missing'])} could not be installed.")
+    lines += [f"SKIP {what}." for what in results["skipped"]]
     lines += [f"FAILED: {name}: {error}" for name, error in results["failed"].items()]
     sha = ", ".join(f"{int(size) >> 10} KiB {time:.1f} µs" for size, time in results["sha256"].items())
     lines.append(f"Bare SHA-256 (OpenSSL): {sha}.")

@@ -32,13 +32,18 @@ def _panel(name: str, case: dict, top: int) -> tuple[list[str], int]:
     sums = sorted(row[2] for row in rows.values())
     # One that is many times the next (Next.js) would leave no room for the others: its bar is cut.
     longest = sums[-2] if len(sums) > 2 and sums[-1] > 4 * sums[-2] else sums[-1]
-    room = WIDTH - LABEL - 190
+    room = WIDTH - LABEL - 270
     ours = rows.get(SUBJECT, (0, 0, 0))[2]
     digits = 2 if name == "download" else 1
-    parts = [f'<text class="title" x="12" y="{top + 20}">{escape(case["title"])}</text>']
-    parts.append(f'<text class="faint" x="{LABEL}" y="{top + 20}">{escape(case["unit"])}</text>')
+    title, unit = escape(case["title"]), escape(case["unit"])
+    parts = [
+        f'<text x="12" y="{top + 20}"><tspan class="title">{title}</tspan>'
+        f' <tspan class="faint" dx="10">{unit}</tspan></text>'
+    ]
     y = top + HEAD
     for peer, (user, system, both) in sorted(rows.items(), key=lambda item: item[1][2]):
+        # The median of the sums is drawn, which the two medians need not add up to.
+        user, system = (part * both / max(user + system, 1e-9) for part in (user, system))
         cut = both > longest * 1.001
         scale = room / max(longest, 1e-9) * (longest / both if cut else 1)
         own = " ours" if peer == SUBJECT else ""
@@ -50,8 +55,8 @@ def _panel(name: str, case: dict, top: int) -> tuple[list[str], int]:
         if cut:
             note += " (bar cut)"
         if ours and peer != SUBJECT:
-            note += f"   hookward is {ours / both:.{3 if cut else 2}f} ×"
-        end = LABEL + (user + system) * scale
+            note += f", hookward is {ours / both:.{3 if cut else 2}f} ×"
+        end = LABEL + both * scale
         parts.append(f'<text x="{end + 6:.1f}" y="{y + 11}" class="{"" if own else "faint"}">{escape(note)}</text>')
         y += STEP
     return parts, y
@@ -74,7 +79,7 @@ def picture(results: dict) -> str:
         "<title>CPU time per request, hookward and others</title>",
         f"<style>{STYLE}</style>",
         f'<rect class="back" width="{WIDTH}" height="{height}"/>',
-        '<text class="title" x="12" y="22">CPU time of one core: user (dark) and system (light)</text>',
+        '<text class="title" x="12" y="22">CPU time of one core: user (left) and system (right)</text>',
         f'<text class="faint" x="12" y="42">{escape(ran)}; {rounds}</text>',
         *parts,
         "</svg>",

@@ -5,12 +5,14 @@
 //! of a body that is not one JSON object. Nothing is built but the wanted values. Must never be called before the signature
 //! is verified. Source: RFC 8259 §4.
 
-use std::fmt;
+mod cursor;
+#[cfg(test)]
+mod reference;
 
 use bytes::Bytes;
-use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use sha2::{Digest, Sha256};
 
+use self::cursor::{Cursor, Member};
 use super::{MAX_FIELD, is_line};
 
 /// How many values one scan can find.
@@ -69,13 +71,17 @@ fn find(body: &[Bytes], wanted: [Option<&Path>; WANTED], longest: usize) -> [Opt
         [only] => scan.run(only),
         chunks => scan.run(&chunks.concat()),
     };
-    match whole {
-        Some(()) => scan.found.map(|found| match found {
-            Found::Once(value) => value,
-            Found::Never | Found::Twice => None,
-        }),
-        None => Default::default(),
+    finish(scan, whole.is_some())
+}
+
+fn finish(scan: Scan<'_>, is_json: bool) -> [Option<Scalar>; WANTED] {
+    if !is_json {
+        return Default::default();
     }
+    scan.found.map(|found| match found {
+        Found::Once(value) => value,
+        Found::Never | Found::Twice => None,
+    })
 }
 
 #[derive(Clone, Default)]
@@ -98,10 +104,69 @@ struct Scan<'p> {
 
 impl Scan<'_> {
     fn run(&mut self, body: &[u8]) -> Option<()> {
-        let mut deserializer = serde_json::Deserializer::from_slice(body);
+        let mut cursor = Cursor::new(body);
         let hits = self.wanted.map(|path| path.is_some());
-        deserializer.deserialize_map(Members { scan: self, hits, depth: 0 }).ok()?;
-        deserializer.end().ok()
+        self.members(&mut cursor, hits, 0)?;
+        cursor.end()
+    }
+
+    /// An object of which some members are wanted, or lead to wanted ones.
+    fn members(&mut self, cursor: &mut Cursor<'_>, among: Hits, depth: usize) -> Option<()> {
+        cursor.open()?;
+        let mut seen: Hits = Default::default();
+        let mut is_first = true;
+        while let Member::Named(name) = cursor.member(std::mem::take(&mut is_first))? {
+            let hits = self.hits(&name.read()?, among, depth);
+            if !hits.contains(&true) {
+                cursor.skip()?;
+                continue;
+            }
+            self.value(cursor, hits, depth)?;
+            for (index, hit) in hits.iter().enumerate() {
+                let Some(seen) = seen.get_mut(index).filter(|_| *hit) else { continue };
+                if *seen {
+                    let mut twice: Hits = Default::default();
+                    if let Some(twice) = twice.get_mut(index) {
+                        *twice = true;
+                    }
+                    self.spoil(twice);
+                }
+                *seen = true;
+            }
+        }
+        Some(())
+    }
+
+    /// A value that is wanted, or an object that leads to one. No deeper than the paths are long.
+    fn value(&mut self, cursor: &mut Cursor<'_>, hits: Hits, depth: usize) -> Option<()> {
+        let ends = self.ends(hits, depth);
+        let found = match cursor.peek()? {
+            b'"' => match &*cursor.string()?.read()? {
+                "" => None,
+                text if is_line(text, self.longest) => Some(Scalar::Text(text.into())),
+                text => Some(Scalar::Unfit(Sha256::digest(text).into())),
+            },
+            // As it counts one that no float can hold, the whole is not taken.
+            b'-' | b'0'..=b'9' => {
+                let number: serde_json::Number = serde_json::from_slice(cursor.number()?).ok()?;
+                number.as_u64().map(Scalar::Number)
+            }
+            b'{' => {
+                self.record(ends, None);
+                let mut deeper = hits;
+                for (deeper, end) in deeper.iter_mut().zip(ends) {
+                    *deeper &= !end;
+                }
+                let next = depth.saturating_add(1);
+                return if deeper.contains(&true) { self.members(cursor, deeper, next) } else { cursor.skip() };
+            }
+            _ => {
+                cursor.skip()?;
+                None
+            }
+        };
+        self.record(ends, found.as_ref());
+        Some(())
     }
 
     /// The wanted values whose name at this depth it is, among those whose outer names fit.
@@ -135,156 +200,6 @@ impl Scan<'_> {
         for (found, _) in self.found.iter_mut().zip(hits).filter(|(_, hit)| *hit) {
             *found = Found::Twice;
         }
-    }
-}
-
-/// An object of which some members are wanted, or lead to wanted ones.
-struct Members<'s, 'p> {
-    scan: &'s mut Scan<'p>,
-    hits: Hits,
-    depth: usize,
-}
-
-impl<'de> Visitor<'de> for Members<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let mut seen: Hits = Default::default();
-        while let Some(hits) = map.next_key_seed(Name { scan: self.scan, among: self.hits, depth: self.depth })? {
-            if !hits.contains(&true) {
-                map.next_value::<IgnoredAny>()?;
-                continue;
-            }
-            map.next_value_seed(Value { scan: self.scan, hits, depth: self.depth })?;
-            for (index, hit) in hits.iter().enumerate() {
-                let Some(seen) = seen.get_mut(index).filter(|_| *hit) else { continue };
-                if *seen {
-                    let mut twice: Hits = Default::default();
-                    if let Some(twice) = twice.get_mut(index) {
-                        *twice = true;
-                    }
-                    self.scan.spoil(twice);
-                }
-                *seen = true;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// A member's name: which of the wanted values it leads to.
-struct Name<'s, 'p> {
-    scan: &'s Scan<'p>,
-    among: Hits,
-    depth: usize,
-}
-
-impl<'de> DeserializeSeed<'de> for Name<'_, '_> {
-    type Value = Hits;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Hits, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for Name<'_, '_> {
-    type Value = Hits;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E: Error>(self, name: &str) -> Result<Hits, E> {
-        Ok(self.scan.hits(name, self.among, self.depth))
-    }
-}
-
-/// A value that is wanted, or an object that leads to one.
-struct Value<'s, 'p> {
-    scan: &'s mut Scan<'p>,
-    hits: Hits,
-    depth: usize,
-}
-
-impl Value<'_, '_> {
-    fn found(self, value: Option<&Scalar>) {
-        let ends = self.scan.ends(self.hits, self.depth);
-        self.scan.record(ends, value);
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for Value<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for Value<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("any value")
-    }
-
-    fn visit_str<E: Error>(self, text: &str) -> Result<(), E> {
-        let text = match text {
-            "" => None,
-            text if is_line(text, self.scan.longest) => Some(Scalar::Text(text.into())),
-            text => Some(Scalar::Unfit(Sha256::digest(text).into())),
-        };
-        self.found(text.as_ref());
-        Ok(())
-    }
-
-    fn visit_u64<E: Error>(self, number: u64) -> Result<(), E> {
-        self.found(Some(&Scalar::Number(number)));
-        Ok(())
-    }
-
-    fn visit_bool<E: Error>(self, _: bool) -> Result<(), E> {
-        self.found(None);
-        Ok(())
-    }
-
-    fn visit_i64<E: Error>(self, _: i64) -> Result<(), E> {
-        self.found(None);
-        Ok(())
-    }
-
-    fn visit_f64<E: Error>(self, _: f64) -> Result<(), E> {
-        self.found(None);
-        Ok(())
-    }
-
-    fn visit_unit<E: Error>(self) -> Result<(), E> {
-        self.found(None);
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        while seq.next_element::<IgnoredAny>()?.is_some() {}
-        self.found(None);
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let ends = self.scan.ends(self.hits, self.depth);
-        self.scan.record(ends, None);
-        let mut deeper = self.hits;
-        for (deeper, end) in deeper.iter_mut().zip(ends) {
-            *deeper &= !end;
-        }
-        if !deeper.contains(&true) {
-            while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-            return Ok(());
-        }
-        Members { scan: self.scan, hits: deeper, depth: self.depth.saturating_add(1) }.visit_map(map)
     }
 }
 
@@ -420,6 +335,139 @@ mod tests {
     fn a_path_has_no_empty_name() {
         for text in ["", ".", "a.", ".a", "a..b"] {
             assert_eq!(Path::parse(text), None, "{text}");
+        }
+    }
+
+    /// The reference's verdict and ours, of these bytes.
+    fn assert_alike(body: &[u8]) {
+        let paths = ["id", "data.id", "data.at.x"].map(|path| Path::parse(path).unwrap());
+        let wanted = [Some(&paths[0]), Some(&paths[1]), Some(&paths[2])];
+        let ours = find(&[Bytes::copy_from_slice(body)], wanted, 8);
+        assert_eq!(ours, reference::find(body, wanted, 8), "{}", body.escape_ascii());
+    }
+
+    #[test]
+    fn takes_and_refuses_what_serde_json_does() {
+        let values = [
+            "0",
+            "-0",
+            "-",
+            "01",
+            "-01",
+            "1.",
+            ".1",
+            "1.0",
+            "1e",
+            "1e5",
+            "1E+5",
+            "1e-",
+            "1e999",
+            "-1e999",
+            "12345678901234567890",
+            "123456789012345678901",
+            "+1",
+            "1a",
+            "0x1",
+            "NaN",
+            "true",
+            "tru",
+            "truee",
+            "null",
+            "nul",
+            "false",
+            "True",
+            "\"\"",
+            "\"a\"",
+            "\"123456789\"",
+            "\"\\u0041\"",
+            "\"\\u004\"",
+            "\"\\u00g1\"",
+            "\"\\ud800\"",
+            "\"\\ud83d\\ude00\"",
+            "\"\\x\"",
+            "\"\\",
+            "\"a\nb\"",
+            "\"a\tb\"",
+            "\"\u{7f}\"",
+            "\"é\"",
+            "\"",
+            "[]",
+            "[",
+            "[1,]",
+            "[,1]",
+            "[1 2]",
+            "[1,2]",
+            "[[[]]]",
+            "[{}]",
+            "[}",
+            "{}",
+            "{",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1,}",
+            "{,}",
+            "{\"a\":1}",
+            "{a:1}",
+            "{\"id\":1,\"id\":2}",
+            "{\"x\":{\"x\":[]}}",
+            "{\"x\":[}]}",
+            "",
+            " ",
+            ",",
+            "]",
+            "}",
+            "1 1",
+            "\u{feff}1",
+            "/**/1",
+            "'a'",
+        ];
+        for value in values {
+            for text in [
+                "{v}",
+                "{\"id\":{v}}",
+                "{\"a\":{v},\"id\":7}",
+                "{\"data\":{v},\"id\":\"i\"}",
+                "{\"data\":{\"at\":{v},\"id\":\"x\"}}",
+            ] {
+                assert_alike(text.replacen("{v}", value, 1).as_bytes());
+            }
+        }
+        for depth in [1, 10, 200, 100_000] {
+            assert_alike(["{\"a\":", &"[".repeat(depth), &"]".repeat(depth), ",\"id\":1}"].concat().as_bytes());
+            assert_alike(["{\"a\":", &"[{\"a\":".repeat(depth), ",\"id\":1}"].concat().as_bytes());
+        }
+    }
+
+    #[test]
+    fn agrees_with_serde_json_on_whatever_is_changed_in_a_body() {
+        let seeds: [&[u8]; 3] = [
+            br#"{"id":"evt_1","data":{"id":12,"at":{"x":"1.5"},"list":[1,-2.5e3,{"a":null}],"t":true},"n":"\u00e9\n"}"#,
+            br#" { "data" : { "at" : { "x" : 1 , "x" : 2 } , "id" : [ ] } , "i\u0064" : "a" , "id" : "" } "#,
+            br#"{"a":{"b":{"c":"\\\"{[,:]}"}},"id":0,"data":"x","data":{"id":"late"}}"#,
+        ];
+        let alphabet = br#"{}[],:"\ 0123456789.-+eEutrfalsn/abdix"#;
+        let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut draw = |below: usize| {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            usize::try_from(state >> 33).unwrap() % below
+        };
+        for round in 0..60_000 {
+            let mut body = seeds[round % seeds.len()].to_vec();
+            for _ in 0..=draw(3) {
+                if body.is_empty() {
+                    break;
+                }
+                let at = draw(body.len());
+                match draw(4) {
+                    0 => drop(body.remove(at)),
+                    1 => body.insert(at, alphabet[draw(alphabet.len())]),
+                    2 => body[at] = alphabet[draw(alphabet.len())],
+                    _ => body.truncate(at.max(1)),
+                }
+            }
+            assert_alike(&body);
         }
     }
 }

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import socket
-import time
 
 import relay
 import sender
@@ -12,6 +11,8 @@ from hookward import UPSTREAM_MAX
 
 # More than the sockets on the way hold.
 LARGE = 900_000
+CUT = "200 cut"
+RAN = "200 duplicate"
 INVALID = "502 upstream_invalid"
 TIMEOUT = "504 upstream_timeout"
 THEN_RUNS = "502, 409 until the lease is over, 200"
@@ -76,7 +77,7 @@ async def no_answer_to_connects(bench):
         with contextlib.suppress(BlockingIOError):
             filler.connect(("127.0.0.1", port))
         fillers.append(filler)
-    gate = await bench.gate(port, route='deadline = "8s"\nretry = { within = "7s" }'.replace('deadline = "8s"\n', ""))
+    gate = await bench.gate(port)
     sent = [sender.Delivery() for _ in range(SEVERAL)]
     sending = asyncio.create_task(send_all(gate.port, sent))
     await asyncio.sleep(1)
@@ -116,7 +117,7 @@ async def reset_in_answer_head(bench):
 
 @case("reset in the middle of the answer's body", "200 cut off, then the duplicate's 200", "1 run")
 async def reset_in_answer_body(bench):
-    await staged(bench, fault("answer", "middle of the body", "reset"), "200 cut", last="200 duplicate")
+    await staged(bench, fault("answer", "middle of the body", "reset"), CUT, last=RAN)
 
 
 @case("FIN after the request's head, the other half open", THEN_RUNS, "1 run")
@@ -150,10 +151,11 @@ async def stall_before_answer(bench):
     await staged(bench, fault("answer", "nothing", "stall"), TIMEOUT, times=2, apart=apart)
 
 
-@case("stall past the deadline before the answer's first byte", "504, 409 until it comes, the duplicate's 200", "1 run")
+@case("stall past the deadline before the answer's first byte", "504, 409 until it comes, 200", "1 run")
 async def late_answer(bench):
     late = fault("answer", "nothing", "stall", seconds=2.6)
-    await staged(bench, late, TIMEOUT, last="200 duplicate")
+    # An attempt that waits just then gets the run's own answer.
+    await staged(bench, late, TIMEOUT, last=("200", RAN))
 
 
 @case("stall for ever in the middle of the answer's head", THEN_WAITS, "2 runs, upstream_max and a lease apart")
@@ -164,7 +166,7 @@ async def stall_in_answer_head(bench):
 
 @case("stall for ever in the middle of the answer's body", "200 whose end does not come, the duplicate's 200", "1 run")
 async def stall_in_answer_body(bench):
-    await staged(bench, fault("answer", "middle of the body", "stall"), "200 cut", last="200 duplicate", patience=3)
+    await staged(bench, fault("answer", "middle of the body", "stall"), CUT, last=RAN, patience=3)
 
 
 @case("the same for three attempts in a row, with resets", "502, 409 … three times, then 200", "4 runs, a lease apart each")
@@ -216,7 +218,8 @@ async def answer_cut_anywhere(bench):
         went(answers, INVALID)
     ran(app, in_head, 2, UNKNOWN)
     for answers in await send_all(gate.port, in_body):
-        assert labels(answers) == ["200 cut", "200 duplicate"], labels(answers)
+        # Where the head is the last that came, it is not passed on by itself.
+        went(answers, (CUT, "closed"), RAN)
     ran_once(app, in_body)
     await gate.came_to_rest(entries=gate.warmed + 1 + len(in_head) + len(in_body))
 
@@ -259,26 +262,23 @@ async def duplicates_of_a_lost_run(bench):
     await gate.came_to_rest(entries=gate.warmed + 1)
 
 
-@case("an upload that the app stops reading, whose client leaves", "nothing", "cut off", "all back")
+@case("an upload that the app stops reading, whose client resets", "nothing", "cut off", "all back when the app closes")
 async def stalled_upload(bench):
-    app, proxy, gate = await bench.all()
-    proxy.reset_all()
-    swallowing = asyncio.Event()
+    reading = asyncio.Event()
+    closes = asyncio.Event()
 
     async def never_reads(reader, writer):
-        swallowing.set()
-        await asyncio.sleep(60)
+        reading.set()
+        await closes.wait()
+        relay.reset(writer)
 
     hole = await asyncio.start_server(never_reads, "127.0.0.1", 0, limit=1024)
     bench.stack.callback(hole.close)
-    proxy.target = hole.sockets[0].getsockname()[1]
+    gate = await bench.gate(hole.sockets[0].getsockname()[1])
     size = 50_000_000
     head = f"POST /upload HTTP/1.1\r\nhost: {sender.HOST}\r\ncontent-length: {size}\r\n\r\n".encode()
-    other = await bench.gate(proxy.target)
-    began = time.monotonic()
-    answer = await sender.ask(other.port, head + bytes(size), patience=3)
-    assert swallowing.is_set() and answer.label == "timeout" and time.monotonic() - began >= 3, answer.label
-    await other.came_to_rest(entries=0)
-    assert await other.outcomes() == {"client_left": 1}
-    await gate.came_to_rest(entries=gate.warmed)
-    assert app.uploaded == 0
+    answer = await sender.ask(gate.port, head + bytes(size), patience=3, leave=relay.reset)
+    assert reading.is_set() and answer.label == "timeout", answer.label
+    closes.set()
+    await gate.came_to_rest(entries=0)
+    assert sum((await gate.outcomes()).values()) == 1

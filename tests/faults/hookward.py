@@ -37,7 +37,22 @@ def free_port():
 class Gate:
     """One process."""
 
-    def __init__(self, binary, work, upstream, *, limits="", replay="", route="", prefix=(), environment=None, log=None):
+    def __init__(
+        self,
+        binary,
+        work,
+        upstream,
+        *,
+        limits="",
+        replay="",
+        route="",
+        connect_timeout="500ms",
+        deadline=f"{DEADLINE}s",
+        upstream_max=f"{UPSTREAM_MAX}s",
+        prefix=(),
+        environment=None,
+        log=None,
+    ):
         self.port, self.health = free_port(), free_port()
         self.config = pathlib.Path(work) / f"hookward-{self.port}.toml"
         self.log = log or self.config.with_suffix(".log")
@@ -48,8 +63,8 @@ upstream = "http://127.0.0.1:{upstream}"
 [admin]
 health = "127.0.0.1:{self.health}"
 [limits]
-connect_timeout = "500ms"
-upstream_max = "{UPSTREAM_MAX}s"
+connect_timeout = "{connect_timeout}"
+upstream_max = "{upstream_max}"
 {limits}
 [replay]
 lease = "{LEASE}s"
@@ -58,7 +73,7 @@ wait = "500ms"
 [routes.clerk]
 path = "{sender.PATH}"
 provider = "clerk"
-deadline = "{DEADLINE}s"
+deadline = "{deadline}"
 secrets = [{{ label = "current", insecure_value = "{sender.SECRET}" }}]
 {route}
 """)

@@ -78,8 +78,8 @@ def signature(key, identifier, stamp, body):
     return "v1," + base64.b64encode(mac.digest()).decode()
 
 
-async def ask(port, request, patience=PATIENCE, pieces=1, pause=0.0):
-    """Sends bytes, in so many pieces, and reads to the end of the connection."""
+async def ask(port, request, patience=PATIENCE, pieces=1, pause=0.0, leave=None):
+    """Sends bytes, in so many pieces, and reads to the end of the connection; `leave` ends it otherwise than with FIN."""
     received = b""
     timed_out = False
     writer = None
@@ -104,7 +104,7 @@ async def ask(port, request, patience=PATIENCE, pieces=1, pause=0.0):
                     received += await reader.read(65536)
     finally:
         if writer is not None:
-            writer.transport.abort()
+            leave(writer) if leave else writer.transport.abort()
     return parse(received, timed_out)
 
 

@@ -80,9 +80,9 @@ class Bench:
         await self.warm(gate, app)
         return app, proxy, gate
 
-    async def warm(self, gate, app):
-        """A few deliveries, all of which succeed at once."""
-        sent = [sender.Delivery() for _ in range(SEVERAL)]
+    async def warm(self, gate, app, several=SEVERAL):
+        """A few deliveries, all of which succeed at once; as many as are to be sent together later."""
+        sent = [sender.Delivery() for _ in range(several)]
         for answers in await send_all(gate.port, sent):
             assert labels(answers) == ["200"], labels(answers)
         ran_once(app, sent)

@@ -137,8 +137,9 @@ secrets = [{{ label = "current", insecure_value = "{sender.SECRET}" }}]
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
     def limit_descriptors(self, most):
-        """From here on no descriptor with that number or a higher one can be had. The limit before."""
-        return resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, most)
+        """From here on no descriptor with that number or a higher one can be had; none stands for the highest limit."""
+        _, hard = resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(self.process.pid, resource.RLIMIT_NOFILE, (most or hard, hard))
 
     async def metrics(self):
         """Every sample: name and labels, in a fixed order, to value."""

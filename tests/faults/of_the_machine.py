@@ -4,13 +4,10 @@ not made itself.
 
 import asyncio
 import contextlib
-import ctypes.util
 import json
 import os
 import pathlib
-import shutil
 import signal
-import socket
 import subprocess
 import time
 
@@ -46,7 +43,7 @@ async def disk_full(bench):
     place = bench.stack.enter_context(small_disk(bench.work))
     app = await bench.app()
     gate = await bench.gate(app.port, log=place / "hookward.log")
-    await bench.warm(gate, app)
+    await bench.warm(gate, app, 200)
     filler = place / "filler"
     with contextlib.suppress(OSError), open(filler, "wb", buffering=0) as file:
         while True:
@@ -98,7 +95,7 @@ async def log_reader_stalled(bench):
     reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
     bench.stack.callback(os.close, reader)
     gate = await bench.gate(app.port, log=fifo)
-    await bench.warm(gate, app)
+    await bench.warm(gate, app, 200)
     sent = [sender.Delivery() for _ in range(600)]
     for start in range(0, len(sent), 100):
         for answers in await send_all(gate.port, sent[start : start + 100]):
@@ -110,14 +107,14 @@ async def log_reader_stalled(bench):
 @case("no descriptor left when senders connect (EMFILE)", "200, when there are some again", "1 run")
 async def no_descriptor_to_accept(bench):
     app, proxy, gate = await bench.all()
-    limit = gate.limit_descriptors((8, 8192))
+    gate.limit_descriptors(8)
     used = gate.processor_seconds()
     sent = [sender.Delivery() for _ in range(SEVERAL)]
     sending = asyncio.create_task(send_all(gate.port, sent))
     await asyncio.sleep(2)
     assert not sending.done() and app.runs.keys().isdisjoint(delivery.id for delivery in sent)
     assert gate.processor_seconds() - used < 1, "it spins while it has no descriptor"
-    gate.limit_descriptors(limit)
+    gate.limit_descriptors(None)
     for answers in await sending:
         assert labels(answers) == ["200"], labels(answers)
     ran_once(app, sent)
@@ -144,14 +141,14 @@ async def no_descriptor_to_connect(bench):
     # Connected before, as nobody can connect afterwards.
     connections = [await asyncio.open_connection("127.0.0.1", gate.port) for _ in range(2)]
     await asyncio.sleep(0.2)
-    limit = gate.limit_descriptors((8, 8192))
+    gate.limit_descriptors(8)
     first = await on(connections[0], late)
     # As long as the deadline: within it connecting is tried again.
     assert first.label in ("502 upstream_unreachable", "504 upstream_timeout"), first.label
     second = asyncio.create_task(on(connections[1], patient))
     await asyncio.sleep(0.7)
     assert not second.done() and not app.runs[patient.id] and not app.runs[late.id]
-    gate.limit_descriptors(limit)
+    gate.limit_descriptors(None)
     assert (await second).label == "200"
     assert labels(await sender.deliver(gate.port, late)) == ["200"]
     ran_once(app, [patient, late])
@@ -167,7 +164,7 @@ async def few_descriptors(bench):
     for delivery in sent:
         app.work[delivery.id] = [0.2]
     seen = set()
-    for answers in await send_all(gate.port, sent, attempts=60, pieces=2, pause=0.2):
+    for answers in await send_all(gate.port, sent, attempts=60, pieces=2, between=0.2):
         assert answers[-1].is_success, labels(answers)
         seen |= set(labels(answers))
     # Those that wait longest make room before they have said anything.
@@ -226,7 +223,7 @@ async def little_memory(bench):
     sent = [sender.Delivery(1_000_000) for _ in range(100)]
 
     async def one(index, delivery):
-        slow = {"pieces": 30, "pause": 0.05} if index % 2 else {}
+        slow = {"pieces": 30, "between": 0.05} if index % 2 else {}
         return await sender.deliver(gate.port, delivery, attempts=80, pause=0.2 + index / 100, **slow)
 
     seen = set()

@@ -78,7 +78,7 @@ def signature(key, identifier, stamp, body):
     return "v1," + base64.b64encode(mac.digest()).decode()
 
 
-async def ask(port, request, patience=PATIENCE, pieces=1, pause=0.0, leave=None):
+async def ask(port, request, patience=PATIENCE, pieces=1, between=0.0, leave=None):
     """Sends bytes, in so many pieces, and reads to the end of the connection; `leave` ends it otherwise than with FIN."""
     received = b""
     timed_out = False
@@ -90,8 +90,8 @@ async def ask(port, request, patience=PATIENCE, pieces=1, pause=0.0, leave=None)
             for start in range(0, len(request), step):
                 writer.write(request[start : start + step])
                 await writer.drain()
-                if pause:
-                    await asyncio.sleep(pause)
+                if between:
+                    await asyncio.sleep(between)
             while piece := await reader.read(65536):
                 received += piece
     except TimeoutError:

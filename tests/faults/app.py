@@ -23,6 +23,7 @@ class Run:
 
     began: float
     ended: float | None = None
+    status: int | None = None
 
 
 class App:
@@ -38,6 +39,8 @@ class App:
         self.pages = 0
         self.uploaded = 0
         self.numbers = itertools.count(1)
+        # When the run with that number began.
+        self.began_at = {}
         self.tasks = set()
 
     async def start(self):
@@ -114,8 +117,10 @@ class App:
         status = 200
         with contextlib.suppress(IndexError, KeyError):
             status = self.statuses[identifier][number]
-        run.ended = time.monotonic()
-        self._answer(writer, status, json.dumps({"run": next(self.numbers), "padding": "x" * self.padding}).encode())
+        run.ended, run.status = time.monotonic(), status
+        number = next(self.numbers)
+        self.began_at[number] = run.began
+        self._answer(writer, status, json.dumps({"run": number, "padding": "x" * self.padding}).encode())
 
     def _answer(self, writer, status, body):
         head = f"HTTP/1.1 {status} Said\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"

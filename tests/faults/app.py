@@ -1,7 +1,7 @@
 """The app behind hookward: runs what reaches it whole, and remembers each run by its id.
 
-It checks each signature itself. Must never count a request that did not come whole as a run, nor answer one that it has not
-counted.
+It checks each signature itself. Must never count a request that did not come whole as a run, nor answer one that it has
+not counted.
 """
 
 import asyncio

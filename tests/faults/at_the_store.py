@@ -241,7 +241,9 @@ async def store_paused(bench):
     ran_once(app, sent)
 
 
-@case("gone between the app's answer and the commit, for 3 s", "200 at once; whoever sends again meanwhile: 200", "1 run")
+@case(
+    "gone between the app's answer and the commit, for 3 s", "200 at once; whoever sends again meanwhile: 200", "1 run"
+)
 async def commit_lost(bench):
     app, redis, proxy, gate = await stored(bench)
     sent = [sender.Delivery() for _ in range(SEVERAL)]

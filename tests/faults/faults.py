@@ -78,9 +78,7 @@ async def main():
         return 2
     wanted = [case for case in CASES if not asked.cases or case.name in asked.cases]
     slots = asyncio.Semaphore(BESIDE)
-    outcomes = await asyncio.gather(
-        *(run(case, asked.binary, asked.work, slots) for case in wanted if not case.alone)
-    )
+    outcomes = await asyncio.gather(*(run(case, asked.binary, asked.work, slots) for case in wanted if not case.alone))
     for case in wanted:
         if case.alone:
             outcomes.append(await run(case, asked.binary, asked.work, asyncio.Semaphore(1)))

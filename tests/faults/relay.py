@@ -86,7 +86,7 @@ class Bytes(Proxy):
         self.flowing = asyncio.Event()
         self.flowing.set()
         self.reset_on_connect = False
-        # For each connection that comes: after so many bytes to the client, or to the server, it ends. The last one stays.
+        # For each connection that comes: after so many bytes to the client, or to the server, it ends.
         self.cuts = []
         self.half = False
 

@@ -1,7 +1,7 @@
 """The sender: signs as Svix does and, as Svix does, sends a delivery again until it is told that it succeeded.
 
-Source: https://docs.svix.com/receiving/verifying-payloads/how-manual. Must never call an attempt a success of which it did
-not see the whole answer.
+Source: https://docs.svix.com/receiving/verifying-payloads/how-manual. Must never call an attempt a success of which it
+did not see the whole answer.
 """
 
 import asyncio
@@ -79,7 +79,7 @@ def signature(key, identifier, stamp, body):
 
 
 async def ask(port, request, patience=PATIENCE, pieces=1, between=0.0, leave=None):
-    """Sends bytes, in so many pieces, and reads to the end of the connection; `leave` ends it otherwise than with FIN."""
+    """Sends bytes, in so many pieces, and reads to the end of the connection; `leave` ends it in place of FIN."""
     received = b""
     timed_out = False
     writer = None

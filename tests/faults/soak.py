@@ -1,7 +1,7 @@
 """Mixed traffic for a long time on one core, with faults now and then; at the end the books have to balance.
 
-Each attempt that a sender makes is one count, under the outcome that its answer tells; the same outcomes, exactly, have to be
-in hookward's metrics. Memory and descriptors have to be flat. usage: soak.py --binary FILE --work FOLDER --minutes N
+Each attempt that a sender makes is one count, under the outcome that its answer tells; the same outcomes, exactly, have
+to be in hookward's metrics. Memory and descriptors have to be flat. usage: soak.py --binary FILE --work FOLDER --minutes N
 [--seed N]. Must never count an attempt twice, nor leave one out.
 """
 
@@ -170,7 +170,12 @@ class Soak:
     async def broken(self):
         delivery = sender.Delivery()
         place = self.chance.choice(
-            [("request", "head"), ("answer", "nothing"), ("answer", "middle of the head"), ("answer", "middle of the body")]
+            [
+                ("request", "head"),
+                ("answer", "nothing"),
+                ("answer", "middle of the head"),
+                ("answer", "middle of the body"),
+            ]
         )
         self.proxy.faults[delivery.id] = [fault(*place, self.chance.choice(["reset", "fin"]))]
         # Cut off, but forwarded: its head was the app's yes.

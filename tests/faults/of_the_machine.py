@@ -1,5 +1,6 @@
-"""Faults of the machine: disk, descriptors, memory, clock, and a process that is stopped. Must never touch what the run has
-not made itself.
+"""Faults of the machine: disk, descriptors, memory, clock, and a process that is stopped.
+
+Must never touch what the run has not made itself.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Mixed traffic for a long time on one core, with faults now and then; at the end the books have to balance.
 
-Each attempt that a sender makes is one count, under the outcome that its answer tells; the same outcomes, exactly, have
-to be in hookward's metrics. Memory and descriptors have to be flat. usage: soak.py --binary FILE --work FOLDER --minutes N
+Each attempt that a sender makes is one count, under the outcome that its answer tells; the same outcomes, exactly,
+have to be in hookward's metrics. Memory and descriptors have to be flat. usage: soak.py --binary FILE --work FOLDER --minutes N
 [--seed N]. Must never count an attempt twice, nor leave one out.
 """
 

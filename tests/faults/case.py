@@ -140,6 +140,8 @@ async def staged(bench, fault, first, last="200", times=1, apart=None, size=0, p
     for answers in await send_all(gate.port, sent):
         assert labels(answers) == ["200 duplicate"], labels(answers)
     ran(app, sent, times, apart)
+    # Only what was sent and not answered at all is unknown.
+    assert await gate.gauge("hookward_replay_unknown_total") == (len(sent) if last == "200" else 0)
     await gate.came_to_rest(entries=gate.warmed + len(sent))
 
 

@@ -1,8 +1,8 @@
 """Mixed traffic for a long time on one core, with faults now and then; at the end the books have to balance.
 
 Each attempt that a sender makes is one count, under the outcome that its answer tells; the same outcomes, exactly,
-have to be in hookward's metrics. Memory and descriptors have to be flat. usage: soak.py --binary FILE --work FOLDER --minutes N
-[--seed N]. Must never count an attempt twice, nor leave one out.
+have to be in hookward's metrics. Memory and descriptors have to be flat.
+usage: soak.py --binary FILE --work FOLDER --minutes N [--seed N]. Must never count an attempt twice, nor leave one out.
 """
 
 import argparse
@@ -72,10 +72,8 @@ class Soak:
             return answer.code
         if answer.status == 204:
             return "filtered"
-        if answer.status != 200:
-            return None
         if b'"run"' not in answer.body:
-            return "passed"
+            return "passed" if answer.status == 200 else None
         number = json.loads(answer.body)["run"]
         # The answer to another one's run: of the same id, sent at the same time or before.
         is_copy = number in self.seen or self.app.began_at[number] < began
@@ -160,11 +158,6 @@ class Soak:
     async def failing(self):
         delivery = sender.Delivery()
         self.app.statuses[delivery.id] = [500]
-        answer = await self.attempt(delivery)
-        if answer.label == "500":
-            # The app's own answer: a delivery that was forwarded.
-            self.unclear["500"] -= 1
-            self.counts["forwarded"] += 1
         await self.until_success(delivery)
 
     async def broken(self):
@@ -235,9 +228,12 @@ class Soak:
 
     async def disturb(self):
         """Something goes wrong every now and then."""
+        kinds = []
         while True:
             await asyncio.sleep(BETWEEN_FAULTS)
-            kind = self.chance.choice(["reset", "refuse", "stop", "descriptors", "late"])
+            # Each in turn, in an order of its own each time.
+            kinds = kinds or self.chance.sample(["reset", "refuse", "stop", "descriptors", "late"], 5)
+            kind = kinds.pop()
             self.faults[kind] += 1
             if kind == "reset":
                 self.proxy.reset_all()

@@ -47,7 +47,7 @@ pub(crate) async fn deliver(
         }
         let may_come_back = !retry.on_status.is_empty() && handed_over.saturating_add(1) < retry.attempts;
         let spare = may_come_back.then(|| copy(&request)).flatten();
-        match forwarder.exchange(request, passage, plan, Some(deadline)).await {
+        match forwarder.exchange(request, passage, plan, Some(deadline), route.on_store_error).await {
             Ok((exchange, response)) => {
                 handed_over = handed_over.saturating_add(1);
                 let wanted = retry.on_status.contains(&response.status()) && may_wait(give_up);

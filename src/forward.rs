@@ -27,7 +27,7 @@ use crate::app_socket::AppSocket;
 use crate::clock;
 use crate::in_flight::InFlight;
 use crate::outbound::Outbound;
-use crate::plan::{Plan, Upstream};
+use crate::plan::{OnStoreError, Plan, Upstream};
 use crate::reject::Reject;
 
 pub(crate) use self::exchange::{Answer, Exchange};
@@ -139,7 +139,7 @@ impl Forwarder {
         deadline: Option<Instant>,
     ) -> Result<Response<Answer>, ForwardError> {
         let (request, passage) = admitted.into_parts();
-        match self.exchange(request, passage, plan, deadline).await {
+        match self.exchange(request, passage, plan, deadline, OnStoreError::Refuse).await {
             Ok((exchange, response)) => exchange.answer(response),
             Err(failed) => Err(failed.error),
         }
@@ -155,6 +155,7 @@ impl Forwarder {
         mut passage: Passage,
         plan: &Arc<Plan>,
         deadline: Option<Instant>,
+        when_over: OnStoreError,
     ) -> Result<(Exchange, Response<Incoming>), Failed> {
         loop {
             let now = clock::monotonic();
@@ -171,6 +172,10 @@ impl Forwarder {
                     Err(error) => return Err(Failed { error, unsent: Some((request, passage)) }),
                 },
             };
+            // It may be running elsewhere: connecting can have taken longer than the claim was good for.
+            if passage.is_over() && when_over == OnStoreError::Refuse {
+                return Err(Failed { error: ForwardError::Over, unsent: Some((request, passage)) });
+            }
             let reply: Reply = Box::pin(link.sender.try_send_request(request));
             let (forwarder, plan) = (Arc::clone(self), Arc::clone(plan));
             let mut exchange = Exchange::new(link, reply, forwarder, plan, passage);

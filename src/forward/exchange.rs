@@ -14,6 +14,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
+use tokio::time::Sleep;
 
 use super::{ForwardError, Forwarder, Link, Reply};
 use crate::admit::Passage;
@@ -74,6 +75,7 @@ impl Exchange {
             plan: Arc::clone(&self.plan),
             is_delivery: matches!(passage, Passage::Delivery(_)),
             copier: None,
+            patience: None,
         };
         if let Passage::Delivery(Some(claim)) = passage {
             answer.copier = claim.settle(head.status, &head.headers);
@@ -97,6 +99,7 @@ impl Exchange {
                 plan: Arc::clone(&self.plan),
                 is_delivery: true,
                 copier: None,
+                patience: None,
             });
         }
         self.take_passage()
@@ -160,6 +163,8 @@ pub(crate) struct Answer {
     is_delivery: bool,
     /// Keeps it for those that sent the same.
     copier: Option<Copier>,
+    /// How long nothing may come of it, while nothing does.
+    patience: Option<Pin<Box<Sleep>>>,
 }
 
 impl Answer {
@@ -178,6 +183,14 @@ impl Answer {
         if link.connection.is_some() && link.sender.is_ready() {
             self.forwarder.rest(link, &self.plan.upstream, self.advertised);
         }
+    }
+
+    /// Whether a delivery's answer has paused for longer than any run may last. Its sender may have left by closing its half
+    /// alone, which nobody can tell from one that waits.
+    fn has_stalled(&mut self, cx: &mut Context<'_>) -> bool {
+        let limit = self.plan.limits.upstream_max;
+        self.is_delivery
+            && self.patience.get_or_insert_with(|| Box::pin(tokio::time::sleep(limit))).as_mut().poll(cx).is_ready()
     }
 
     async fn drain(mut self) {
@@ -201,7 +214,16 @@ impl Body for Answer {
             }
             (frame, _) = quietly(|| Pin::new(&mut *body).poll_frame(cx));
         }
+        if frame.is_pending() && this.has_stalled(cx) {
+            tracing::warn!("the answer to a delivery stalled for limits.upstream_max");
+            // Without its connection it ends with an error.
+            this.link = None;
+            let Some(body) = &mut this.body else { return Poll::Ready(None) };
+            (frame, _) = quietly(|| Pin::new(body).poll_frame(cx));
+        }
         let frame = ready!(frame);
+        this.patience = None;
+        let Some(body) = &this.body else { return Poll::Ready(None) };
         let ended = body.is_end_stream();
         if let (Some(copier), Some(Ok(frame))) = (&mut this.copier, &frame)
             && let Some(piece) = frame.data_ref()
@@ -239,6 +261,7 @@ impl Drop for Answer {
             // Once: what is dropped then is over, or this would begin again, for ever.
             is_delivery: false,
             copier: self.copier.take(),
+            patience: None,
         };
         let ticket = self.forwarder.in_flight.ticket();
         detach(self.plan.limits.upstream_max, ticket, rest.drain());

@@ -47,6 +47,7 @@ impl Output {
         let shared = Arc::clone(&output.0);
         std::thread::Builder::new().name("log".into()).stack_size(64 * 1024).spawn(move || {
             let mut batch = Vec::new();
+            let (mut unsaid, mut torn) = (0_u64, false);
             loop {
                 let mut state = shared.lock();
                 while state.lines.is_empty() && !state.closed {
@@ -60,15 +61,19 @@ impl Output {
                         .0;
                 }
                 std::mem::swap(&mut state.lines, &mut batch);
-                let (lost, closed) = (std::mem::take(&mut state.lost), state.closed);
+                unsaid = unsaid.saturating_add(std::mem::take(&mut state.lost));
+                let closed = state.closed;
                 drop(state);
-                if lost > 0 {
+                if unsaid > 0 {
                     batch.extend_from_slice(
-                        format!("{{\"level\":\"warn\",\"msg\":\"log lines lost\",\"lost\":{lost}}}\n").as_bytes(),
+                        format!("{{\"level\":\"warn\",\"msg\":\"log lines lost\",\"lost\":{unsaid}}}\n").as_bytes(),
                     );
                 }
-                // A log that cannot be written must not stop the gate, and there is nowhere to say so.
-                let _ = sink.write_all(&batch).and_then(|()| sink.flush());
+                // A log that cannot be written must not stop the gate; what it lacks is said when it can be.
+                unsaid = match unwritten(&mut sink, &batch, &mut torn) {
+                    0 => 0,
+                    lines => lines.saturating_add(unsaid).saturating_sub(u64::from(unsaid > 0)),
+                };
                 batch.clear();
                 batch.shrink_to(256 * 1024);
                 if closed {
@@ -96,6 +101,29 @@ impl Output {
             self.0.changed.notify_one();
         }
     }
+}
+
+/// Writes lines as far as it can, and counts those that are not out. One that is cut off, as by a full disk, is among them;
+/// then it is `torn`, and ended before anything else is written.
+fn unwritten(sink: &mut impl Write, lines: &[u8], torn: &mut bool) -> u64 {
+    let (mut rest, mut last) = (lines, b'\n');
+    if *torn && matches!(sink.write(b"\n"), Ok(1)) {
+        *torn = false;
+    }
+    while !*torn && !rest.is_empty() {
+        match sink.write(rest) {
+            Ok(written) if written > 0 => {
+                let (out, left) = rest.split_at_checked(written).unwrap_or((rest, &[]));
+                last = out.last().copied().unwrap_or(last);
+                rest = left;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(_) | Err(_) => break,
+        }
+    }
+    *torn |= !rest.is_empty() && last != b'\n';
+    let _ = sink.flush();
+    rest.iter().fold(0, |count, byte| count.saturating_add(u64::from(*byte == b'\n')))
 }
 
 impl Shared {
@@ -154,6 +182,37 @@ impl Drop for Line {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_full_disk_takes_is_counted_and_its_last_line_is_ended() {
+        /// Takes so many bytes, and no more.
+        struct Disk(Vec<u8>, usize);
+
+        impl Write for Disk {
+            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+                let room = bytes.len().min(self.1 - self.0.len());
+                if room == 0 {
+                    return Err(io::ErrorKind::StorageFull.into());
+                }
+                self.0.extend_from_slice(&bytes[..room]);
+                Ok(room)
+            }
+
+            fn flush(&mut self) -> io::Result<()> {
+                Ok(())
+            }
+        }
+
+        let (mut disk, mut torn) = (Disk(Vec::new(), 8), false);
+        assert_eq!(unwritten(&mut disk, b"one\n", &mut torn), 0);
+        assert_eq!((unwritten(&mut disk, b"two\nthree\n", &mut torn), torn), (1, false), "between two lines");
+        disk.1 = 10;
+        assert_eq!((unwritten(&mut disk, b"three\nfour\n", &mut torn), torn), (2, true), "within a line");
+        assert_eq!((unwritten(&mut disk, b"five\n", &mut torn), torn), (1, true), "still full");
+        disk.1 = 100;
+        assert_eq!((unwritten(&mut disk, b"six\n", &mut torn), torn), (0, false));
+        assert_eq!(String::from_utf8(disk.0).unwrap(), "one\ntwo\nth\nsix\n");
+    }
 
     #[derive(Clone, Default)]
     struct Sink(Arc<Mutex<Vec<u8>>>);

@@ -11,7 +11,7 @@ import time
 import relay
 import sender
 from case import IN_FLIGHT, SEVERAL, Skip, case, labels, ran, ran_once, send_all
-from hookward import LEASE, free_port
+from hookward import LEASE, die_with_us, free_port
 
 DOWN = "503 replay_store_down"
 MANY = 40
@@ -27,7 +27,9 @@ class Redis:
     async def start(self):
         """Until it answers."""
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/tmp")
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", preexec_fn=die_with_us
+        )
         for _ in range(400):
             with contextlib.suppress(OSError):
                 if self.ask("PING") == "PONG":

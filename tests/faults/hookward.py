@@ -4,6 +4,7 @@ Must never outlive the run.
 """
 
 import asyncio
+import ctypes
 import os
 import pathlib
 import re
@@ -32,6 +33,11 @@ def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+def die_with_us():
+    """For a process that begins: killed when this one ends, however that comes about (prctl(2), PR_SET_PDEATHSIG)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
 
 
 class Gate:
@@ -84,7 +90,12 @@ secrets = [{{ label = "current", insecure_value = "{sender.SECRET}" }}]
 
     async def start(self, cores=None):
         """Until it is ready."""
-        before = (lambda: os.sched_setaffinity(0, cores)) if cores else None
+
+        def before():
+            die_with_us()
+            if cores:
+                os.sched_setaffinity(0, cores)
+
         with open(self.log, "ab") as out:
             self.process = subprocess.Popen(
                 self.command,

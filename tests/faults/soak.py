@@ -105,6 +105,30 @@ class Soak:
     async def slow(self):
         await self.until_success(sender.Delivery(2000), pieces=6, between=0.15)
 
+    async def kept(self):
+        """Several on one connection, in turn."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.gate.port)
+        again = []
+        for _ in range(6):
+            delivery = sender.Delivery()
+            began = time.monotonic()
+            writer.write(delivery.request().replace(b"connection: close\r\n", b""))
+            answer = sender.Answer(None)
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                head = await reader.readuntil(b"\r\n\r\n")
+                answer = sender.parse(head + await reader.readexactly(relay.length(head)))
+            outcome = self.outcome(answer, began)
+            (self.counts if outcome else self.unclear)[outcome or answer.label] += 1
+            if answer.is_success:
+                self.ran(delivery)
+                continue
+            again.append(delivery)
+            if not answer.whole or b"connection: close" in answer.head.lower():
+                break
+        writer.transport.abort()
+        for delivery in again:
+            await self.until_success(delivery)
+
     async def forged(self):
         delivery = sender.Delivery()
         self.never.append(delivery.id)
@@ -205,6 +229,7 @@ class Soak:
             self.genuine: 30,
             self.large: 4,
             self.slow: 2,
+            self.kept: 4,
             self.forged: 14,
             self.stale: 4,
             self.early: 1,

@@ -22,7 +22,7 @@ import app as apps
 import relay
 import sender
 from case import fault
-from hookward import LEASE, MIB, Gate
+from hookward import LEASE, MIB, SHORT, Gate
 
 SENDERS = 24
 # How long a delivery that succeeded is sent again now and then, and then forgotten here.
@@ -339,7 +339,7 @@ async def main():
         os.sched_setaffinity(0, set(cores[1:]))
     app = await apps.App().start()
     proxy = await relay.Exchanges(app.port).start()
-    gate = Gate(asked.binary, asked.work, proxy.port, limits=LIMITS, replay=REPLAY, route=ROUTE)
+    gate = Gate(asked.binary, asked.work, proxy.port, limits=LIMITS, replay=REPLAY, route=ROUTE, **SHORT)
     await gate.start(cores={cores[0]})
     soak = Soak(app, proxy, gate, random.Random(seed))
     print(f"{asked.minutes:g} minutes, seed {seed}", flush=True)

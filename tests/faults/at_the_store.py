@@ -312,9 +312,9 @@ async def stopped_in_connect(bench):
     held = await bench.gate(
         port,
         replay=f'store = "redis://127.0.0.1:{redis.port}/0"',
-        connect_timeout="9s",
-        deadline="12s",
-        upstream_max="12s",
+        connect_timeout="30s",
+        deadline="40s",
+        upstream_max="40s",
     )
     delivery = sender.Delivery()
     first = asyncio.create_task(sender.ask(held.port, delivery.request(), patience=30))

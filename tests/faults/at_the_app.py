@@ -10,7 +10,7 @@ import socket
 import relay
 import sender
 from case import IN_FLIGHT, SEVERAL, UNKNOWN, case, fault, labels, ran, ran_once, send_all, staged, went
-from hookward import UPSTREAM_MAX
+from hookward import SHORT, UPSTREAM_MAX
 
 # More than the sockets on the way hold.
 LARGE = 900_000
@@ -235,7 +235,7 @@ async def answer_cut_anywhere(bench):
 
 @case("resting connections that are reset, or silently gone", "200; 504, then as for a stall", "1 run; 2 runs")
 async def dead_while_resting(bench):
-    app, proxy, gate = await bench.all()
+    app, proxy, gate = await bench.all(**SHORT)
     proxy.reset_all()
     sent = [sender.Delivery() for _ in range(SEVERAL)]
     for answers in await send_all(gate.port, sent):

@@ -11,7 +11,7 @@ import time
 import relay
 import sender
 from case import IN_FLIGHT, SEVERAL, Skip, case, labels, ran, ran_once, send_all
-from hookward import LEASE, free_port
+from hookward import LEASE, die_with_us, free_port
 
 DOWN = "503 replay_store_down"
 MANY = 40
@@ -27,7 +27,9 @@ class Redis:
     async def start(self):
         """Until it answers."""
         command = ["redis-server", "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
-        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/tmp")
+        self.process = subprocess.Popen(
+            command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd="/", preexec_fn=die_with_us
+        )
         for _ in range(400):
             with contextlib.suppress(OSError):
                 if self.ask("PING") == "PONG":
@@ -310,9 +312,9 @@ async def stopped_in_connect(bench):
     held = await bench.gate(
         port,
         replay=f'store = "redis://127.0.0.1:{redis.port}/0"',
-        connect_timeout="9s",
-        deadline="12s",
-        upstream_max="12s",
+        connect_timeout="30s",
+        deadline="40s",
+        upstream_max="40s",
     )
     delivery = sender.Delivery()
     first = asyncio.create_task(sender.ask(held.port, delivery.request(), patience=30))
@@ -331,6 +333,9 @@ async def stopped_in_connect(bench):
     held.signal(signal.SIGCONT)
     answer = await first
     door.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        # The loop lets go of the socket before it is closed.
+        await door
     full.close()
     assert answer.label in (DOWN, "504 upstream_timeout"), answer.label
     ran_once(app, [delivery])

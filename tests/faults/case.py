@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import app as apps
 import relay
 import sender
-from hookward import LEASE, Gate
+from hookward import LEASE, SHORT, Gate
 
 CASES = []
 # Deliveries of each case, at once.
@@ -128,7 +128,7 @@ def went(answers, first, last="200"):
 
 async def staged(bench, fault, first, last="200", times=1, apart=None, size=0, patience=sender.PATIENCE):
     """Several deliveries with the same fault at their first attempt."""
-    app, proxy, gate = await bench.all()
+    app, proxy, gate = await bench.all(**(SHORT if fault.act == "stall" else {}))
     app.padding = 2000
     sent = [sender.Delivery(size) for _ in range(SEVERAL)]
     for delivery in sent:

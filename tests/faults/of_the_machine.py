@@ -144,13 +144,14 @@ async def no_descriptor_to_connect(bench):
     await asyncio.sleep(0.2)
     gate.limit_descriptors(8)
     first = await on(connections[0], late)
-    # As long as the deadline: within it connecting is tried again.
-    assert first.label in ("502 upstream_unreachable", "504 upstream_timeout"), first.label
+    # It was tried again for as long as the route says.
+    assert first.label == "502 upstream_unreachable", first.label
     second = asyncio.create_task(on(connections[1], patient))
     await asyncio.sleep(0.7)
     assert not second.done() and not app.runs[patient.id] and not app.runs[late.id]
     gate.limit_descriptors(None)
-    assert (await second).label == "200"
+    answer = await second
+    assert answer.label == "200", answer.label
     assert labels(await sender.deliver(gate.port, late)) == ["200"]
     ran_once(app, [patient, late])
     await gate.came_to_rest(entries=gate.warmed + 2)
@@ -218,7 +219,7 @@ async def little_memory(bench):
     group = Group(48 * MIB)
     bench.stack.callback(group.remove)
     # The group is entered before anything is allocated that counts.
-    gate = await bench.gate(app.port, limits='buffered_bytes = "8MiB"', deadline="3s")
+    gate = await bench.gate(app.port, limits='buffered_bytes = "8MiB"')
     group.enter(gate.process.pid)
     await bench.warm(gate, app)
     sent = [sender.Delivery(1_000_000) for _ in range(100)]

@@ -161,7 +161,7 @@ class Exchanges(Proxy):
         while True:
             head = await reader.readuntil(b"\r\n\r\n")
             fault = self._next(head)
-            total = len(head) + _length(head)
+            total = len(head) + length(head)
             stop = total if fault is None or fault.side != "request" else fault.at(len(head), total)
             request = head if stop <= len(head) else head + await reader.readexactly(stop - len(head))
             await asyncio.sleep(self.latency)
@@ -172,7 +172,7 @@ class Exchanges(Proxy):
                     return
                 other.write(request[stop:] + await reader.readexactly(total - len(request)))
             head = await far.readuntil(b"\r\n\r\n")
-            answer = head + await far.readexactly(_length(head))
+            answer = head + await far.readexactly(length(head))
             await asyncio.sleep(self.latency)
             stop = len(answer) if fault is None or fault.side != "answer" else fault.at(len(head), len(answer))
             writer.write(answer[:stop])
@@ -217,7 +217,8 @@ class Exchanges(Proxy):
         return False
 
 
-def _length(head):
+def length(head):
+    """Of the body, as a head says; 0 without that."""
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
         if name.lower() == b"content-length":

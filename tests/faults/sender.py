@@ -33,6 +33,7 @@ class Answer:
     body: bytes = b""
     timed_out: bool = False
     head: bytes = b""
+    error: str = ""
 
     @property
     def label(self):
@@ -82,6 +83,7 @@ async def ask(port, request, patience=PATIENCE, pieces=1, between=0.0, leave=Non
     """Sends bytes, in so many pieces, and reads to the end of the connection; `leave` ends it in place of FIN."""
     received = b""
     timed_out = False
+    problem = ""
     writer = None
     try:
         async with asyncio.timeout(patience):
@@ -96,7 +98,8 @@ async def ask(port, request, patience=PATIENCE, pieces=1, between=0.0, leave=Non
                 received += piece
     except TimeoutError:
         timed_out = True
-    except OSError:
+    except OSError as error:
+        problem = repr(error)
         # Closed on us, while we wrote or while we read: what had come by then counts.
         if writer is not None and not received:
             with contextlib.suppress(OSError, TimeoutError):
@@ -105,7 +108,7 @@ async def ask(port, request, patience=PATIENCE, pieces=1, between=0.0, leave=Non
     finally:
         if writer is not None:
             leave(writer) if leave else writer.transport.abort()
-    return parse(received, timed_out)
+    return parse(received, timed_out, problem)
 
 
 async def deliver(port, delivery, attempts=ATTEMPTS, pause=PAUSE, patience=PATIENCE, **more):
@@ -120,10 +123,10 @@ async def deliver(port, delivery, attempts=ATTEMPTS, pause=PAUSE, patience=PATIE
     return answers
 
 
-def parse(received, timed_out=False):
+def parse(received, timed_out=False, error=""):
     """What the bytes of an answer say."""
     if b"\r\n\r\n" not in received:
-        return Answer(None, timed_out=timed_out)
+        return Answer(None, timed_out=timed_out, error=error)
     head, _, body = received.partition(b"\r\n\r\n")
     status = int(head.split()[1])
     fields = dict(line.lower().split(b":", 1) for line in head.split(b"\r\n")[1:] if b":" in line)

@@ -454,7 +454,8 @@ find("detail").addEventListener("click", (event) => {
   if (event.target === find("detail")) find("detail").close();
 });
 find("detail").addEventListener("close", () => {
-  // The table may have been drawn anew meanwhile.
+  // Where the browser has put the focus back, or a key has moved it on since, it stays. The table may have been drawn anew meanwhile.
+  if (document.activeElement !== document.body) return;
   const again = opener?.isConnected ? opener : find("rows").querySelector(`tr[data-number="${shown}"] .open`);
   (again ?? find("deliveries")).focus();
 });

@@ -6,6 +6,7 @@
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, Response, StatusCode};
+use serde::Serialize;
 
 use crate::check::handshake::{Content, Reply};
 use crate::headers;
@@ -17,17 +18,34 @@ use crate::telemetry::access::Outcome;
 /// Seconds after which a refused delivery may be sent again.
 const RETRY: HeaderValue = HeaderValue::from_static("1");
 
+/// Enough for any of these answers.
+const ROOM: usize = 512;
+
+/// RFC 9457 §3.1, and two members of our own.
+#[derive(Serialize)]
+struct Problem<'r> {
+    code: &'static str,
+    detail: &'static str,
+    request_id: &'r str,
+    status: u16,
+    title: &'static str,
+    r#type: &'static str,
+}
+
 /// The answer for a reject. `close` ends the connection after it.
 pub(crate) fn problem(reject: Reject, allow: Option<&HeaderValue>, close: bool, ending: Ending) -> Response<Inbound> {
-    let body = serde_json::json!({
-        "type": "about:blank",
-        "title": reject.title(),
-        "status": reject.status().as_u16(),
-        "code": reject.code(),
-        "detail": reject.fix(),
-        "request_id": ending.record.request_id.to_string(),
-    });
-    let mut response = own(reject.status(), Bytes::from(body.to_string()), ending);
+    let problem = Problem {
+        code: reject.code(),
+        detail: reject.fix(),
+        request_id: &ending.record.request_id.to_string(),
+        status: reject.status().as_u16(),
+        title: reject.title(),
+        r#type: "about:blank",
+    };
+    let mut body = Vec::with_capacity(ROOM);
+    // Writing into a `Vec` cannot fail.
+    let _ = serde_json::to_writer(&mut body, &problem);
+    let mut response = own(reject.status(), Bytes::from(body), ending);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     if let Some(allow) = allow {

@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -63,20 +63,13 @@ macro_rules! transport {
     };
 }
 
-/// The most that one read brings. hyper makes its buffer twice what it gets, up to 408 KiB, and a client that does not take
-/// an answer holds as much of our memory.
-const MOST: usize = 32 * 1024;
+/// The most that one read brings. hyper makes its buffer twice what was filled, up to 408 KiB, and a client that does not take
+/// an answer holds as much of our memory. One byte less than 64 KiB leaves it at that.
+const MOST: u64 = 64 * 1024 - 1;
 
 impl AsyncRead for AppSocket {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if buf.remaining() > MOST {
-            let mut part = ReadBuf::new(buf.initialize_unfilled_to(MOST));
-            ready!(transport!(self, stream => Pin::new(stream).poll_read(cx, &mut part)))?;
-            let read = part.filled().len();
-            buf.advance(read);
-            return Poll::Ready(Ok(()));
-        }
-        transport!(self, stream => Pin::new(stream).poll_read(cx, buf))
+        transport!(self, stream => Pin::new(&mut stream.take(MOST)).poll_read(cx, buf))
     }
 }
 

@@ -3,10 +3,10 @@
 //! What a listener asks for is taken from the plan in force when the connection arrives.
 //!
 //! Memory of all connections is meant to stay under `limits.buffered_bytes` + `limits.max_connections` × 128 KiB over HTTP/1
-//! and × 512 KiB over HTTP/2, with the default `limits.max_head`. Measured, KiB of resident memory a connection: 7 silent,
-//! 35 with half a head of 16 KiB, 85 with a slow body in pieces of 16 KiB, 130 with four such streams over HTTP/2
-//! ([`CONNECTION_WINDOW`] is the most that they may send ahead). A request that waits with its answer cost up to 75 more,
-//! with 20,000 streams begun at once; the sum of those that run is held to `limits.max_connections`.
+//! and × 512 KiB over HTTP/2, with the default `limits.max_head`. Measured, KiB of resident memory a connection: 3 silent, 5
+//! at rest after a request, 35 with half a head of 16 KiB, 85 with a slow body in pieces of 16 KiB, 130 with four such streams
+//! over HTTP/2 ([`CONNECTION_WINDOW`] is the most that they may send ahead). A request that waits with its answer cost up to 75
+//! more, with 20,000 streams begun at once; the sum of those that run is held to `limits.max_connections`.
 //! Must never look into a request.
 
 mod chronicle;
@@ -24,6 +24,7 @@ use hyper::rt::Executor;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Sleep;
@@ -42,7 +43,7 @@ use crate::proxy_protocol::{self, Named, NoHeader};
 use crate::quiet::Hushed;
 use crate::reject::Reject;
 use crate::telemetry::access::Record;
-use crate::wire::{Abuse, Guarded, Line, Protocol, Timeouts};
+use crate::wire::{Abuse, Guarded, Line, Place, Protocol, Timeouts};
 
 /// For answers that are already on their way when a shutdown can wait no longer.
 pub(crate) const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -78,8 +79,10 @@ pub(crate) async fn serve(arrival: Arrival, seat: Seat, gate: &Arc<Gate>, mut st
     if let Err(error) = arrival.stream.set_nodelay(true) {
         tracing::debug!(%error, "set_nodelay");
     }
+    // In a box, as is hyper's part below: this future is kept for as long as the connection, and would hold
+    // room for the largest of what it ever waits for.
     let opened = tokio::select! {
-        opened = open(arrival, gate, limits.head_timeout) => opened,
+        opened = Box::pin(open(arrival, gate, limits.head_timeout)) => opened,
         () = raised(&mut stopping) => return,
         _ = seat.leave() => return,
     };
@@ -87,7 +90,7 @@ pub(crate) async fn serve(arrival: Arrival, seat: Seat, gate: &Arc<Gate>, mut st
     let timeouts = Timeouts { head: limits.head_timeout, body: limits.body_timeout, idle: limits.idle_timeout };
     let framing = framing::Limits { max_head: limits.max_head, max_headers: limits.max_headers };
     let line = Arc::clone(&seat.line);
-    let mut io = Guarded::new(socket, Arc::clone(&line), framing, timeouts);
+    let mut io = Box::new(Guarded::new(socket, Arc::clone(&line), framing, timeouts));
     let protocol = tokio::select! {
         protocol = io.detect() => protocol,
         () = raised(&mut stopping) => return,
@@ -100,7 +103,7 @@ pub(crate) async fn serve(arrival: Arrival, seat: Seat, gate: &Arc<Gate>, mut st
         return;
     }
     let caller = Arc::new(Caller { peer, line, protocol });
-    let expired = gate.expired.clone();
+    let mut expired = gate.expired.clone();
     let mut chronicle = Chronicle::new(gate.access.clone(), Arc::clone(&caller));
     let handed_over = Arc::clone(&chronicle.handed_over);
     let gate = Arc::clone(gate);
@@ -125,7 +128,7 @@ pub(crate) async fn serve(arrival: Arrival, seat: Seat, gate: &Arc<Gate>, mut st
                     connection.as_mut().graceful_shutdown();
                     tokio::select! {
                         result = connection => result,
-                        () = cut_off(expired) => return,
+                        () = cut_off(&mut expired) => return,
                     }
                 }
                 leave = seat.leave() => {
@@ -139,7 +142,7 @@ pub(crate) async fn serve(arrival: Arrival, seat: Seat, gate: &Arc<Gate>, mut st
                         biased;
                         result = connection => result,
                         () = left(leave, &seat.line) => return,
-                        () = cut_off(expired) => return,
+                        () = cut_off(&mut expired) => return,
                     }
                 }
             };
@@ -150,12 +153,52 @@ pub(crate) async fn serve(arrival: Arrival, seat: Seat, gate: &Arc<Gate>, mut st
     }
     match protocol {
         Protocol::Http1 => {
-            let connection = http1_builder(&limits).serve_connection(TokioIo::new(io), service).with_upgrades();
-            // One request at a time: whoever takes a piece of a body is the connection itself.
-            drive!(connection, Some(Hushed::default()));
+            let place = Place::new();
+            loop {
+                let connection = http1_builder(&limits)
+                    .serve_connection(TokioIo::new(place.lend(io)), service.clone())
+                    .with_upgrades();
+                // One request at a time: whoever takes a piece of a body is the connection itself.
+                Box::pin(async { drive!(connection, Some(Hushed::default())) }).await;
+                let Some(rested) = place.rested() else { return };
+                io = rested;
+                if !wait(&mut io, &seat, &mut stopping, &mut expired).await {
+                    return;
+                }
+            }
         }
-        Protocol::Http2 => drive!(http2_builder(&limits).serve_connection(TokioIo::new(io), service), None),
+        Protocol::Http2 => {
+            let connection = http2_builder(&limits).serve_connection(TokioIo::new(io), service);
+            Box::pin(async { drive!(connection, None) }).await;
+        }
     }
+}
+
+/// Waits for the client's next byte. False when there will be none, or none that is waited for: then the connection is closed.
+async fn wait(
+    io: &mut Guarded<ClientSocket>,
+    seat: &Seat,
+    stopping: &mut watch::Receiver<bool>,
+    expired: &mut watch::Receiver<bool>,
+) -> bool {
+    let leave = tokio::select! {
+        goes_on = io.wait() => {
+            if goes_on {
+                return true;
+            }
+            None
+        }
+        () = raised(stopping) => None,
+        leave = seat.leave() => Some(leave),
+    };
+    tokio::select! {
+        // First: TLS has a last word, which gets one try at least.
+        biased;
+        _ = io.shutdown() => {}
+        () = left(leave.unwrap_or(Leave::Dismissed), &seat.line), if leave.is_some() => {}
+        () = cut_off(expired) => {}
+    }
+    false
 }
 
 /// What comes before HTTP, all within `limit`. `None`: the connection was refused, and the log says why.
@@ -204,8 +247,8 @@ async fn left(leave: Leave, line: &Line) {
 }
 
 /// Resolves when a connection can be waited for no longer.
-async fn cut_off(mut expired: watch::Receiver<bool>) {
-    raised(&mut expired).await;
+async fn cut_off(expired: &mut watch::Receiver<bool>) {
+    raised(expired).await;
     tokio::time::sleep(LAST_WORDS).await;
 }
 

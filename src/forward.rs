@@ -228,17 +228,20 @@ impl Forwarder {
         answer.map_err(|_elapsed| ForwardError::Timeout)?.map_err(ForwardError::Answer)
     }
 
-    /// The connection that rested last, if it is still good.
+    /// The connection that rested last and is still good: of this worker, or else of another. One that is there already is
+    /// cheaper than a new one, for the app too.
     fn rested(&self, wanted: &Arc<Upstream>, now: Instant) -> Option<Box<Link>> {
-        loop {
-            let Resting { mut link, upstream, until } =
-                self.shard().lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        let usable = |resting: Resting| {
+            let Resting { mut link, upstream, until } = resting;
             // Lets hyper see what the reactor knows: a close, or bytes that nobody asked for.
             link.drive(&mut Context::from_waker(Waker::noop()));
-            if until > now && Arc::ptr_eq(&upstream, wanted) && link.connection.is_some() && link.sender.is_ready() {
-                return Some(link);
-            }
-        }
+            let is_open = link.connection.is_some() && link.sender.is_ready();
+            (until > now && Arc::ptr_eq(&upstream, wanted) && is_open).then_some(link)
+        };
+        let own = || self.shard().lock().unwrap_or_else(PoisonError::into_inner).pop();
+        // Nobody waits for another worker.
+        let any = || self.shards.iter().find_map(|shard| shard.try_lock().ok()?.pop());
+        std::iter::from_fn(|| own().or_else(any)).find_map(usable)
     }
 
     fn rest(&self, link: Box<Link>, upstream: &Arc<Upstream>, advertised: Option<Duration>) {
@@ -252,7 +255,7 @@ impl Forwarder {
         });
     }
 
-    /// A worker keeps to its own shard, so the lock is only ever contended by the sweep.
+    /// A worker keeps to its own shard as long as there is one in it, so the lock is hardly ever contended.
     fn shard(&self) -> &Mutex<Vec<Resting>> {
         static NEXT: AtomicUsize = AtomicUsize::new(0);
         thread_local! {

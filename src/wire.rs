@@ -27,12 +27,15 @@ mod line;
 mod multiplexed;
 mod patience;
 mod protocol;
+mod rest;
 
 pub(crate) use frames::Refusal;
 pub(crate) use line::{Abuse, BodyFault, Head, Line, News, Wait};
 use multiplexed::Multiplexed;
 use patience::Waiting;
 pub(crate) use protocol::Protocol;
+pub(crate) use rest::Place;
+use rest::Rest;
 
 /// What hyper parses in place of a refused head.
 const SUBSTITUTE: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\n\r\n";
@@ -71,6 +74,7 @@ pub(crate) struct Guarded<IO> {
     write_timer: Option<Pin<Box<Sleep>>>,
     interim_written: usize,
     flushed: bool,
+    rest: Rest,
     linger: Option<(Pin<Box<Sleep>>, usize)>,
 }
 
@@ -105,6 +109,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
             write_timer: None,
             interim_written: 0,
             flushed: true,
+            rest: Rest::Never,
             linger: None,
         }
     }

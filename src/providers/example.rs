@@ -1,4 +1,4 @@
-//! Secrets, options and deliveries that fit any entry of the catalogue, for tests alone.
+//! Secrets, options and deliveries that fit any entry of the catalogue, for tests and fuzzing alone.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -120,6 +120,7 @@ pub(crate) fn signed(
 }
 
 /// What the gate does with a delivery.
+#[cfg_attr(fuzzing, allow(dead_code, reason = "the targets judge for themselves"))]
 pub(crate) fn judge(
     scheme: &Scheme,
     spec: &SchemeSpec,

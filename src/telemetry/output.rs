@@ -9,8 +9,9 @@ use std::time::Duration;
 
 /// More than this unwritten means that nobody reads.
 const MOST: usize = 1024 * 1024;
-/// Lines of this long are gathered into one write.
+/// Lines of this long, or of so many bytes, are gathered into one write.
 const GATHER: Duration = Duration::from_millis(20);
+const BATCH: usize = 64 * 1024;
 /// A shutdown waits no longer for a reader: a pod that ends may have two seconds in all.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -56,7 +57,7 @@ impl Output {
                 if !state.closed {
                     state = shared
                         .changed
-                        .wait_timeout_while(state, GATHER, |state| !state.closed)
+                        .wait_timeout_while(state, GATHER, |state| !state.closed && state.lines.len() < BATCH)
                         .unwrap_or_else(PoisonError::into_inner)
                         .0;
                 }
@@ -75,7 +76,7 @@ impl Output {
                     lines => lines.saturating_add(unsaid).saturating_sub(u64::from(unsaid > 0)),
                 };
                 batch.clear();
-                batch.shrink_to(256 * 1024);
+                batch.shrink_to(2 * BATCH);
                 if closed {
                     shared.lock().ended = true;
                     shared.changed.notify_all();
@@ -94,10 +95,11 @@ impl Output {
             state.lost = state.lost.saturating_add(1);
             return;
         }
-        let first = state.lines.is_empty();
+        let before = state.lines.len();
         write(&mut state.lines);
+        let begins = before == 0 || (before < BATCH && state.lines.len() >= BATCH);
         drop(state);
-        if first {
+        if begins {
             self.0.changed.notify_one();
         }
     }

@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 
+use super::rest::{REST, Rest};
 use super::{BodyFault, Guarded, Mode, News};
 use crate::clock;
 
@@ -20,14 +21,54 @@ pub(super) enum Waiting {
     Body,
 }
 
+/// Why a client's time is limited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Limit {
+    Begun(Waiting),
+    /// Nothing is under way, and hyper may let go of the connection.
+    Rest,
+    Idle,
+}
+
 /// The whole answer to a head that did not come in time (RFC 9110 §15.5.9).
 const LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";
 
 impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
     /// Called when no byte is to be had: how long may that last?
     pub(super) fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(match ready!(self.poll_limit(cx)) {
+            Limit::Begun(Waiting::Body) => {
+                self.line.lock().body_fault = Some(BodyFault::Stalled);
+                Err(io::ErrorKind::TimedOut.into())
+            }
+            Limit::Begun(Waiting::Head) => self.give_up_head(cx),
+            Limit::Rest => {
+                self.rest = Rest::Now;
+                Ok(())
+            }
+            // An idle connection is closed without a word, as every server does.
+            Limit::Idle => {
+                self.held.clear();
+                Ok(())
+            }
+        })
+    }
+
+    /// Called when an answer is out, after which hyper looks at the socket again only when it is woken: for how long may it not be?
+    pub(super) fn await_next(&mut self, cx: &mut Context<'_>) {
+        let Some((deadline, Limit::Rest | Limit::Idle)) = self.deadline() else { return };
+        let is_armed =
+            self.timer.as_ref().is_some_and(|timer| !timer.is_elapsed() && timer.deadline() <= deadline.into());
+        if !is_armed && self.poll_limit(cx).is_ready() {
+            // No time at all: it is for the next look at the socket to say so.
+            cx.waker().wake_by_ref();
+        }
+    }
+
+    /// The limit that is reached.
+    fn poll_limit(&mut self, cx: &mut Context<'_>) -> Poll<Limit> {
         loop {
-            let Some((deadline, waiting)) = self.deadline() else { return Poll::Pending };
+            let Some((deadline, limit)) = self.deadline() else { return Poll::Pending };
             let deadline = tokio::time::Instant::from_std(deadline);
             let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline)));
             if timer.deadline() > deadline {
@@ -35,33 +76,10 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
             }
             // An early timer is left as it is and re-armed when it fires: one wake-up now and then, instead of a change per read.
             ready!(timer.as_mut().poll(cx));
-            if timer.deadline() < deadline {
-                timer.as_mut().reset(deadline);
-                continue;
+            if timer.deadline() >= deadline {
+                return Poll::Ready(limit);
             }
-            return Poll::Ready(match waiting {
-                Some(Waiting::Body) => {
-                    self.line.lock().body_fault = Some(BodyFault::Stalled);
-                    Err(io::ErrorKind::TimedOut.into())
-                }
-                Some(Waiting::Head) => self.give_up_head(cx),
-                // An idle connection is closed without a word, as every server does.
-                None => {
-                    self.held.clear();
-                    Ok(())
-                }
-            });
-        }
-    }
-
-    /// Called when an answer is out, after which hyper looks at the socket again only when it is woken: for how long may it not be?
-    pub(super) fn await_next(&mut self, cx: &mut Context<'_>) {
-        let Some((deadline, None)) = self.deadline() else { return };
-        let is_armed =
-            self.timer.as_ref().is_some_and(|timer| !timer.is_elapsed() && timer.deadline() <= deadline.into());
-        if !is_armed && self.poll_patience(cx).is_ready() {
-            // No time at all.
-            cx.waker().wake_by_ref();
+            timer.as_mut().reset(deadline);
         }
     }
 
@@ -89,7 +107,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
         }
     }
 
-    fn deadline(&mut self) -> Option<(Instant, Option<Waiting>)> {
+    fn deadline(&mut self) -> Option<(Instant, Limit)> {
         let waiting = match self.mode {
             Mode::Http1 if self.framing.in_body() => Some(Waiting::Body),
             Mode::Http1 if !self.held.is_empty() && !self.undecided => Some(Waiting::Head),
@@ -105,14 +123,20 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
             };
             self.waiting = Some((kind, since));
             let limit = if kind == Waiting::Head { self.timeouts.head } else { self.timeouts.body };
-            return Some((since.checked_add(limit)?, waiting));
+            return Some((since.checked_add(limit)?, Limit::Begun(kind)));
         }
         self.waiting = None;
         let shared = self.line.lock();
         if shared.in_flight > 0 || shared.opaque {
             return None;
         }
-        Some((shared.idle_since.checked_add(self.timeouts.idle)?, None))
+        let settled = self.mode == Mode::Http1 && self.flushed && !shared.unsent && shared.heads.is_empty();
+        let (time, limit) = if self.rest == Rest::May && settled && REST < self.timeouts.idle {
+            (REST, Limit::Rest)
+        } else {
+            (self.timeouts.idle, Limit::Idle)
+        };
+        Some((shared.idle_since.checked_add(time)?, limit))
     }
 
     /// A client that does not read our answer holds memory of ours: it may for as long as an idle one.

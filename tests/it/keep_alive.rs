@@ -34,6 +34,23 @@ async fn a_resting_connection_is_used_again() {
 }
 
 #[tokio::test]
+async fn one_request_at_a_time_needs_one_connection_whichever_worker_has_it() {
+    let app = Scripted::answering("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    let program = Program::start(app.addr, "");
+    let mut clients = Vec::new();
+    for _ in 0..20 {
+        clients.push(Wire::dial(program.addr).await);
+    }
+    for n in 0..400 {
+        let client = &mut clients[n % 20];
+        client.send(get("/", "")).await;
+        assert_eq!(client.answer().await.text(), "ok", "request {n}");
+    }
+    // A connection rests after its answer is out: the next request can be there before.
+    assert!(app.connections() <= 3, "{} connections", app.connections());
+}
+
+#[tokio::test]
 async fn a_connection_that_may_not_rest_is_not_used_again() {
     for head in ["keep-alive: timeout=1", "Keep-Alive: max=5, timeout=1", "keep-alive: timeout=0", "connection: close"]
     {

@@ -23,6 +23,7 @@ mod sender;
 
 mod access_line;
 mod attacks;
+mod away;
 mod bad_body;
 mod bad_framing;
 mod bad_headers;
@@ -46,6 +47,7 @@ mod reload;
 mod replay;
 mod report;
 mod reserved;
+mod rest;
 mod retry;
 mod send;
 mod shutdown;

@@ -171,11 +171,20 @@ pub async fn hang_up(addr: SocketAddr, sent: &Sent, until: impl Future<Output = 
     wire.stream.set_zero_linger().unwrap();
 }
 
-/// The line of `/metrics` that begins with `name`, labels and all.
+/// The line of `/metrics` that begins with `name`, labels and all; asked for again, as a scraper does, while others are being
+/// answered.
 pub async fn metric(health: SocketAddr, name: &str) -> f64 {
-    let mut wire = Wire::dial(health).await;
-    wire.send(get("/metrics", "connection: close\r\n")).await;
-    let text = wire.answer().await.text();
+    let mut tries = 0;
+    let text = loop {
+        let mut wire = Wire::dial(health).await;
+        wire.send(get("/metrics", "connection: close\r\n")).await;
+        let answer = wire.answer().await;
+        if answer.status() != 503 || tries == 100 {
+            break answer.text();
+        }
+        tries += 1;
+        pause(50).await;
+    };
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
 }

@@ -18,6 +18,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::harness::{Answer, App, BODY, Gate, PATH, SECRET, genuine, get, now, signed_headers, svix_signature};
+use crate::script::{pause, soon};
 
 fn file(name: &str) -> String {
     format!("{}/tests/data/tls/{name}", env!("CARGO_MANIFEST_DIR"))
@@ -75,6 +76,27 @@ async fn over_tls_the_genuine_pass_the_forged_do_not_and_the_app_hears_of_https(
     let seen = app.only();
     assert_eq!(seen.headers["x-forwarded-proto"], "https");
     assert!(seen.headers.contains_key("verified-event"));
+}
+
+#[tokio::test]
+async fn a_connection_that_rests_is_used_again_and_ends_with_close_notify() {
+    let app = App::start().await;
+    let mut gate = tls_gate(app.addr).await;
+    let mut stream = dial(gate.addr, "ca.pem", &["http/1.1"]).await.unwrap();
+    for n in 1..=3 {
+        stream.write_all(genuine(BODY, "").as_bytes()).await.unwrap();
+        let (mut answer, mut part) = (Vec::new(), [0; 4096]);
+        while !answer.ends_with(BODY.as_bytes()) {
+            let read = soon("the answer", stream.read(&mut part)).await.unwrap();
+            assert!(read > 0, "delivery {n}");
+            answer.extend_from_slice(&part[..read]);
+        }
+        pause(250).await;
+    }
+    assert_eq!(app.seen().len(), 3);
+    gate.stop();
+    // Without a close_notify this is an error, "unexpected end".
+    assert_eq!(soon("the end", stream.read(&mut [0; 16])).await.unwrap(), 0);
 }
 
 #[tokio::test]

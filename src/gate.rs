@@ -214,6 +214,7 @@ impl Gate {
         let Some(route) = route else {
             headers::write_forwarded(request.headers_mut(), &caller.peer, trusted, &plan.client.header);
             correlate::write(request.headers_mut(), None, &record.request_id, record.trace);
+            let request = pass::as_empty_as_said(plan, caller, request, record).await?;
             let answered = self.pass(plan, caller, request, websocket).await;
             return answered_by_app(answered, Outcome::Passed, &caller.line, record);
         };

@@ -4,9 +4,10 @@
 //! the `http` crate has cut a `#fragment` off `:path`: what is judged and forwarded is what is left. Must never forward
 //! what HTTP/1 would not carry.
 
-use http::Request;
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderValue};
+use http::{Request, Uri};
 
+use crate::check::framing;
 use crate::plan::Plan;
 use crate::reject::Reject;
 
@@ -15,6 +16,11 @@ use crate::reject::Reject;
 /// # Errors
 /// The reject, and which rule was broken.
 pub(crate) fn framing<B>(plan: &Plan, request: &mut Request<B>) -> Result<(), (Reject, &'static str)> {
+    // Where there is no `:path`, h2 has an empty one: it reads as `/`, and would be written as nothing at all.
+    let target = request.uri().path_and_query().map(|target| Uri::from(target.clone()));
+    if target.is_none_or(|target| target.path().is_empty()) {
+        return Err((Reject::BadTarget, "no `:path` (RFC 9113 §8.3.1)"));
+    }
     let headers = request.headers();
     if headers.len() > plan.limits.max_headers {
         return Err((Reject::HeadTooLarge, "more field lines than `limits.max_headers` (RFC 9110 §5.4)"));
@@ -32,6 +38,10 @@ pub(crate) fn framing<B>(plan: &Plan, request: &mut Request<B>) -> Result<(), (R
         && (expectations.next().is_some() || !expect.as_bytes().eq_ignore_ascii_case(b"100-continue"))
     {
         return Err((Reject::Framing, "Expect is not exactly `100-continue`, once (RFC 9110 §10.1.1)"));
+    }
+    // h2 takes what the `http` crate takes for a name, `"` included; hyper would write it to the app as it is.
+    if !headers.keys().all(|name| framing::is_field_name(name.as_str())) {
+        return Err((Reject::Framing, "a field name is not a token (RFC 9110 §5.1)"));
     }
     let is_alias = |name: &str| {
         name.contains('_') && ["content-length", "transfer-encoding", "host"].contains(&&*name.replace('_', "-"))

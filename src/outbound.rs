@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
+use crate::check::framing;
 use crate::check::target::Framework;
 use crate::headers;
 
@@ -81,8 +82,12 @@ impl Body for Outbound {
             Self::Stream(streamed) => streamed.poll_frame(cx).map_ok(|mut frame| {
                 if let Some(trailers) = frame.trailers_mut() {
                     headers::remove_reserved(trailers, streamed.framework, false);
-                    // Who calls is told by the head alone. Its kin never get this far: `check::framing` refuses them.
-                    trailers.remove("x-real-ip");
+                    // In HTTP/1 the guard has refused these; in HTTP/2 nobody has.
+                    let names = trailers.keys().filter(|name| !framing::is_trailer(name.as_str()));
+                    for name in names.cloned().collect::<Vec<_>>() {
+                        trailers.remove(name);
+                    }
+                    // Told by the head alone.
                     trailers.remove("x-request-id");
                 }
                 frame

@@ -4,9 +4,11 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use http::header::{CONNECTION, HeaderValue, TRANSFER_ENCODING, UPGRADE};
 use http::{Request, StatusCode, Version};
 use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use super::{Answered, Caller, Gate};
@@ -16,8 +18,43 @@ use crate::head_checks::name_host;
 use crate::onward::{forward_interim, upstream_request};
 use crate::outbound::Outbound;
 use crate::plan::Plan;
+use crate::refusal::Refusal;
+use crate::reject::Reject;
+use crate::telemetry::access::Record;
 use crate::websocket;
 use crate::wire::Protocol;
+
+/// Waits for the end of a body that says it has no byte. HTTP/2 can say so and then send some, which resets the stream: by
+/// then the app must not be at work on the empty request.
+///
+/// # Errors
+/// `framing`, `body_timeout`.
+pub(super) async fn as_empty_as_said(
+    plan: &Plan,
+    caller: &Caller,
+    mut request: Request<Incoming>,
+    record: &mut Record,
+) -> Result<Request<Incoming>, Refusal> {
+    let body = request.body();
+    if caller.protocol == Protocol::Http1 || body.size_hint().exact() != Some(0) || body.is_end_stream() {
+        return Ok(request);
+    }
+    let end = async {
+        while let Some(frame) = request.body_mut().frame().await {
+            // Trailers are no body.
+            if !frame.is_ok_and(|frame| frame.data_ref().is_none_or(Bytes::is_empty)) {
+                return Err(Reject::Framing);
+            }
+        }
+        Ok(())
+    };
+    let ended = Box::pin(tokio::time::timeout(plan.limits.body_timeout, end)).await;
+    ended.unwrap_or(Err(Reject::BodyTimeout)).map_err(|reject| {
+        record.detail = Some("HTTP/2: `content-length: 0`, and more than an empty body (RFC 9113 §8.1.1)".into());
+        Refusal::from(reject)
+    })?;
+    Ok(request)
+}
 
 impl Gate {
     /// Sends traffic that no route protects, streaming both ways.

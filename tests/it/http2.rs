@@ -1,7 +1,7 @@
 //! HTTP/2 with prior knowledge: the same judgement, and HTTP/1.1 to the app.
 
 use bytes::Bytes;
-use http::{Request, Response, Version};
+use http::{HeaderMap, HeaderName, Request, Response, Version};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::http2::{SendRequest, handshake};
@@ -89,6 +89,44 @@ async fn an_authority_that_is_not_the_host_is_refused() {
     app.assert_unreached("two hosts").await;
     let same = page("/").header("host", "app.example").body(Full::default()).unwrap();
     assert_eq!(sender.send_request(same).await.unwrap().status(), 200);
+}
+
+#[tokio::test]
+async fn a_field_name_that_http_1_would_not_carry_is_refused() {
+    let app = App::start().await;
+    let gate = Gate::start(app.addr, "").await;
+    let (mut sender, _connection) = dial(&gate).await;
+    // Of all that `http` takes for a name, this byte alone is no token (RFC 9110 §5.6.2).
+    let odd = HeaderName::from_lowercase(b"conte\"").unwrap();
+    for mut request in [page("/").body(Full::default()).unwrap(), delivery(BODY, BODY)] {
+        request.headers_mut().insert(&odd, "x".parse().unwrap());
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), 400);
+        assert_eq!(code(answer).await, "framing");
+    }
+    app.assert_unreached("a name with a quote").await;
+    let odd = page("/").header("!#$%&'*+-.^_`|~9a", "x").body(Full::default()).unwrap();
+    assert_eq!(sender.send_request(odd).await.unwrap().status(), 200, "every other byte that is not a letter");
+}
+
+#[tokio::test]
+async fn trailers_are_those_that_http_1_may_have() {
+    let app = App::start().await;
+    let gate = Gate::start(app.addr, "").await;
+    let stream = TcpStream::connect(gate.addr).await.unwrap();
+    let (mut sender, connection) = handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let _connection = tokio::spawn(connection);
+    let refused = ["x-forwarded-for", "x_forwarded_host", "forwarded", "x-real-ip", "verified-event", "x-request-id"];
+    let mut trailers = HeaderMap::new();
+    for name in refused.into_iter().chain(["x-http-method-override", "a\"b", "x-sum"]) {
+        trailers.insert(HeaderName::from_lowercase(name.as_bytes()).unwrap(), "1".parse().unwrap());
+    }
+    let announced = trailers.keys().map(HeaderName::as_str).collect::<Vec<_>>().join(", ");
+    let body = Frames(vec!["hello"]).with_trailers(std::future::ready(Some(Ok(trailers))));
+    let request = page("/upload").method("POST").header("te", "trailers").header("trailer", announced).body(body);
+    assert_eq!(sender.send_request(request.unwrap()).await.unwrap().status(), 200);
+    let arrived = app.only().trailers;
+    assert_eq!(arrived.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["x-sum"], "{arrived:?}");
 }
 
 #[tokio::test]

@@ -207,3 +207,47 @@ async fn requests_that_are_withdrawn_before_they_are_seen_have_one_line_with_the
     assert_eq!((outcome, &lines[0]["peer"]), ("framing", &"127.0.0.1".into()));
     assert!(detail.contains("ENHANCE_YOUR_CALM"), "{detail}");
 }
+
+#[tokio::test]
+async fn a_body_behind_the_word_that_there_is_none_keeps_the_request_from_the_app() {
+    let app = App::start().await;
+    let (gate, lines) = logged(&app, "").await;
+    let empty = |path: &str| [head("POST", path), block(&[("content-length", "0")])].concat();
+    let mut wire = dial(&gate, &[]).await;
+    wire.send(frame(HEADERS, END_HEADERS, 1, &empty("/hidden"))).await;
+    pause(100).await;
+    app.assert_unreached("its end has not come").await;
+    wire.send(frame(DATA, END_STREAM, 1, b"GET /smuggled HTTP/1.1\r\n\r\n")).await;
+    soon("the reset", first(&mut wire, RST_STREAM)).await.unwrap();
+    app.assert_unreached("it is not as empty as it says").await;
+    assert_eq!(outcome(&lines.wait(1).await[0]).0, "framing");
+    // An end in a frame of its own is an end.
+    wire.send(frame(HEADERS, END_HEADERS, 3, &empty("/empty"))).await;
+    wire.send([frame(DATA, 0, 3, b""), frame(DATA, END_STREAM, 3, b"")].concat()).await;
+    soon("the answer", first(&mut wire, HEADERS)).await.unwrap();
+    let seen = app.only();
+    assert_eq!((seen.target.as_str(), seen.whole, seen.body.len()), ("/empty", true, 0));
+}
+
+#[tokio::test]
+async fn a_request_without_a_path_is_refused() {
+    let app = App::start().await;
+    let (gate, lines) = logged(&app, "").await;
+    for pseudo in [
+        &[(":method", "GET"), (":scheme", "http"), ("host", "app.example")][..],
+        &[(":method", "GET"), (":scheme", "app.example"), ("host", "app.example")],
+        &[(":method", "POST"), ("host", "app.example")],
+        &[(":method", "GET"), (":scheme", "http"), (":authority", "app.example")],
+        &[(":method", "GET"), (":scheme", "http"), (":path", ""), ("host", "app.example")],
+    ] {
+        let mut wire = dial(&gate, &[]).await;
+        wire.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, &block(pseudo))).await;
+        pause(30).await;
+        drop(wire);
+    }
+    app.assert_unreached("no path").await;
+    let lines = lines.wait(5).await;
+    let ours = lines.iter().filter(|line| outcome(line) == ("bad_target", "no `:path` (RFC 9113 §8.3.1)")).count();
+    let by_h2 = lines.iter().filter(|line| outcome(line).0 == "framing").count();
+    assert_eq!((ours, by_h2), (2, 3), "{lines:?}");
+}

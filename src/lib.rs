@@ -21,6 +21,7 @@
 //! | 5 | `gate`, `explain` (the gate's checks on a captured request) |
 //! | 6 | `connection`, `admin`, `inspector`, `reload`, `server` |
 //! | 7 | `cli` |
+//! | 8 | `fuzzing` (what `fuzz/` calls; not part of any other build) |
 
 mod admin;
 mod admit;
@@ -44,6 +45,9 @@ mod descriptors;
 mod documents;
 mod explain;
 mod forward;
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing;
 mod gate;
 mod gather;
 mod handshake;

@@ -52,6 +52,7 @@ const LEVELS: &[&[&str]] = &[
     &["gate", "explain"],
     &["admin", "connection", "inspector", "reload", "server"],
     &["cli"],
+    &["fuzzing"],
 ];
 /// Within a level, these may be imported by their neighbours: each is a leaf of its level or one step above one.
 const NEIGHBOURS: &[(&str, &str)] = &[

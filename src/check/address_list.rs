@@ -42,7 +42,7 @@ pub enum ListFault {
     #[error("the key {0:?} is there twice")]
     DuplicateKey(Box<str>),
     /// An element of an array, by its place from 0.
-    #[error("{}[{index}]: {entry:?}: {error}", .key.as_deref().unwrap_or_default())]
+    #[error("{}[{index}]: {entry:?}: {error}", .key.as_deref().unwrap_or_default().escape_debug())]
     Element {
         /// The array's key, cut; `None`: the document is the array.
         key: Option<Box<str>>,
@@ -404,6 +404,32 @@ mod tests {
     const NEITHER: &str = "it is neither an address nor a network such as 192.0.2.0/24";
 
     #[test]
+    fn a_fault_without_its_entry_shows_no_value_of_the_document() {
+        let mut faults = 0;
+        for document in [
+            "never-shown",
+            "192.0.2.1\nnever-shown\n",
+            "\"never-shown\"",
+            "[\"never-shown\"]",
+            "[\"192.0.2.1\", {\"key\": \"never-shown\"}]",
+            "{\"key\": [\"never-shown\"]}",
+            "{\"key\": \"never-shown\"}",
+            "{\"key\": {\"inner\": [\"never-shown\"]}}",
+            "{\"key\": never-shown}",
+            "[\"192.0.2.1\"] never-shown",
+        ] {
+            for select in [&[][..], &["key"]] {
+                // An object without any list is read, and refused as an empty one later.
+                let Err(fault) = listed(document, select) else { continue };
+                let fault = fault.without_entry().to_string();
+                assert!(!fault.contains("shown"), "{document}: {fault}");
+                faults += 1;
+            }
+        }
+        assert!(faults >= 18, "{faults}");
+    }
+
+    #[test]
     fn reads_what_svix_stripe_and_github_publish() {
         assert_eq!(listed(SVIX, &[]).unwrap(), ["192.0.2.1/32", "192.0.2.2/32", "2001:db8::/56"]);
         assert_eq!(listed(SVIX, &["eu"]).unwrap(), ["192.0.2.1/32", "192.0.2.2/32"]);
@@ -440,6 +466,13 @@ mod tests {
             (
                 r#"{"us": ["192.0.2.1"], "eu": ["?"]}"#,
                 format!("not every key holds addresses (eu[0]: \"?\": {NEITHER}): name those that count with `select`"),
+            ),
+            (
+                // A terminal would obey it.
+                r#"{"\u001b[31m\u007f": ["?"], "eu": "?"}"#,
+                format!(
+                    "not every key holds addresses (\\u{{1b}}[31m\\u{{7f}}[0]: \"?\": {NEITHER}): name those that count with `select`"
+                ),
             ),
             (
                 r#"{"prefixes": [{"ip_prefix": "192.0.2.0/24"}]}"#,

@@ -49,7 +49,7 @@ pub(crate) fn run(args: &Args, out: &mut dyn Write) -> ExitCode {
 }
 
 /// What belongs on standard error: problems, rendered. Empty: the configuration holds.
-fn check(
+pub(crate) fn check(
     path: &Path,
     manifest: Option<&Path>,
     environment: &dyn Environment,

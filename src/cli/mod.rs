@@ -18,6 +18,9 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+#[cfg(fuzzing)]
+pub(crate) use self::check::check as check_config;
+
 /// Lets a webhook through only when it is proven genuine.
 #[derive(Debug, Parser)]
 #[command(name = "hookward", version)]

@@ -191,19 +191,20 @@ const fn is_separator(byte: u8) -> bool {
     matches!(byte, b'/' | b'\\')
 }
 
+/// The careful form after the last round.
+#[cfg(test)]
+pub(super) fn canonical(path: &[u8]) -> Result<Vec<u8>, TargetFault> {
+    let mut last = Vec::new();
+    rounds(path, Decoder::Lenient, |text| {
+        last = text.to_vec();
+        Ok(())
+    })?;
+    Ok(join(&last, Reader::Careful))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// The careful form after the last round.
-    fn canonical(path: &[u8]) -> Result<Vec<u8>, TargetFault> {
-        let mut last = Vec::new();
-        rounds(path, Decoder::Lenient, |text| {
-            last = text.to_vec();
-            Ok(())
-        })?;
-        Ok(join(&last, Reader::Careful))
-    }
 
     fn forms(text: &[u8]) -> Vec<String> {
         let mut forms = Vec::new();

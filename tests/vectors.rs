@@ -4,17 +4,33 @@
 //! bugs with empty keys). `vectors/policy.json`: where libraries differ or are lax; the table below says what we do and
 //! why. A case without a decision, and a decision without a case, fail. Sources are named in each case.
 
-#![allow(clippy::expect_used, clippy::panic, clippy::arithmetic_side_effects, reason = "a test may fail loudly")]
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::arithmetic_side_effects,
+    clippy::indexing_slicing,
+    reason = "a test may fail loudly"
+)]
+
+#[path = "vectors/content.rs"]
+mod content;
+#[path = "vectors/one_bit.rs"]
+mod one_bit;
 
 use std::collections::{BTreeMap, HashSet};
+use std::sync::LazyLock;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use hookward::check::signature::{Head, LabeledKey, Options, Scheme, Window, present, verify, wanted};
+use hookward::check::signature::{
+    Failure, Head, LabeledKey, Options, Scheme, Verified, Window, present, verify, wanted,
+};
 use hookward::providers::Catalog;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use serde::Deserialize;
+
+static CATALOG: LazyLock<Catalog> = LazyLock::new(|| Catalog::load().expect("the catalogue parses"));
 
 #[derive(Debug, Deserialize)]
 struct Case {
@@ -210,9 +226,48 @@ fn judge(case: &Case) -> String {
 
 /// `accept`, the reject's code, or `secret` when the secret cannot be configured at all.
 fn judge_chunked(case: &Case, chunk: usize) -> String {
-    let catalog = Catalog::load().expect("the catalogue parses");
+    let Some((judge, sent)) = ready(case) else { return "secret".to_owned() };
+    match judge.decide(&sent, chunk) {
+        Ok(verified) => {
+            assert!(["only", "provider"].contains(&verified.label()));
+            "accept".to_owned()
+        }
+        Err(failure) => failure.reject.code().to_owned(),
+    }
+}
+
+/// What decides on a case, compiled.
+struct Judge {
+    name: String,
+    scheme: Scheme,
+    keys: Vec<LabeledKey>,
+    window: Window,
+}
+
+/// A delivery.
+#[derive(Clone)]
+struct Sent {
+    method: Method,
+    url: String,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Judge {
+    /// The body comes in chunks of so many bytes.
+    fn decide(&self, sent: &Sent, chunk: usize) -> Result<Verified, Failure> {
+        let chunks: Vec<Bytes> = sent.body.chunks(chunk).map(|piece| sent.body.slice_ref(piece)).collect();
+        let head = Head { method: &sent.method, url: Some(&sent.url), headers: &sent.headers };
+        let presented = present(&self.scheme, head, self.window)?;
+        assert_eq!(wanted(&self.scheme, &presented, &chunks).unwrap_or(None), None, "{}", self.name);
+        verify(&self.scheme, &self.keys, &presented, &chunks, self.window)
+    }
+}
+
+/// `None`: the secret cannot be configured.
+fn ready(case: &Case) -> Option<(Judge, Sent)> {
     let provider = case.provider.as_str();
-    let spec = catalog.scheme(provider).unwrap_or_else(|| panic!("{provider} is not in the catalogue"));
+    let spec = CATALOG.scheme(provider).unwrap_or_else(|| panic!("{provider} is not in the catalogue"));
     let Case { secret, public_key, options, .. } = case;
     let second = [options.get("secondary_secret"), options.get("next_key")];
     let secrets: Vec<&String> = secret.iter().chain(public_key).chain(second.into_iter().flatten()).collect();
@@ -226,7 +281,7 @@ fn judge_chunked(case: &Case, chunk: usize) -> String {
         .unwrap_or_else(|problems| panic!("{provider} | {}: {problems:?}", case.name));
     let mut keys = Vec::new();
     for secret in secrets {
-        let Ok((key, _)) = scheme.key(secret.as_bytes()) else { return "secret".to_owned() };
+        let (key, _) = scheme.key(secret.as_bytes()).ok()?;
         keys.push(LabeledKey { label: "only".into(), key });
     }
 
@@ -241,20 +296,10 @@ fn judge_chunked(case: &Case, chunk: usize) -> String {
             headers.append(&name, HeaderValue::from_str(line).expect("a header value"));
         }
     }
+    let tolerance = case.tolerance.or(scheme.default_tolerance()).unwrap_or(300);
+    let window = Window { now: case.now, tolerance };
+    let judge = Judge { name: format!("{provider} | {}", case.name), scheme, keys, window };
     let body = Bytes::from(STANDARD.decode(&case.body_base64).expect("a base64 body"));
-    let chunks: Vec<Bytes> = body.chunks(chunk).map(|piece| body.slice_ref(piece)).collect();
     let method = case.method.parse().expect("a method");
-    let window = Window { now: case.now, tolerance: case.tolerance.or(scheme.default_tolerance()).unwrap_or(300) };
-    let head = Head { method: &method, url: Some(&case.url), headers: &headers };
-    let outcome = present(&scheme, head, window).and_then(|presented| {
-        assert_eq!(wanted(&scheme, &presented, &chunks).unwrap_or(None), None, "{provider} | {}", case.name);
-        verify(&scheme, &keys, &presented, &chunks, window)
-    });
-    match outcome {
-        Ok(verified) => {
-            assert!(["only", "provider"].contains(&verified.label()));
-            "accept".to_owned()
-        }
-        Err(failure) => failure.reject.code().to_owned(),
-    }
+    Some((judge, Sent { method, url: case.url.clone(), headers, body }))
 }

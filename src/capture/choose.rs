@@ -31,7 +31,9 @@ pub(super) fn choose(candidates: &[Candidate]) -> Result<(usize, Option<Note>), 
             let names = candidates.iter().enumerate().take(NAMED);
             let mut names: Vec<String> = names
                 .map(|(index, candidate)| {
+                    // A terminal would obey what a file may hold.
                     format!("{}: {} {}", index.saturating_add(1), candidate.method, candidate.target)
+                        .replace(char::is_control, ".")
                 })
                 .collect();
             if candidates.len() > NAMED {

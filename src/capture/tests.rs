@@ -353,6 +353,13 @@ fn of_several_requests_only_a_single_post_is_taken() {
 }
 
 #[test]
+fn no_control_character_of_a_file_is_shown() {
+    let request = |path: &str| format!("> POST {path} HTTP/1.1\n> a: 1\n>\n< HTTP/1.1 200 OK\n<\n");
+    let several = vec!["1: POST /a.[31m.".to_owned(), "2: POST /b".to_owned()];
+    assert_eq!(fails(request("/a\u{1b}[31m\0") + &request("/b")).fault, Fault::Several(several));
+}
+
+#[test]
 fn a_raw_body_that_looks_like_a_trace_stays_a_body() {
     for body in [
         "> POST /b HTTP/1.1\n>\n",

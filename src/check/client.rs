@@ -385,6 +385,15 @@ mod tests {
     }
 
     #[test]
+    fn every_fault_says_why_in_words_of_its_own() {
+        let mut said: Vec<_> = ClientFault::ALL.iter().map(|fault| fault.why()).collect();
+        assert!(said.iter().all(|why| why.len() >= 20), "{said:?}");
+        said.sort_unstable();
+        said.dedup();
+        assert_eq!(said.len(), ClientFault::ALL.len());
+    }
+
+    #[test]
     fn an_untrusted_peer_is_the_client_whatever_it_sends() {
         for header in [ClientHeader::XForwardedFor, ClientHeader::Forwarded, single()] {
             for lines in [&[][..], &["198.51.100.1"], &["for=198.51.100.1"], &["10.0.3.7"], &["garbage", ""]] {

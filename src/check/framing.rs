@@ -27,6 +27,9 @@ use crate::reject::Reject;
 use body::{Chunk, Trailers};
 use head::Head;
 
+pub use body::is_trailer;
+pub use lines::is_field_name;
+
 /// Heads above this are refused whatever the limit says: hyper has 16-bit lengths for targets and names, and `HeaderMap`
 /// holds 32,768 lines.
 const MAX_HEAD: usize = 65_534;

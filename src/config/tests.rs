@@ -535,6 +535,60 @@ fn what_a_configuration_names_is_a_regular_file_and_the_configuration_itself_may
     writer.join().unwrap().unwrap();
 }
 
+#[test]
+fn a_file_that_is_too_long_for_what_it_is_named_for_is_refused_there() {
+    let long = "a".repeat(usize::try_from(LONGEST).unwrap());
+    let text = format!(
+        "# env S=0123456789abcdef0123\n# file /long={long}\n[server]\nlisten = \"127.0.0.1:8443\"\n\
+         tls = {{ cert = \"/long\", key = \"/long\" }}\n[routes.a]\npath = \"/a\"\nprovider = \"github\"\n\
+         secrets = [{{ file = \"/long\" }}]\n[routes.b]\npath = \"/b\"\nprovider = \"aws-sns\"\n\
+         options = {{ cert_file = \"/long\" }}\n"
+    );
+    let report = compile(&text, Path::new("x.toml"), &Fake::of(&text)).unwrap_err();
+    let problems: Vec<(&str, &str)> = report.problems.iter().map(|problem| (&*problem.key, &*problem.what)).collect();
+    for expected in [
+        ("server.tls.cert", "/long is too long for a PEM file"),
+        ("routes.a.secrets[0].file", "/long is too long to be a secret"),
+        ("routes.b.options.cert_file", "/long is no text file of this kind"),
+    ] {
+        assert!(problems.contains(&expected), "{expected:?}: {problems:#?}");
+    }
+}
+
+#[test]
+fn a_configuration_is_loaded_with_itself_as_the_first_of_its_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("secret"), "0123456789abcdef0123").unwrap();
+    let route = format!("path = \"/a\"\nprovider = \"github\"\nsecrets = [{{ file = {:?} }}]", at("secret"));
+    fs::write(at("good.toml"), format!("[routes.a]\n{route}\n")).unwrap();
+    fs::write(at("bad.toml"), b"# \xff\n").unwrap();
+    let loaded = load(&at("good.toml"), &System).unwrap();
+    assert_eq!(loaded.files, [at("good.toml"), at("secret")]);
+    let what = |name: &str| {
+        let report = load(&at(name), &System).unwrap_err();
+        assert_eq!((report.problems.len(), report.problems[0].severity), (1, Severity::Error));
+        assert_eq!(*report.problems[0].file, *at(name).display().to_string());
+        (report.problems[0].what.to_string(), report.problems[0].hint.is_some())
+    };
+    assert_eq!(what("bad.toml"), ("is not UTF-8".to_owned(), true));
+    let (missing, _) = what("missing.toml");
+    assert!(missing.starts_with("cannot be read: "), "{missing}");
+}
+
+#[test]
+fn a_variable_that_is_nearly_called_so_is_offered_out_of_the_real_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("x.toml");
+    fs::write(&file, "[routes.a]\npath = \"/a\"\nprovider = \"github\"\nsecrets = [{ env = \"PAHT\" }]\n").unwrap();
+    let report = load(&file, &System).unwrap_err().to_string();
+    assert!(
+        report.contains("the environment variable PAHT is not set")
+            && report.contains("PATH is set: did you mean that?"),
+        "{report}"
+    );
+}
+
 /// An id that nobody signed, or an answer that the sender uses, and each delivery runs.
 #[test]
 fn only_deliveries_with_a_signed_id_run_once_by_default() {

@@ -208,3 +208,44 @@ fn completed(body: &Bytes) -> Vec<Vec<Bytes>> {
     }
     closing.into_iter().map(|closing| vec![body.clone(), closing.into()]).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endings(body: &str) -> Vec<String> {
+        let body = Bytes::copy_from_slice(body.as_bytes());
+        completed(&body).iter().map(|parts| String::from_utf8(parts[1].to_vec()).unwrap()).collect()
+    }
+
+    #[test]
+    fn closes_what_is_open_and_nothing_else() {
+        assert_eq!(endings(r#"{"a":[1"#), ["]}", "]}\n"]);
+        assert_eq!(endings(r#"{"a":[1],"b":{"#), ["}}", "}}\n"]);
+        // In a string a bracket is a letter, and so is an escaped quote.
+        assert_eq!(endings(r#"["{","]""#), ["]", "]\n"]);
+        assert_eq!(endings(r#"{"a":"b"#), ["\"}", "\"}\n"]);
+        assert_eq!(endings(r#"{"a":"b\"["#), ["\"}", "\"}\n"]);
+        assert_eq!(endings(r#"{"a":"b\\""#), ["}", "}\n"]);
+        assert_eq!(endings(r#"[\"a"#), ["\"]", "\"]\n"]);
+    }
+
+    #[test]
+    fn does_not_close_what_is_closed_or_no_json() {
+        for body in ["", "1", "{}", "[{}]", "}", "{]", "[}", "{\"a\":]"] {
+            assert_eq!(endings(body), [""; 0], "{body}");
+        }
+        assert_eq!(endings(&"[".repeat(LAST)).len(), 2);
+        assert_eq!(endings(&"[".repeat(LAST + 1)).len(), 0);
+    }
+
+    #[test]
+    fn a_beginning_is_never_the_whole_and_never_nothing() {
+        for body in ["{}", "{}x", "{}\n", "\n", "a\nb", "", "x"] {
+            let body = Bytes::copy_from_slice(body.as_bytes());
+            for parts in cut(&body) {
+                assert!(parts.len() == 1 && !parts[0].is_empty() && parts[0].len() < body.len(), "{body:?}");
+            }
+        }
+    }
+}

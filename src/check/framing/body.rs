@@ -3,7 +3,7 @@
 //! Must never deliver a byte that is known to be wrong: what came before it goes on, and the stream ends there.
 
 use super::head::Head;
-use super::lines::{Held, Parsed, crlf, distance, field_line, same_name};
+use super::lines::{Held, Parsed, crlf, distance, field_line, is_field_name, same_name};
 use super::{Fault, Limits, State, Step};
 
 /// As many hex digits as fit a `u64`.
@@ -131,6 +131,11 @@ fn is_forbidden_trailer(name: &[u8]) -> bool {
     const PREFIXES: [&[u8]; 2] = [b"verified-event", b"x-forwarded-"];
     NAMES.split(' ').any(|reserved| same_name(name, reserved.as_bytes()))
         || PREFIXES.iter().any(|prefix| name.get(..prefix.len()).is_some_and(|start| same_name(start, prefix)))
+}
+
+/// Whether a field of this name may come behind a body.
+pub fn is_trailer(name: &str) -> bool {
+    is_field_name(name) && !is_forbidden_trailer(name.as_bytes())
 }
 
 /// As many of `bytes` as `remaining` covers.

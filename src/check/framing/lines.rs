@@ -35,7 +35,7 @@ impl Held {
     /// Has no line been ended by the new bytes, with room for more? Then there is nothing to judge yet.
     pub(super) fn line_is_open(&mut self, bytes: &[u8], room: usize) -> bool {
         let new = bytes.get(self.seen..).unwrap_or_default();
-        let open = self.seen > 0 && bytes.len() < room && memchr::memchr(b'\n', new).is_none();
+        let open = bytes.len() < room && memchr::memchr(b'\n', new).is_none();
         self.seen = bytes.len();
         open
     }
@@ -110,6 +110,11 @@ fn trim(mut value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
+}
+
+/// Whether HTTP/1 takes this for a field's name (RFC 9110 §5.1). The `http` crate's names may hold a `"`.
+pub fn is_field_name(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| is(byte, TOKEN))
 }
 
 /// Equal but for case, with `_` read as `-`, as CGI-like stacks do (RFC 3875 §4.1.18). `reserved` is lowercase.

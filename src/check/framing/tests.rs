@@ -401,6 +401,7 @@ fn limits_the_head_in_bytes_at_the_byte() {
     assert_eq!(whole(&endless[..1023]).held, 1023);
     assert_eq!(whole(&endless[..1024]).refused, Some(Step::RefusedHead(Fault::HeadTooLarge)));
     assert_eq!(cut_everywhere(LIMITS, &endless).refused, Some(Step::RefusedHead(Fault::HeadTooLarge)));
+    assert_eq!(cut_everywhere(LIMITS, &endless[..1024]).refused, Some(Step::RefusedHead(Fault::HeadTooLarge)));
     let big = [with_lines("Content-Length: 5000\r\n"), vec![b'x'; 5000]].concat();
     assert_eq!(whole(&big).delivered, big);
 }
@@ -458,6 +459,9 @@ fn refuses_every_known_trick_in_chunks_at_the_first_wrong_byte() {
         ("3\rabc\r\n", "3\r", Fault::ChunkSize),
         ("3\r\r\nabc\r\n", "3\r", Fault::ChunkSize),
         ("3\0\r\n", "3", Fault::ChunkSize),
+        ("0\n\r\n", "0", Fault::ChunkSize),
+        ("0\r\r\n\r\n", "0\r", Fault::ChunkSize),
+        ("0\rGET /admin HTTP/1.1\r\nHost: a\r\n\r\n", "0\r", Fault::ChunkSize),
         ("00000000000000003\r\n", "0000000000000000", Fault::ChunkSize),
         ("10000000000000003\r\n", "1000000000000000", Fault::ChunkSize),
         (";a=b\r\n", "", Fault::ChunkSize),
@@ -554,6 +558,8 @@ fn an_upgrade_with_a_body_or_in_http_1_0_is_an_ordinary_request() {
     assert_eq!(facts, HeadFacts { version: Version::Http11, body: Body::Length(2), upgrade: false });
     assert!(!facts_of(&chunked("0\r\n\r\n")).upgrade);
     assert!(!facts_of(b"GET / HTTP/1.0\r\nUpgrade: websocket\r\n\r\n").upgrade);
+    // A name of the same length.
+    assert!(!facts_of(&with_lines("Referer: https://app.example/\r\n")).upgrade);
 }
 
 #[test]

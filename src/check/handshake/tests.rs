@@ -1,5 +1,6 @@
 //! Handshakes at their bounds, by the entries of the catalogue.
 
+use ed25519_dalek::{Signer as _, SigningKey};
 use http::HeaderValue;
 
 use super::*;
@@ -85,6 +86,8 @@ fn an_unsound_handshake_does_not_compile() {
         "",
         "method = \"POST\"\necho = { query = \"a\" }\nanswer = { text = \"{echo}\" }",
         "method = \"PUT\"",
+        "no_body = true",
+        "when = [{ at = { query = \"a\" } }]\necho = { query = \"a\" }\nanswer = { text = \"{echo}\" }",
         "method = \"GET\"\nwhen = [{ at = { form = \"a\" } }]",
         "signed = true",
         "signed = true\nwhen = [{ at = { form = \"a\" } }]",
@@ -219,6 +222,31 @@ fn a_signed_challenge_is_answered_with_the_secret_that_signed_it() {
 }
 
 #[test]
+fn a_number_in_the_body_tells_a_handshake_only_if_it_is_that_number() {
+    let key = SigningKey::from_bytes(&[7; 32]);
+    let public = key.verifying_key().to_bytes().iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+    let route = Route::new("discord", &[], &[&public]);
+    let window = Window { now: 1_754_300_000, tolerance: 300 };
+    let reply = |body: &'static str| {
+        let signature = key.sign(format!("{}{body}", window.now).as_bytes()).to_bytes();
+        let signature = signature.iter().fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        let headers = map(&[("x-signature-ed25519", &signature), ("x-signature-timestamp", "1754300000")]);
+        let head = Head { method: &Method::POST, url: None, headers: &headers };
+        let presented = present(&route.scheme, head, window).unwrap();
+        let body = [Bytes::from_static(body.as_bytes())];
+        let verified = verify(&route.scheme, &route.keys, &presented, &body, window).unwrap();
+        let asked = Asked { method: &Method::POST, query: None, headers: &headers };
+        signed(&route.handshakes, asked, &body, &verified, &route.keys)
+    };
+    assert_eq!(reply(r#"{"type":1}"#), json(r#"{"type":1}"#));
+    let empty = Reply { status: StatusCode::NO_CONTENT, body: None, confirm: None };
+    assert_eq!(reply(r#"{"type":0}"#), Some(Ok(empty)));
+    for delivery in [r#"{"type":2}"#, r#"{"type":"1"}"#, r#"{"type":1,"event":{"type":"ENTITLEMENT_CREATE"}}"#, "{}"] {
+        assert_eq!(reply(delivery), None, "{delivery}");
+    }
+}
+
+#[test]
 fn a_form_is_one_only_without_a_try_to_sign_and_as_a_whole() {
     let slack = Route::new("slack", &[], &["0123456789abcdef0123456789abcdef"]);
     let maybe = |method: &Method, headers: &[(&'static str, &str)]| {
@@ -245,10 +273,12 @@ fn a_form_is_one_only_without_a_try_to_sign_and_as_a_whole() {
     {
         assert_eq!(read(body), None, "{body}");
     }
-    let dropbox = Route::new("dropbox", &[], &["a-secret-of-some-length"]);
     let headers = map(&[FORM]);
     let asked = Asked { method: &Method::POST, query: None, headers: &headers };
-    assert!(!may_be_a_form(&dropbox.handshakes, asked, dropbox.scheme.headers()));
+    for (provider, secret) in [("dropbox", "a-secret-of-some-length"), ("zoom", "zoom_secret_token")] {
+        let other = Route::new(provider, &[], &[secret]);
+        assert!(!may_be_a_form(&other.handshakes, asked, other.scheme.headers()), "{provider}");
+    }
 }
 
 #[test]

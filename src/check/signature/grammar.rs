@@ -217,9 +217,7 @@ impl Decoded {
 
 fn from_hex(text: &[u8], bytes: &mut [u8], nibble: fn(u8) -> Option<u8>) -> Option<usize> {
     let (pairs, rest) = text.as_chunks::<2>();
-    if pairs.len() > bytes.len() || !rest.is_empty() {
-        return None;
-    }
+    let bytes = bytes.get_mut(..pairs.len()).filter(|_| rest.is_empty())?;
     for (byte, [high, low]) in bytes.iter_mut().zip(pairs) {
         *byte = (nibble(*high)? << 4) | nibble(*low)?;
     }

@@ -235,7 +235,8 @@ pub fn present(scheme: &Scheme, head: Head<'_>, window: Window) -> Result<Presen
             }
             let seen = Held {
                 method: head.method.clone(),
-                url: head.url.map(Into::into),
+                // Else two deliveries with the same content could have two digests.
+                url: head.url.filter(|_| coded.signs_url()).map(Into::into),
                 headers: head.headers.clone(),
                 timestamp,
                 fetched: None,

@@ -138,7 +138,7 @@ content = "{id}.{timestamp}.{body}"
     }
 
     fn pair() -> (SigningKey, String) {
-        let key = SigningKey::from_bytes(&[7; 32]);
+        let key = SigningKey::from_bytes(&[0x97; 32]);
         let public = format!("whpk_{}", BASE64.encode(key.verifying_key().as_bytes()));
         (key, public)
     }
@@ -147,9 +147,10 @@ content = "{id}.{timestamp}.{body}"
     fn a_private_key_signs_what_its_public_half_accepts() {
         let (scheme, spec) = scheme();
         let (key, public) = pair();
-        let whole = [[7; 32], key.verifying_key().to_bytes()].concat();
-        for text in [BASE64.encode([7; 32]), BASE64.encode(whole), hex(&[7; 32])] {
+        let whole = [[0x97; 32], key.verifying_key().to_bytes()].concat();
+        for text in [BASE64.encode([0x97; 32]), BASE64.encode(whole), hex(&[0x97; 32])] {
             let sender = Signer::new(&scheme, &spec, format!("whsk_{text}").as_bytes()).unwrap();
+            assert_eq!(format!("{sender:?}"), "Signer(…)");
             assert_eq!(sender.public_half().unwrap()[1], public["whpk_".len()..]);
             let headers = HeaderMap::new();
             let method = Method::POST;
@@ -170,7 +171,7 @@ content = "{id}.{timestamp}.{body}"
         let (scheme, spec) = scheme();
         let other = SigningKey::from_bytes(&[8; 32]).verifying_key().to_bytes();
         for (bytes, problem) in [
-            ([[7; 32], other].concat(), KeyProblem::Unusable),
+            ([[0x97; 32], other].concat(), KeyProblem::Unusable),
             (vec![7; 31], KeyProblem::Unusable),
             (Vec::new(), KeyProblem::Empty),
         ] {
@@ -178,6 +179,14 @@ content = "{id}.{timestamp}.{body}"
             assert_eq!(Signer::new(&scheme, &spec, text.as_bytes()).unwrap_err(), problem);
         }
         assert_eq!(Signer::new(&scheme, &spec, b"whsk_!").unwrap_err(), KeyProblem::NotBase64);
+    }
+
+    #[test]
+    fn nothing_of_a_key_is_shown_for_debugging() {
+        let (scheme, spec) = scheme();
+        for text in ["whsec_c2VjcmV0LXNlY3JldC1zZWNyZXQ=", &format!("whsk_{}", BASE64.encode([7; 32])), &pair().1] {
+            assert_eq!(format!("{:?}", Signer::new(&scheme, &spec, text.as_bytes()).unwrap()), "Signer(…)");
+        }
     }
 
     #[test]

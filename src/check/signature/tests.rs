@@ -7,7 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use ed25519_dalek::{Signer, SigningKey};
 use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderValue;
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 
 use super::*;
 use crate::providers::Catalog;
@@ -570,6 +570,7 @@ fn custom_schemes_cover_the_vocabulary() {
     assert!(run(&hex(&mac)).is_ok());
     assert_eq!(run(&hex(&mac).to_uppercase()).unwrap_err().reject, Reject::HeaderMalformed);
     assert_eq!(run(&format!("{}00", hex(&mac))).unwrap_err().reject, Reject::HeaderMalformed);
+    assert_eq!(run(&format!("{}0", hex(&mac))).unwrap_err().reject, Reject::HeaderMalformed);
 
     let milliseconds = custom(
         "content = '{timestamp}:{body}'\nalgorithm = 'hmac-sha512'\nkey = { encoding = 'hex' }\n\
@@ -585,6 +586,9 @@ fn custom_schemes_cover_the_vocabulary() {
     map.insert("x-sig", upper.parse().unwrap());
     assert!(judge(&milliseconds, &keys_of_ms, &map, BODY).is_ok());
     assert_eq!(milliseconds.default_tolerance(), Some(5));
+    assert_eq!(milliseconds.key(b"00112233445566778899aabbccddeeff0").unwrap_err(), KeyProblem::NotHex);
+    let unsaid = "content = '{timestamp}{body}'\nsignature = { header = 'x-sig', encoding = 'hex' }\ntimestamp = { header = 'x-time' }";
+    assert_eq!(custom(unsaid).unwrap().default_tolerance(), Some(300));
 }
 
 #[test]
@@ -752,6 +756,26 @@ fn every_flaw_of_a_scheme_is_found_with_its_field() {
         with("alternative_keys = [{ prefix = 'a_', encoding = 'hex', algorithm = 'ed25519', version = 'v2' }]"),
         [("alternative_keys", SchemeFlaw::NoMeaning)]
     );
+    assert_eq!(
+        with("required_values = [{ header = 'x-a', option = 'a' }]"),
+        [("required_values", SchemeFlaw::UnknownOption("a".into()))]
+    );
+    assert_eq!(flaw("{ header = 'x-time' }", "{ json = 'time' }"), [("content", SchemeFlaw::TimeInBody)]);
+    // A credential is a text or base64; a signature is never a text.
+    let token = "algorithm = 'token'\ncontent = ''\ninsecure_unsigned_body = true\nsignature = { header = 'x-sig', encoding = 'text' }";
+    assert!(custom(token).is_ok() && custom(&token.replace("'text'", "'base64'")).is_ok());
+    let encoding = [("signature.encoding", SchemeFlaw::NotThisAlgorithm)];
+    let of = |toml: &str| custom(toml).unwrap_err().into_iter().map(|one| (one.field, one.flaw)).collect::<Vec<_>>();
+    assert_eq!(of(&token.replace("'text'", "'hex'")), encoding);
+    assert_eq!(flaw("'hex'", "'text'"), encoding);
+    // A scheme in code is no better than its parts.
+    let catalog = Catalog::load().unwrap();
+    let options = Options::from([("no_such_option".to_owned(), "x".to_owned())]);
+    let problems = Scheme::compile("mailgun", catalog.scheme("mailgun").unwrap(), &options).unwrap_err();
+    assert_eq!(problems[0].flaw, SchemeFlaw::UnknownOption("no_such_option".into()));
+    let mandrill =
+        "engine = 'mandrill'\nalgorithm = 'hmac-sha1'\nsignature = { header = 'x-sig', encoding = 'base64' }";
+    assert!(custom(mandrill).is_ok() && custom(&mandrill.replace("sha1", "sha256")).is_err());
     // All at once.
     assert_eq!(
         custom("content = '{x}'\nsignature = { header = 'host', encoding = 'hex' }\nid = {}").unwrap_err().len(),
@@ -806,7 +830,17 @@ fn headers_of_other_families_are_foreign_in_every_spelling() {
     assert_eq!(left(2), kept);
 
     // A custom scheme's other families go too, whoever else is known.
-    assert!(svix.foreign_headers(0, &[], []).contains(&HeaderName::from_static("webhook_id")));
+    let others = svix.foreign_headers(0, &[], []);
+    for name in ["webhook_id", "webhook-id", "webhook-timestamp", "webhook-signature"] {
+        assert!(others.contains(&HeaderName::from_static(name)), "{name}");
+    }
+    // As long, with the same ends, and another.
+    assert!(!others.contains(&HeaderName::from_static("wearying-d")));
+    let channel = custom(
+        "content = '{body}'\nsignature = { header = 'x-sig', encoding = 'hex' }\n\
+         required_values = [{ header = 'x-channel', value = 'live' }]",
+    );
+    assert!(!channel.unwrap().foreign_headers(0, &[], []).contains(&HeaderName::from_static("x-channel")));
 
     let github = scheme("github");
     let foreign = github.foreign_headers(0, &[], catalog.schemes());
@@ -820,7 +854,10 @@ fn headers_of_other_families_are_foreign_in_every_spelling() {
 fn nothing_prints_a_signature() {
     let signature = good("msg_1");
     let presented = present(&scheme("svix"), &svix_headers("msg_1", &NOW.to_string(), &signature), NOW, 300).unwrap();
+    assert_eq!(format!("{presented:?}"), format!("Presented {{ timestamp: Some({NOW}), .. }}"));
     assert!(!format!("{presented:?}").contains(&signature[3..20]));
+    assert_eq!(scheme("svix").name(), "svix");
+    assert_eq!(format!("{:?}", scheme("svix").key(SECRET.as_bytes()).unwrap().0), "Key(…)");
 }
 
 #[test]
@@ -889,4 +926,391 @@ fn headers_that_only_code_names_are_foreign_too() {
     for name in ["svix-id", "authorization", "date", "x-github-event"] {
         assert!(!foreign.contains(&HeaderName::from_static(name)), "{name}");
     }
+}
+
+#[test]
+fn the_content_digest_is_the_hash_of_exactly_what_is_signed() {
+    let svix = scheme("svix");
+    let digest = |id: &str, time: u64, body: &[u8]| {
+        let signature = v1(SECRET, id, &time.to_string(), body);
+        let presented = present(&svix, &svix_headers(id, &time.to_string(), &signature), NOW, 300).unwrap();
+        assert_eq!(presented.timestamp(), Some(time));
+        let (front, back) = body.split_at(body.len() / 2);
+        content_digest(&svix, &presented, &[Bytes::copy_from_slice(front), Bytes::copy_from_slice(back)])
+    };
+    let hash = |content: &[u8]| <[u8; 32]>::from(Sha256::digest(content));
+    assert_eq!(digest("msg_1", NOW, b"[1]"), hash(format!("msg_1.{NOW}.[1]").as_bytes()));
+    assert_eq!(digest("msg_2", NOW - 1, b"[1]"), hash(format!("msg_2.{}.[1]", NOW - 1).as_bytes()));
+
+    // A scheme in code: method, URL, time in eight bytes, body.
+    let mailgun = scheme("mailgun");
+    let map = headers(&[("content-type", "application/json")]);
+    let head = Head { method: &Method::POST, url: Some("https://a.example/hook"), headers: &map };
+    let presented = super::present(&mailgun, head, Window { now: NOW, tolerance: 300 }).unwrap();
+    assert_eq!(presented.timestamp(), None);
+    let digest = content_digest(&mailgun, &presented, &chunks(b"[1]"));
+    assert_eq!(digest, hash(b"POST\n\n\0\0\0\0\0\0\0\0[1]"));
+}
+
+#[test]
+fn a_signature_that_is_there_twice_counts_as_one() {
+    let time = NOW.to_string();
+    let once = good("msg_1");
+    assert!(svix("msg_1", &time, &format!("{once} {once}")).is_ok());
+
+    let key = SigningKey::from_bytes(&[7; 32]);
+    let svix = scheme("svix");
+    let keys_of_svix = keys(&svix, &[("public", &format!("whpk_{}", STANDARD.encode(key.verifying_key().to_bytes())))]);
+    let content = [format!("msg_1.{NOW}.").as_bytes(), BODY].concat();
+    let once = format!("v1a,{}", STANDARD.encode(key.sign(&content).to_bytes()));
+    let twice = svix_headers("msg_1", &time, &format!("{once} {once}"));
+    assert!(judge(&svix, &keys_of_svix, &twice, BODY).is_ok());
+
+    let token =
+        custom("algorithm = 'token'\ncontent = ''\ninsecure_unsigned_body = true\nsignature = { header = 'x-token', also = ['x-token-2'], encoding = 'text' }")
+            .unwrap();
+    let keys_of_token = keys(&token, &[("current", "a-token-of-some-length")]);
+    let both = headers(&[("x-token", "a-token-of-some-length"), ("x-token-2", "a-token-of-some-length")]);
+    assert!(judge(&token, &keys_of_token, &both, BODY).is_ok());
+}
+
+#[test]
+fn one_of_several_signature_headers_is_enough_and_none_is_missing() {
+    let scheme = custom(
+        "content = '{body}'\nsignature = { header = 'x-sig-1', also = ['x-sig-2', 'x-sig-3'], encoding = 'hex' }",
+    )
+    .unwrap();
+    let keys = keys(&scheme, &[("current", "a secret of some length")]);
+    let (good, bad) = (hex(&hmac(b"a secret of some length", BODY)), hex(&hmac(b"another", BODY)));
+    let run = |lines: &[(&str, &str)]| judge(&scheme, &keys, &headers(lines), BODY).map_err(|failure| failure.reject);
+    assert!(run(&[("x-sig-1", &good)]).is_ok());
+    assert!(run(&[("x-sig-2", &good)]).is_ok());
+    assert!(run(&[("x-sig-1", &bad), ("x-sig-3", &good)]).is_ok());
+    assert_eq!(run(&[("x-sig-1", &bad), ("x-sig-2", &bad)]).unwrap_err(), Reject::SignatureMismatch);
+    assert_eq!(run(&[]).unwrap_err(), Reject::HeaderMissing);
+    assert_eq!(run(&[("x-sig-1", &good), ("x-sig-1", &good)]).unwrap_err(), Reject::HeaderRepeated);
+    assert_eq!(run(&[("x-sig-1", &bad), ("x-sig-1", &bad), ("x-sig-2", &good)]).unwrap_err(), Reject::HeaderRepeated);
+}
+
+#[test]
+fn a_long_token_is_compared_to_its_last_byte() {
+    let gitlab = scheme("gitlab");
+    let secret = "x".repeat(512);
+    let keys = keys(&gitlab, &[("current", &secret)]);
+    let run = |token: &str| judge(&gitlab, &keys, &headers(&[("x-gitlab-token", token)]), BODY);
+    assert!(run(&secret).is_ok());
+    assert!(run(&format!("{}y", &secret[1..])).is_err());
+    assert!(run(&secret[1..]).is_err());
+    assert!(run(&format!("{secret}x")).is_err());
+}
+
+#[test]
+fn a_header_of_many_entries_is_refused_one_above_the_most() {
+    let time = NOW.to_string();
+    let list = |mut entries: Vec<String>, others: usize| {
+        entries.extend((0..others).map(|index| format!("v9,{index}")));
+        entries.join(" ")
+    };
+    assert!(svix("msg_1", &time, &list(vec![good("msg_1")], 63)).is_ok());
+    assert_eq!(svix("msg_1", &time, &list(vec![good("msg_1")], 64)).unwrap_err(), Reject::HeaderMalformed);
+    // Public keys cost more: four of their entries are the most.
+    let public = |count: usize| vec![format!("v1a,{}", STANDARD.encode([7; 64])); count];
+    assert!(svix("msg_1", &time, &list([public(4), vec![good("msg_1")]].concat(), 0)).is_ok());
+    let five = list([public(5), vec![good("msg_1")]].concat(), 0);
+    assert_eq!(svix("msg_1", &time, &five).unwrap_err(), Reject::HeaderMalformed);
+}
+
+#[test]
+fn a_required_value_must_be_that_value() {
+    let scheme = custom(
+        "content = '{body}'\nsignature = { header = 'x-sig', encoding = 'hex' }\n\
+         required_values = [{ header = 'x-channel', value = 'live' }]",
+    )
+    .unwrap();
+    let keys = keys(&scheme, &[("current", "a secret of some length")]);
+    let mac = hex(&hmac(b"a secret of some length", BODY));
+    let run = |channel: &[&str]| {
+        let lines: Vec<_> = channel.iter().map(|value| ("x-channel", *value)).chain([("x-sig", &*mac)]).collect();
+        judge(&scheme, &keys, &headers(&lines), BODY).map(|_| ()).map_err(|failure| failure.reject)
+    };
+    assert_eq!(run(&["live"]), Ok(()));
+    for other in ["", "Live", "live ", "liv", "test"] {
+        assert_eq!(run(&[other]), Err(Reject::HeaderMalformed), "{other}");
+    }
+    assert_eq!(run(&[]), Err(Reject::HeaderMissing));
+    assert_eq!(run(&["live", "live"]), Err(Reject::HeaderRepeated));
+    assert!(scheme.headers().any(|name| name == "x-channel"), "it is part of the proof");
+}
+
+#[test]
+fn the_last_second_of_a_day_is_a_time_and_the_next_is_none() {
+    use super::scheme::TimeUnit;
+    use super::stamp::Stamp;
+    let parse = |text: &str, unit| Stamp::parse(text.as_bytes(), unit);
+    let seconds = |text: &str| parse(text, TimeUnit::Rfc3339).map(|stamp| stamp.seconds());
+    assert_eq!(seconds("2023-11-14T23:59:59Z"), Some(1_700_006_399));
+    assert_eq!(seconds("2023-11-14T23:59:59+23:59"), Some(1_700_006_399 - 86_340));
+    for text in [
+        "2023-11-14T24:00:00Z",
+        "2023-11-14T23:60:00Z",
+        "2023-11-14T23:59:60Z",
+        "2023-11-14T23:59:59+24:00",
+        "2023-11-14T23:59:59+00:60",
+    ] {
+        assert_eq!(seconds(text), None, "{text}");
+    }
+    // Of an age that lets nothing be cut off.
+    assert!(parse("1700000000", TimeUnit::S).unwrap().is_whole(TimeUnit::S));
+    assert!(!parse("170000000", TimeUnit::S).unwrap().is_whole(TimeUnit::S));
+    assert!(parse("1700000000000", TimeUnit::Ms).unwrap().is_whole(TimeUnit::Ms));
+    assert!(!parse("170000000000", TimeUnit::Ms).unwrap().is_whole(TimeUnit::Ms));
+}
+
+#[test]
+fn a_url_that_is_signed_must_be_known_to_sign_and_to_check() {
+    let scheme = custom("content = '{url}{body}'\nsignature = { header = 'x-sig', encoding = 'hex' }").unwrap();
+    let keys = keys(&scheme, &[("current", "a secret of some length")]);
+    let key = &keys[0].key;
+    assert_eq!(sign_at(&scheme, key, "", NOW, BODY).unwrap_err(), SignProblem::Url);
+    let mac = hex(&hmac(b"a secret of some length", BODY));
+    // As if the URL were empty.
+    let failure = present(&scheme, &headers(&[("x-sig", &mac)]), NOW, 300).unwrap_err();
+    assert_eq!(failure.reject, Reject::SignatureMismatch);
+}
+
+#[test]
+fn a_member_counts_only_under_its_own_path() {
+    let scheme = custom(
+        "content = '{body}'\nsignature = { header = 'x-sig', encoding = 'hex' }\n\
+         id = { json = 'a.id' }\nevent_type = { json = 'b.type' }",
+    )
+    .unwrap();
+    let keys = keys(&scheme, &[("current", "a secret of some length")]);
+    let members = |body: &str| {
+        let mac = hex(&hmac(b"a secret of some length", body.as_bytes()));
+        let verified = judge(&scheme, &keys, &headers(&[("x-sig", &mac)]), body.as_bytes()).unwrap();
+        let text = |member: Option<Member<'_>>| member.map(|member| member.text.to_owned());
+        (text(verified.id()), text(verified.event_type()))
+    };
+    let found = |id: Option<&str>, event: Option<&str>| (id.map(str::to_owned), event.map(str::to_owned));
+    assert_eq!(members(r#"{"a":{"id":"1"},"b":{"type":"x"}}"#), found(Some("1"), Some("x")));
+    assert_eq!(members(r#"{"a":{"type":"y","id":"1"},"b":{"id":"2","type":"x"}}"#), found(Some("1"), Some("x")));
+    assert_eq!(members(r#"{"a":{"type":"y"},"b":{"id":"2"}}"#), found(None, None));
+    assert_eq!(members(r#"{"a":{"id":{"type":"y","id":"3"}},"b":{"type":{}}}"#), found(None, None));
+}
+
+#[test]
+fn a_hash_with_its_secret_inside_is_made_as_it_is_checked() {
+    let scheme =
+        custom("algorithm = 'sha256'\ncontent = '{secret}{body}'\nsignature = { header = 'x-sig', encoding = 'hex' }")
+            .unwrap();
+    let keys = keys(&scheme, &[("current", "yyyyyyyy-yyyy")]);
+    let signed = sign_at(&scheme, &keys[0].key, "", NOW, b"[1]").unwrap();
+    assert_eq!(signed.get("x-sig").unwrap(), &hex(mac::digest(|update| update(b"yyyyyyyy-yyyy[1]")).as_bytes()));
+    assert!(judge(&scheme, &keys, &signed, b"[1]").is_ok());
+}
+
+#[test]
+fn a_key_of_another_kind_curve_or_form_is_refused() {
+    use super::public_key::{PublicAlgorithm as Algorithm, PublicKey, spki_der};
+    const P256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
+    const P384: &[u8] = &[0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x22];
+    let tagged = |tag: u8, content: &[u8]| [&[tag, u8::try_from(content.len()).unwrap()], content].concat();
+    let point = |curve: &[u8], form: u8, length: usize| {
+        let kind = [&[0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01], curve].concat();
+        let bits = [vec![0, form], vec![7; length - 1]].concat();
+        tagged(0x30, &[tagged(0x30, &kind), tagged(0x03, &bits)].concat())
+    };
+    let refused = |der: &[u8], algorithm| PublicKey::from_spki(der, algorithm).err();
+    for algorithm in [Algorithm::EcdsaP256Der, Algorithm::EcdsaP256Fixed] {
+        assert_eq!(refused(&point(P256, 4, 65), algorithm), None);
+        for other in
+            [point(P384, 4, 97), point(P384, 4, 65), point(P256, 4, 64), point(P256, 4, 66), point(P256, 2, 65)]
+        {
+            assert_eq!(refused(&other, algorithm), Some(KeyProblem::OtherPublicKey));
+        }
+    }
+    assert_eq!(refused(&point(P384, 4, 97), Algorithm::EcdsaP384Fixed), None);
+    for other in [point(P256, 4, 65), point(P256, 4, 97), point(P384, 4, 96), point(P384, 2, 97)] {
+        assert_eq!(refused(&other, Algorithm::EcdsaP384Fixed), Some(KeyProblem::OtherPublicKey));
+    }
+    for algorithm in [Algorithm::RsaSha1, Algorithm::RsaSha256, Algorithm::RsaPssSha512] {
+        assert_eq!(refused(&point(P256, 4, 65), algorithm), Some(KeyProblem::OtherPublicKey));
+    }
+    let key = PublicKey::from_spki(&point(P256, 4, 65), Algorithm::EcdsaP256Der).unwrap();
+    assert_eq!(format!("{key:?}"), "PublicKey(EcdsaP256Der)");
+    // A private key in place of the public one has a name of its own: it has to be changed.
+    let pem = |label: &str| format!("-----BEGIN {label}-----\nMAA=\n-----END {label}-----\n").into_bytes();
+    assert_eq!(spki_der(&pem("EC PRIVATE KEY")).unwrap_err(), KeyProblem::IsPrivateKey("-----BEGIN".into()));
+    assert_eq!(spki_der(&pem("CERTIFICATE")).unwrap_err(), KeyProblem::NotSpki);
+    assert_eq!(spki_der(&pem("PUBLIC KEY")).unwrap(), [0x30, 0]);
+}
+
+#[test]
+fn every_scheme_in_code_says_what_it_reads_and_signs() {
+    let catalog = Catalog::load().unwrap();
+    let options = |name: &str| match name {
+        "livekit" => Options::from([("api_key".to_owned(), "APIabc".to_owned())]),
+        "rfc9421" => Options::from([("alg".to_owned(), "hmac-sha256".to_owned())]),
+        _ => Options::new(),
+    };
+    // What it reads of the head, whether it signs the id, whether it signs the URL, whether it needs no secret.
+    let table: &[(&str, &[&str], bool, bool, bool)] = &[
+        ("adyen-payments", &[], true, false, false),
+        ("aws-sns", &["x-amz-sns-message-id", "x-amz-sns-topic-arn", "x-amz-sns-message-type"], true, false, true),
+        (
+            "contentful",
+            &["x-contentful-signature", "x-contentful-signed-headers", "x-contentful-timestamp"],
+            true,
+            true,
+            false,
+        ),
+        ("dropbox-sign", &[], false, false, false),
+        ("livekit", &["authorization"], true, false, false),
+        ("mailgun", &[], true, false, false),
+        ("mandrill", &["x-mandrill-signature"], false, true, false),
+        ("messagebird", &["messagebird-signature-jwt"], true, true, false),
+        ("microsoft-graph", &[], false, false, false),
+        ("plaid", &["plaid-verification"], false, false, false),
+        ("qstash", &["upstash-signature"], true, true, false),
+        ("rfc9421", &["signature-input", "signature"], false, true, false),
+        ("twilio", &["x-twilio-signature"], false, true, false),
+    ];
+    let mut coded = 0;
+    for (name, spec) in catalog.iter().map(|(name, _)| (name, catalog.scheme(name).unwrap())) {
+        let scheme = Scheme::compile(name, spec, &options(name));
+        let Ok(scheme) = scheme else { continue };
+        let Some((_, reads, id, url, unkeyed)) = table.iter().find(|(known, ..)| *known == name) else {
+            assert!(matches!(scheme.engine, super::Engine::Template(_)) && !scheme.needs_no_secret(), "{name}");
+            continue;
+        };
+        let names: Vec<&str> = scheme.headers().map(HeaderName::as_str).collect();
+        assert_eq!(names, *reads, "{name}");
+        assert_eq!((scheme.signs_id(), scheme.signs_url(), scheme.needs_no_secret()), (*id, *url, *unkeyed), "{name}");
+        coded += 1;
+    }
+    assert_eq!(coded, table.len());
+    // Only what is listed among the signed headers can be an id.
+    let without = "engine = 'contentful'\nalgorithm = 'hmac-sha256'\nsignature = { header = 'x-sig', encoding = 'hex' }\n\
+        timestamp = { header = 'x-time', unit = 'ms' }";
+    assert!(!custom(without).unwrap().signs_id());
+}
+
+#[test]
+fn a_body_of_two_types_is_refused_before_it_is_read() {
+    for name in ["mailgun", "dropbox-sign", "microsoft-graph"] {
+        let twice = [("content-type", "application/json"), ("content-type", "multipart/form-data; boundary=x")];
+        let failure = present(&scheme(name), &headers(&twice), NOW, 300).unwrap_err();
+        assert_eq!(failure.reject, Reject::HeaderRepeated, "{name}");
+    }
+    for (name, header) in [("mandrill", "x-mandrill-signature"), ("twilio", "x-twilio-signature")] {
+        let signature = (header, &*STANDARD.encode([7; 20]));
+        let (form, json) = ("application/x-www-form-urlencoded", "application/json");
+        let run = |lines: &[(&str, &str)]| {
+            let map = headers(lines);
+            let head = Head { method: &Method::POST, url: Some("https://a.example/hook"), headers: &map };
+            super::present(&scheme(name), head, Window { now: NOW, tolerance: 300 }).map_err(|failure| failure.reject)
+        };
+        assert_eq!(run(&[signature, ("content-type", form)]).unwrap().timestamp(), None, "{name}");
+        let twice = [signature, ("content-type", form), ("content-type", json)];
+        assert_eq!(run(&twice).unwrap_err(), Reject::HeaderRepeated, "{name}");
+        assert_eq!(run(&[("content-type", form)]).unwrap_err(), Reject::HeaderMissing, "{name}");
+    }
+    for name in ["mailgun", "dropbox-sign", "adyen-payments", "microsoft-graph"] {
+        let media = if name == "dropbox-sign" { "multipart/form-data; boundary=x" } else { "application/json" };
+        let presented = present(&scheme(name), &headers(&[("content-type", media)]), NOW, 300).unwrap();
+        // Their time, if any, is in the body.
+        assert_eq!(presented.timestamp(), None, "{name}");
+    }
+}
+
+#[test]
+fn a_header_that_may_name_the_id_need_not_be_there() {
+    let scheme = custom(
+        "engine = 'jwt'\nalgorithm = 'hmac-sha256'\nsignature = { header = 'x-token', encoding = 'text' }\n\
+         id = { header = 'x-id' }\njwt = { body_hash = { claim = 'hash', encoding = 'hex' } }",
+    )
+    .unwrap();
+    let keys = keys(&scheme, &[("current", "a secret of some length, 32 bytes")]);
+    let mut map = sign_at(&scheme, &keys[0].key, "msg_1", NOW, BODY).unwrap();
+    map.remove("x-id");
+    assert!(judge(&scheme, &keys, &map, BODY).is_ok());
+    map.insert("x-id", HeaderValue::from_static("msg_1"));
+    assert!(judge(&scheme, &keys, &map, BODY).is_ok());
+    map.append("x-id", HeaderValue::from_static("msg_2"));
+    assert_eq!(judge(&scheme, &keys, &map, BODY).unwrap_err().reject, Reject::HeaderRepeated);
+}
+
+#[test]
+fn a_token_whose_signature_cannot_be_one_is_refused_before_the_body() {
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    let scheme = custom(
+        "engine = 'jwt'\nalgorithm = 'hmac-sha256'\nsignature = { header = 'x-token', encoding = 'text' }\n\
+         jwt = { body_hash = { claim = 'hash', encoding = 'hex' } }",
+    )
+    .unwrap();
+    let keys = keys(&scheme, &[("current", "a secret of some length, 32 bytes")]);
+    let genuine = sign_at(&scheme, &keys[0].key, "", NOW, BODY).unwrap();
+    let genuine = genuine["x-token"].to_str().unwrap();
+    let (signed, _) = genuine.rsplit_once('.').unwrap();
+    let run = |bytes: usize| {
+        let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(vec![7; bytes]));
+        present(&scheme, &headers(&[("x-token", &token)]), NOW, 300).map_err(|failure| failure.reject)
+    };
+    assert!(present(&scheme, &headers(&[("x-token", genuine)]), NOW, 300).is_ok());
+    assert_eq!(run(0).unwrap_err(), Reject::SignatureMismatch);
+    assert!(run(1).is_ok() && run(1024).is_ok(), "what has a length that some key has is for the body to settle");
+    assert_eq!(run(1025).unwrap_err(), Reject::SignatureMismatch);
+}
+
+#[test]
+fn the_time_that_a_head_claims_is_known_before_the_body() {
+    let catalog = Catalog::load().unwrap();
+    for (name, options, secret) in [
+        ("contentful", Options::new(), "a".repeat(64)),
+        ("rfc9421", Options::from([("alg".to_owned(), "hmac-sha256".to_owned())]), STANDARD.encode([7; 32])),
+    ] {
+        let scheme = Scheme::compile(name, catalog.scheme(name).unwrap(), &options).unwrap();
+        let key = scheme.key(secret.as_bytes()).unwrap().0;
+        let (map, url) = (headers(&[("host", "a.example")]), Some("https://a.example/hook"));
+        let delivery = Delivery { id: "", timestamp: NOW, method: &Method::POST, url, headers: &map, body: BODY };
+        let mut map = map.clone();
+        map.extend(
+            sign(&scheme, Some(&key), &delivery).unwrap().headers.into_iter().map(|(name, value)| (Some(name), value)),
+        );
+        let at = |now: u64| {
+            let head = Head { method: &Method::POST, url, headers: &map };
+            super::present(&scheme, head, Window { now, tolerance: 30 }).map_err(|failure| failure.reject)
+        };
+        assert_eq!(at(NOW).unwrap().timestamp(), Some(NOW), "{name}");
+        assert_eq!(at(NOW + 31).unwrap_err(), Reject::TimestampTooOld, "{name}");
+        assert_eq!(at(NOW - 31).unwrap_err(), Reject::TimestampInFuture, "{name}");
+    }
+}
+
+#[test]
+fn a_signature_by_a_public_key_that_is_there_twice_counts_as_one() {
+    use ring::rand::SystemRandom;
+    use ring::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, KeyPair as _};
+    const BEFORE_THE_POINT: [u8; 26] = [
+        0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48,
+        0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
+    ];
+    let random = SystemRandom::new();
+    let pair = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, &random).unwrap();
+    let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_ASN1_SIGNING, pair.as_ref(), &random).unwrap();
+    let public = STANDARD.encode([&BEFORE_THE_POINT[..], pair.public_key().as_ref()].concat());
+    let scheme = custom(
+        "algorithm = 'ecdsa-p256'\nkey = { encoding = 'spki' }\ncontent = '{body}'\n\
+         signature = { header = 'x-sig', also = ['x-sig-2'], encoding = 'base64' }",
+    )
+    .unwrap();
+    let keys = keys(&scheme, &[("public", &public)]);
+    let signature = STANDARD.encode(pair.sign(&random, BODY).unwrap());
+    let other = STANDARD.encode(pair.sign(&random, b"[2]").unwrap());
+    let run = |lines: &[(&str, &str)]| judge(&scheme, &keys, &headers(lines), BODY).map_err(|failure| failure.reject);
+    assert!(run(&[("x-sig", &signature)]).is_ok());
+    assert!(run(&[("x-sig", &signature), ("x-sig-2", &signature)]).is_ok());
+    assert!(run(&[("x-sig", &other), ("x-sig-2", &signature)]).is_ok());
+    assert_eq!(run(&[("x-sig", &other), ("x-sig-2", &other)]).unwrap_err(), Reject::SignatureMismatch);
 }

@@ -163,6 +163,113 @@ fn is_never_laxer_than_the_reference_rule_and_stricter_only_for_a_reason() {
     assert_eq!(reasons.len(), 11, "a reason that never applies is dead: {reasons:#?}");
 }
 
+/// Every committed target, without its query.
+fn committed_paths() -> Vec<Vec<u8>> {
+    let [oracle, bypass]: [Value; 2] =
+        [data!("target-oracle.json"), data!("bypass-cases.json")].map(|text| serde_json::from_str(text).unwrap());
+    let text = |value: &Value| latin1(value.as_str().unwrap());
+    let oracle = oracle.as_array().unwrap().iter().flat_map(|spec| spec["cases"].as_array().unwrap());
+    let mut targets: Vec<Vec<u8>> = oracle.map(|case| text(&case[1])).collect();
+    targets.extend(bypass.as_array().unwrap().iter().map(|case| text(&case["request_target"])));
+    targets.extend(data!("legitimate-targets.txt").lines().map(|line| line.as_bytes().to_vec()));
+    targets.iter().map(|target| target.split(|byte| matches!(byte, b'?' | b'#')).next().unwrap().to_vec()).collect()
+}
+
+#[test]
+fn the_canonical_form_of_every_committed_target_is_its_own() {
+    let mut stable = 0;
+    for path in committed_paths() {
+        let Ok(once) = canonical::canonical(&path) else { continue };
+        assert_eq!(canonical::canonical(&once), Ok(once.clone()), "{}", path.escape_ascii());
+        stable += 1;
+    }
+    assert!(stable > 5_000, "{stable}");
+}
+
+#[test]
+fn what_passes_is_no_route_in_its_canonical_form_either() {
+    let spellings: [&[u8]; 34] = [
+        b"/",
+        b"//",
+        b"%2f",
+        b"%5c",
+        b"%252F",
+        b"%u002f",
+        b"%c0%af",
+        b"%ef%bc%8f",
+        b"api",
+        b"Api",
+        b"%61pi",
+        b"%2561pi",
+        b"webhooks",
+        b"WEBHOOKS",
+        b"web",
+        b"hooks",
+        b"%77ebhooks",
+        b"webhoo%e2%84%aas",
+        b"webhook%c5%bf",
+        b"clerk",
+        b"%63lerk",
+        b"cler%u006b",
+        b";",
+        b";x=1",
+        b"%3b",
+        b"%3f",
+        b"%23",
+        b"%00",
+        b"%09",
+        b"%20",
+        b".",
+        b"%2e",
+        b"%",
+        b"en",
+    ];
+    let targets = next(&["/api/webhooks/clerk", "/hooks/*"]).locales(&["en"]).compile().unwrap();
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut draw = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    // Whole spellings of a route among them, or hardly any would come near to one.
+    let near: [&[usize]; 3] = [&[0, 8, 0, 12, 0, 19], &[0, 8, 3, 12, 2, 20], &[0, 33, 0, 10, 0, 16, 0, 21]];
+    let mut random = || {
+        let mut path = near[draw(near.len())].to_vec();
+        for _ in 0..draw(4) {
+            let at = draw(path.len());
+            match draw(3) {
+                0 => path[at] = draw(spellings.len()),
+                1 => path.insert(at, draw(spellings.len())),
+                _ => drop(path.remove(at)),
+            }
+            if path.is_empty() {
+                path.push(0);
+            }
+        }
+        [b"/".as_slice()]
+            .into_iter()
+            .chain(path.iter().skip(1).map(|spelling| spellings[*spelling]))
+            .collect::<Vec<_>>()
+            .concat()
+    };
+    let random: Vec<Vec<u8>> = std::iter::repeat_with(&mut random).take(30_000).collect();
+    let mut verdicts = [0_usize; 3];
+    for path in committed_paths().iter().chain(&random) {
+        match targets.classify(b"GET", path) {
+            Route(_) => verdicts[0] += 1,
+            Refused(_) => verdicts[1] += 1,
+            Unmatched => {
+                let canonical = canonical::canonical(path).unwrap();
+                let again = targets.classify(b"GET", &canonical);
+                assert!(!matches!(again, Route(_)), "{} is {again:?}", path.escape_ascii());
+                verdicts[2] += 1;
+            }
+        }
+    }
+    assert!(verdicts.iter().all(|count| *count > 500), "{verdicts:?}");
+}
+
 /// Why this module refuses what the reference rule lets pass or verifies: where readers may differ, it fails closed.
 fn why_stricter(fault: TargetFault, target: &[u8], verify: bool, routes: usize) -> Option<&'static str> {
     let mut text = target.to_vec();
@@ -721,4 +828,26 @@ fn every_fault_has_its_own_name() {
     ];
     let names: std::collections::BTreeSet<_> = faults.iter().map(|fault| fault.code()).collect();
     assert_eq!(names.len(), faults.len());
+}
+
+#[test]
+fn every_fault_says_why_in_words_of_its_own() {
+    let mut said: Vec<_> = TargetFault::ALL.iter().map(|fault| fault.why()).collect();
+    assert!(said.iter().all(|why| why.len() >= 12), "{said:?}");
+    said.sort_unstable();
+    said.dedup();
+    assert_eq!(said.len(), TargetFault::ALL.len());
+}
+
+#[test]
+fn every_fault_of_a_specification_says_why_in_words_of_its_own() {
+    use SpecFault::{AliasInsideRoute, BasePath, Collision, Locale, RouteReadsAsAlias, Shadow};
+    let error = RoutePath::parse("x").unwrap_err();
+    let faults =
+        [BasePath(error), Locale(0), Collision(0, 1), Shadow(0, 1), RouteReadsAsAlias(0), AliasInsideRoute(0, 1)];
+    let mut said: Vec<_> = faults.iter().map(ToString::to_string).collect();
+    assert!(said.iter().all(|why| why.len() > 30), "{said:?}");
+    said.sort_unstable();
+    said.dedup();
+    assert_eq!(said.len(), faults.len());
 }

@@ -192,3 +192,33 @@ fn what_is_not_a_manifest_is_a_problem() {
         assert_eq!(problems[0].severity, Severity::Error);
     }
 }
+
+#[test]
+fn a_next_build_behind_a_configuration_for_another_framework_is_an_error() {
+    let found = errors("framework = \"none\"", &manifest(&json!([])));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("app.framework is \"none\", and this is a Next.js build"), "{found:?}");
+}
+
+#[test]
+fn a_rewrite_from_one_protected_path_to_another_is_a_warning() {
+    let problems = inspected("", &after("/api/webhooks/:path*", "/api/clerk-webhook"), None);
+    assert_eq!(problems.iter().map(|problem| problem.severity).collect::<Vec<_>>(), [Severity::Warning]);
+    let what = problems[0].to_string();
+    assert!(what.contains("from routes.hooks, whose secrets are other ones, to routes.clerk"), "{what}");
+}
+
+#[test]
+fn what_is_escaped_or_in_braces_is_read_as_the_path_that_it_matches() {
+    for source in ["/old\\-clerk", "/{old-}clerk", "/{old-clerk}"] {
+        let found = errors("", &after(source, "/api/clerk-webhook"));
+        assert_eq!(found.len(), 1, "{source}: {found:?}");
+        assert!(found[0].contains("/old-clerk is an undeclared way to routes.clerk"), "{source}: {found:?}");
+    }
+}
+
+#[test]
+fn a_destination_that_is_no_address_is_not_the_app() {
+    let problems = inspected("", &after("/ext", "http://user name:x/api/clerk-webhook"), None);
+    assert!(problems.iter().all(|problem| problem.severity == Severity::Warning), "{problems:?}");
+}

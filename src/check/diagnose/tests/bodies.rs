@@ -92,6 +92,7 @@ fn rows() -> Vec<Row> {
         text("body_base64", "eyJhIjoxfQ==", r#"{"a":1}"#, "eyJhIjoxfQ"),
         text("body_charset", "{\"a\":\"é’\"}", "{\"a\":\"Ã©â€™\"}", "{\"a\":\"é'\"}"),
         text("body_charset", "{\"a\":\"Ã©\"}", "{\"a\":\"é\"}", "{\"a\":\"Ã\"}"),
+        text("body_charset", "{\"a\":\"â‚¬\"}", "{\"a\":\"€\"}", "{\"a\":\"â¬\"}"),
         ("body_charset", b"{\"a\":\"\xe9\"}".into(), "{\"a\":\"é\"}".into(), b"{\"a\":\"\xe8\"}".into()),
         ("body_charset", "{\"a\":\"é\"}".into(), b"{\"a\":\"\xe9\"}".into(), "{\"a\":\"è\"}".into()),
         ("body_compressed", JSON.into(), gzip(JSON, 5), PRETTY.into()),

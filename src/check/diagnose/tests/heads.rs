@@ -13,6 +13,10 @@ const BASE64: &str = r#"
 content = "{body}"
 signature = { header = "x-test-signature", encoding = "base64" }
 "#;
+const PAIRS: &str = r#"
+content = "{body}"
+signature = { header = "x-test-signature", format = "pairs", version = "v1", encoding = "hex" }
+"#;
 
 /// GitHub's header, made of the tag that it should hold; the near miss has another tag.
 fn github(header: impl Fn(&[u8]) -> String) -> (Case, Case) {
@@ -78,6 +82,21 @@ const URLS: &[(&str, &str, (&str, &str), &str)] = &[
     ("https://[::1]:8/hook", "https://[::1]/hook", ("host", "x"), "https://[::1]\""),
 ];
 
+fn without_version() -> (Case, Case) {
+    let case = |body: &[u8]| Case::custom(PAIRS, PLAIN.as_bytes(), &hex(&sha256(PLAIN.as_bytes(), body)));
+    (case(BODY), case(b"another body"))
+}
+
+/// Read as a form would be: an id whose signature has a letter that changes so.
+fn with_spaces() -> (Case, Case) {
+    let case = |body: &[u8]| {
+        let signature = |id: &str| svix_signature(KEY, id, &NOW.to_string(), body);
+        let id = (0..1000).map(|number| format!("msg_{number}")).find(|id| signature(id).contains('+')).unwrap();
+        Case::svix(KEY).with_headers([("svix-id", &id), ("svix-signature", &signature(&id).replace('+', " "))])
+    };
+    (case(BODY), case(b"another body"))
+}
+
 pub(super) fn cases() -> Vec<(&'static str, Case, Case)> {
     let mut cases = Vec::new();
     let mut add = |code: &'static str, (positive, near): (Case, Case)| cases.push((code, positive, near));
@@ -100,6 +119,8 @@ pub(super) fn cases() -> Vec<(&'static str, Case, Case)> {
     };
     add("header_spaces", stripe(&|tag| format!("t={NOW}, v1={tag}")));
     add("header_version_missing", svix(|signature| signature.replace("v1,", "")));
+    add("header_version_missing", without_version());
+    add("header_url_encoded", with_spaces());
     add("header_prefix_missing", github(hex));
     add("header_prefix_twice", github(|tag| format!("sha256=sha256={}", hex(tag))));
     add("header_prefix_other", github(|tag| format!("sha1={}", hex(tag))));

@@ -32,9 +32,9 @@ const REPEATED: [(HeaderName, &str); 2] = [
     (HeaderName::from_static("x-amz-sns-topic-arn"), "TopicArn"),
 ];
 
-/// Longest signature, decoded: RSA with 8,192 bits.
 /// Most members of a message, of which a dozen are known.
 const MAX_MEMBERS: usize = 64;
+/// Longest signature, decoded: RSA with 8,192 bits.
 const MAX_SIGNATURE: usize = 1024;
 
 /// Every member that means something to an app.

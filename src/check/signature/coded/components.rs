@@ -250,3 +250,33 @@ fn encoded(text: &str) -> String {
 fn is_kept(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'*' | b'-' | b'.' | b'_')
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_field_is_covered_by_its_own_bytes_alone() {
+        let covers = |one: &str, other: &str| parse_component(one).unwrap().covers(&parse_component(other).unwrap());
+        assert!(covers("x-a;bs", "x-a") && covers("x-a", "x-a"));
+        assert!(!covers("x-a;bs", "x-b") && !covers("x-a", "x-a;bs") && !covers("x-a", "x-b"));
+        assert!(covers("@target-uri", "@path") && covers("@request-target", "@query"));
+        assert!(!covers("@path", "@target-uri") && !covers("@path", "@query"));
+    }
+
+    #[test]
+    fn the_authority_is_the_urls_and_without_one_the_only_hosts() {
+        let value = |url: Option<&str>, hosts: &[&'static str]| {
+            let host = |value: &&'static str| (http::header::HOST, http::HeaderValue::from_static(value));
+            let headers: HeaderMap = hosts.iter().map(host).fold(HeaderMap::new(), |mut map, (name, value)| {
+                map.append(name, value);
+                map
+            });
+            Component::Authority.value(&Message { method: &Method::POST, url, headers: &headers })
+        };
+        assert_eq!(value(Some("https://a.example/hook"), &["b.example"]), Some(b"a.example".to_vec()));
+        assert_eq!(value(None, &["B.example"]), Some(b"b.example".to_vec()));
+        assert_eq!(value(None, &[]), None);
+        assert_eq!(value(None, &["a.example", "b.example"]), None);
+    }
+}

@@ -75,7 +75,7 @@ impl Coded for MicrosoftGraph {
         Ok(Proof {
             key,
             id: None,
-            event_type: Field::new(None, kind.map(Into::into), true),
+            event_type: Field::new(None, kind.map(Into::into), false),
             timestamp: None,
             coverage: Coverage::Token,
         })

@@ -183,6 +183,10 @@ fn takes_no_address_but_amazons_own() {
         "https://sns.compute-1.amazonaws.com",
         "https://sns.us-east-111.amazonaws.com",
         "https://sns.us--1.amazonaws.com",
+        "https://sns.u-east-1.amazonaws.com",
+        "https://sns.us-1.amazonaws.com",
+        "https://sns.us-east-.amazonaws.com",
+        "https://sns.us-east-abcdefghijklmnopqrstu-1.amazonaws.com",
         "https://sns.-us-east-1.amazonaws.com",
         "https://sns.us-east-1-.amazonaws.com",
         "https://sns.a.amazonaws.com",
@@ -450,4 +454,36 @@ fn refuses_options_that_cannot_be_right() {
             "{topics}"
         );
     }
+}
+
+#[test]
+fn a_message_lacks_nothing_that_has_to_be_signed() {
+    for name in ["Message", "MessageId", "Timestamp", "TopicArn"] {
+        let mut message = notification();
+        message.as_object_mut().unwrap().remove(name);
+        assert_eq!(with_file().refusal(&request(&signed(message))), Some(Reject::SignatureMismatch), "{name}");
+    }
+    for name in ["SubscribeURL", "Token"] {
+        let mut message = confirmation();
+        message.as_object_mut().unwrap().remove(name);
+        assert_eq!(with_file().refusal(&request(&signed(message))), Some(Reject::SignatureMismatch), "{name}");
+    }
+    let mut unsubscription = confirmation();
+    unsubscription["Type"] = json!("UnsubscribeConfirmation");
+    let verified = with_file().verify(&request(&signed(unsubscription))).unwrap();
+    assert_eq!(verified.event_type().unwrap().text, "UnsubscribeConfirmation");
+}
+
+#[test]
+fn a_message_has_as_many_members_as_one_may_have() {
+    let with_members = |count: usize| {
+        let mut message = signed(notification());
+        let members = message.as_object_mut().unwrap();
+        for index in members.len()..count {
+            members.insert(format!("Other{index}"), json!(1));
+        }
+        with_file().refusal(&request(&message))
+    };
+    assert_eq!(with_members(64), None);
+    assert_eq!(with_members(65), Some(Reject::SignatureMismatch));
 }

@@ -50,6 +50,18 @@ fn accepts_the_known_vectors() {
 }
 
 #[test]
+fn a_second_signature_may_be_the_same_and_a_second_spelling_of_a_name_may_not() {
+    let twice = format!("\"parent-signature\": \"{SIGNATURE}\", \"signature\": \"{SIGNATURE}\"");
+    assert_eq!(refusal(&EVENT.replace(&format!("\"signature\": \"{SIGNATURE}\""), &twice)), None);
+    let outside = EVENT.replace("\"event-data\"", "\"Signature\": {}, \"event-data\"");
+    let inside = EVENT.replace("\"timestamp\": \"", "\"Token\": \"x\", \"timestamp\": \"");
+    for body in [outside, inside] {
+        assert_ne!(body, EVENT);
+        assert_eq!(refusal(&body), Some(Reject::SignatureMismatch), "{body}");
+    }
+}
+
+#[test]
 fn says_that_only_the_token_is_signed() {
     for request in [json(EVENT), legacy(FORM, &fields())] {
         let verified = trial().verify(&request).unwrap();

@@ -8,6 +8,7 @@ use ring::signature::{ECDSA_P384_SHA384_FIXED_SIGNING, EcdsaKeyPair, KeyPair as 
 use sha2::{Digest as _, Sha256, Sha512};
 use spki::der::Document;
 
+use super::super::components::{Message, parse_component};
 use super::super::trial::{Request, Trial};
 use crate::check::signature::mac::MacState;
 use crate::check::signature::scheme::Algorithm;
@@ -579,6 +580,43 @@ fn ids_are_signed_where_their_place_is_covered() {
 }
 
 #[test]
+fn an_id_that_cannot_be_shown_is_known_by_its_hash_and_such_a_type_is_left_out() {
+    let places = "id = { header = \"x-id\" }\nevent_type = { header = \"x-type\" }\n[options.label]";
+    let spec = SPEC.replace("[options.label]", places);
+    let mut trial = Trial::with_options(&spec, &[SECRET], &[("alg", "hmac-sha256")]);
+    trial.now = SIGNED_AT;
+    let seen = |id: &str, kind: &str| {
+        let request = plain().with("x-id", id).with("x-type", kind);
+        let base = format!("\"x-id\": {id}\n\"x-type\": {kind}\n");
+        let verified = trial.verify(&forge(&request, &format!("(\"x-id\" \"x-type\"){CREATED}"), &base)).unwrap();
+        let shown = [verified.id(), verified.event_type()].map(|field| field.map(|field| field.text.to_owned()));
+        (shown, verified.signed_id().unwrap().to_vec())
+    };
+    let (longest, longer) = ("x".repeat(256), "x".repeat(257));
+    let both = |text: &str| [Some(text.to_owned()), Some(text.to_owned())];
+    assert_eq!(seen(&longest, &longest), (both(&longest), longest.clone().into_bytes()));
+    assert_eq!(seen(&longer, &longer), ([None, None], Sha256::digest(&longer).to_vec()));
+    assert_ne!(seen(&longer, "a").1, seen(&longer.replacen('x', "y", 1), "a").1);
+}
+
+#[test]
+fn the_authority_is_the_one_host_where_no_url_is_known() {
+    let authority = parse_component("@authority").unwrap();
+    let value = |hosts: &[&'static str], url: Option<&str>| {
+        let mut headers = http::HeaderMap::new();
+        for host in hosts {
+            headers.append(http::header::HOST, http::HeaderValue::from_static(host));
+        }
+        authority.value(&Message { method: &Method::POST, url, headers: &headers })
+    };
+    assert_eq!(value(&["App.Example:8443"], None), Some(b"app.example:8443".to_vec()));
+    assert_eq!(value(&[], None), None);
+    assert_eq!(value(&["a.example", "a.example"], None), None, "which one is meant is not for us to say");
+    assert_eq!(value(&["a.example"], Some("https://b.example/")), Some(b"b.example".to_vec()));
+    assert_eq!(value(&["a.example"], Some("no URL")), None);
+}
+
+#[test]
 fn a_public_key_is_no_shared_secret() {
     let parameters = format!("(\"@method\"){CREATED}");
     let text = format!("\"@method\": POST\n\"@signature-params\": {parameters}");
@@ -677,4 +715,33 @@ fn refuses_options_and_keys_that_cannot_be_right() {
     ] {
         assert!(compile(&[("alg", alg)]).unwrap().key(key.as_bytes()).is_err(), "{alg} {key}");
     }
+}
+
+#[test]
+fn covers_no_more_components_than_anyone_needs() {
+    let with_components = |count: usize| {
+        let names: Vec<_> = (0..count).map(|index| format!("\"x-{index}\"")).collect();
+        let request = example(&format!("s=({});created={SIGNED_AT}", names.join(" ")), "s=:AA==:");
+        let request = (0..count).fold(request, |request, index| request.with(&format!("x-{index}"), "1"));
+        hmac(&[]).refusal(&request)
+    };
+    assert_eq!(with_components(24), MISMATCH);
+    assert_eq!(with_components(25), MALFORMED);
+}
+
+#[test]
+fn an_id_is_signed_where_the_body_is() {
+    let signs = |id: &str, components: &str| {
+        let spec = format!("id = {id}\n{SPEC}");
+        let options = [("alg", "hmac-sha256"), ("components", components)];
+        Trial::with_options(&spec, &[SECRET], &options).scheme().signs_id()
+    };
+    assert!(signs("{ json = 'id' }", "@method, content-digest"));
+    assert!(!signs("{ json = 'id' }", "@method"));
+    assert!(!signs("{ header = 'x-id' }", "@method, content-digest"));
+    let spec = format!("id = {{ header = 'x-id' }}\n{SPEC}");
+    let options = [("alg", "hmac-sha256"), ("components", "x-channel, @path|@target-uri")];
+    let trial = Trial::with_options(&spec, &[SECRET], &options);
+    let read: Vec<_> = trial.scheme().headers().map(ToString::to_string).collect();
+    assert_eq!(read, ["signature-input", "signature", "x-channel", "x-id"]);
 }

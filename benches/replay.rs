@@ -1,4 +1,4 @@
-//! What de-duplication adds to a delivery, in memory: its key, the claim and the commit.
+//! What de-duplication adds to a delivery, in memory: its key, the claim and the commit. Each row shows the allocations.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -12,13 +12,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use divan::Bencher;
+use divan::{AllocProfiler, Bencher};
 use hookward::check::replay_key::ReplayKey;
 use hookward::in_flight::InFlight;
 use hookward::plan::{ReplayPolicy, ReplayStore};
 use hookward::replay::{Memorable, Permit, Replay, Terms};
 use hookward::telemetry::ReplayMetrics;
 use http::{HeaderMap, StatusCode};
+
+#[global_allocator]
+static ALLOCATOR: AllocProfiler = AllocProfiler::system();
 
 fn main() {
     divan::main();

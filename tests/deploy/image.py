@@ -64,7 +64,8 @@ def stage(work):
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise Failed(done.stderr.strip())
-    holds("the build's script can be run", os.access(folder / "deploy/build-static", os.X_OK))
+    for script in ("deploy/build-static", "profile/rustc"):
+        holds(f"{script} can be run", os.access(folder / script, os.X_OK))
 
 
 def static(binary):

@@ -80,13 +80,16 @@ def signature(key, identifier, stamp, body):
 
 
 async def ask(port, request, patience=PATIENCE, pieces=1, between=0.0, leave=None):
-    """Sends bytes, in so many pieces, and reads to the end of the connection; `leave` ends it in place of FIN."""
+    """Sends bytes, in so many pieces, and reads to the end of the connection; `leave` ends it in place of FIN.
+
+    Who has little patience has it for the answer: what is sent is sent whole.
+    """
     received = b""
     timed_out = False
     problem = ""
     writer = None
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(max(patience, PATIENCE)):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             step = max(1, -(-len(request) // pieces))
             for start in range(0, len(request), step):
@@ -94,6 +97,7 @@ async def ask(port, request, patience=PATIENCE, pieces=1, between=0.0, leave=Non
                 await writer.drain()
                 if between:
                     await asyncio.sleep(between)
+        async with asyncio.timeout(patience):
             while piece := await reader.read(65536):
                 received += piece
     except TimeoutError:

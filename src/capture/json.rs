@@ -6,7 +6,7 @@
 
 use serde::de::IgnoredAny;
 
-use super::problem::{CaptureProblem, Fault, Place};
+use super::problem::{CaptureProblem, Fault, Place, shown};
 use super::raw::newlines;
 
 /// The most members or items that are listed.
@@ -92,7 +92,10 @@ impl<'a> Value<'a> {
             }
             let name: String =
                 name.map_or(Ok(String::new()), serde_json::from_str).map_err(|_| self.problem(Fault::JsonText))?;
-            let path = if self.path.is_empty() { name.clone() } else { format!("{}.{name}", self.path) };
+            let path = match (self.path.as_str(), shown(name.as_bytes())) {
+                ("", name) => name,
+                (path, name) => format!("{path}.{name}"),
+            };
             members.push((name, Self { document: self.document, start, end, path }));
         }
         Ok(members)

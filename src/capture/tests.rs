@@ -313,6 +313,7 @@ fn a_secret_handed_in_by_mistake_is_not_repeated() {
             secret.to_owned(),
             format!("POST /h HTTP/1.1\r\n{secret}\r\n\r\n"),
             format!("curl https://a.example --{secret}"),
+            format!(r#"{{"method":"POST","url":"/h","headers":{{"{secret}":{{}}}}}}"#),
         ] {
             let shown = fails(&file).to_string();
             for window in secret
@@ -357,6 +358,11 @@ fn no_control_character_of_a_file_is_shown() {
     let request = |path: &str| format!("> POST {path} HTTP/1.1\n> a: 1\n>\n< HTTP/1.1 200 OK\n<\n");
     let several = vec!["1: POST /a.[31m.".to_owned(), "2: POST /b".to_owned()];
     assert_eq!(fails(request("/a\u{1b}[31m\0") + &request("/b")).fault, Fault::Several(several));
+    let export = |name: &str| format!(r#"{{"method":"POST","url":"/h","headers":{{"{name}":["1"]}}}}"#);
+    assert_eq!(
+        fails(export(r"a\u001b[31m\u007f\n")).to_string(),
+        "line 1, headers.a.[31m..[0]: `a.[31m..` is not a header name"
+    );
 }
 
 #[test]

@@ -3,7 +3,7 @@
     python3 profile/traffic.py TURNS COMMAND...   TURNS of each client; the command that starts hookward
 
 Deliveries of three providers, of 1 KiB mostly; forged, stale, repeated and foreign ones; pages, a download and an upload; over
-HTTP/1.1, HTTP/2 and TLS; connections that are kept, that rest and that are opened again.
+HTTP/1.1, HTTP/2 and TLS; connections that are kept, that rest and that are opened again; with claims in memory, and in Redis.
 """
 
 import base64
@@ -229,27 +229,23 @@ def http2(url, count, work):
             sys.exit(said)
 
 
-def main():
-    """Starts hookward, and all clients."""
-    turns, hookward = int(sys.argv[1]), sys.argv[2:]
-    upstream = app()
+def free_port():
+    """A port that nobody listens at."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def serve(hookward, turns, more=""):
+    """One life of hookward with all clients; `more` ends its configuration."""
+    port, tls_port = free_port(), free_port()
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
-        listeners = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
-        port, tls_port = (listener.getsockname()[1] for listener in listeners)
-        for listener in listeners:
-            listener.close()
         config = work / "hookward.toml"
-        config.write_text(CONFIG.format(upstream=upstream, port=port, tls_port=tls_port, tls=TLS))
+        config.write_text(CONFIG.format(upstream=app(), port=port, tls_port=tls_port, tls=TLS) + more)
         environment = {**os.environ, "CLERK_WEBHOOK_SIGNING_SECRET": SECRET, "PLAIN_SECRET": SECRET}
         with open(work / "log", "wb") as log:
             process = subprocess.Popen([*hookward, "run", "--config", config], stdout=log, stderr=subprocess.PIPE, env=environment)
-        for _ in range(300):
-            try:
-                dial(tls_port).close()
-                break
-            except OSError:
-                time.sleep(0.1)
+        wait_for(tls_port)
         tls = ssl.create_default_context(cafile=TLS / "ca.pem")
         tls.check_hostname = False
         clients = [
@@ -266,6 +262,28 @@ def main():
         _, said = process.communicate()
         if process.returncode != 0:
             sys.exit(f"hookward ended with {process.returncode}:\n{said.decode()}")
+
+
+def wait_for(port):
+    """Until somebody listens."""
+    for _ in range(300):
+        try:
+            return dial(port).close()
+        except OSError:
+            time.sleep(0.1)
+    return sys.exit(f"nobody listens at {port}")
+
+
+def main():
+    """Serves with claims in memory, with claims in Redis, and shows what a developer looks at."""
+    turns, hookward = int(sys.argv[1]), sys.argv[2:]
+    serve(hookward, turns)
+    port = free_port()
+    redis = ["redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--maxmemory-policy", "noeviction"]
+    with subprocess.Popen(redis, stdout=subprocess.DEVNULL) as store:
+        wait_for(port)
+        serve(hookward, max(turns // 5, 2), f'[replay]\nstore = "redis://127.0.0.1:{port}/0"\n')
+        store.terminate()
     for command in [["demo", "--once"], ["providers"], ["schema"]]:
         subprocess.run([*hookward, *command], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 

@@ -54,7 +54,7 @@ def stage(work):
         *sources, target = line.split()[1:]
         for source in sources:
             holds(f".dockerignore lets {source} through", source in kept)
-            to = folder / target / source if target.endswith("/") else folder / target
+            to = folder / target / Path(source).name if target.endswith("/") else folder / target
             to.parent.mkdir(parents=True, exist_ok=True)
             if (ROOT / source).is_dir():
                 shutil.copytree(ROOT / source, to, ignore=shutil.ignore_patterns(".venv", "target"))
@@ -66,6 +66,8 @@ def stage(work):
         raise Failed(done.stderr.strip())
     for script in ("deploy/build-static", "profile/rustc"):
         holds(f"{script} can be run", os.access(folder / script, os.X_OK))
+    # Without it the compiler would stop.
+    holds("the profile is there", (folder / "profile/hookward.profdata").is_file())
 
 
 def static(binary):

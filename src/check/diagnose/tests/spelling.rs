@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::super::json::{js_number, parse, with_strings};
+use super::super::json::{js_number, parse, plain, with_strings};
 use super::cases::Case;
 
 /// What the libraries make of the same values; each signs it, and another spelling arrives.
@@ -163,6 +163,36 @@ fn each_style_is_told_from_all_others() {
         let findings: Vec<_> = found.iter().map(|found| (found.code, found.finding.as_str())).collect();
         let due = format!("The sender signed this JSON {said}; it arrives written in another way.");
         assert_eq!(findings, [(code, due.as_str())], "{signed}");
+    }
+}
+
+#[test]
+fn each_way_to_escape_is_told_from_all_others() {
+    let slashes = JS.replace('/', "\\/");
+    for (code, said, text) in [
+        ("body_unicode_escapes", "with letters and slashes as they are", JS),
+        ("body_unicode_escapes", "with \\u escapes", PYTHON),
+        ("body_unicode_escapes", "with \\u escapes in upper case", UPPER),
+        ("body_unicode_escapes", "with `<`, `>` and `&` escaped", GO),
+        ("body_unicode_escapes", "with the \\u escapes of .NET", NET),
+        ("body_slash_escapes", "with escaped slashes", &slashes),
+        ("body_slash_escapes", "with escaped slashes and \\u escapes", PHP),
+        ("body_slash_escapes", "with \\u escapes, but slashes as they are", PHP_SLASHES),
+    ] {
+        let [signed, received] = [text, RAW].map(|text| ARRIVES.replace('@', text));
+        let found = Case::github(signed.as_bytes(), received.as_bytes()).diagnosed().remove(0);
+        let expected = format!("The sender signed this JSON {said}; it arrives with other escapes.");
+        assert_eq!((found.code, found.finding), (code, expected), "{signed}");
+    }
+}
+
+#[test]
+fn escapes_are_read_as_json_means_them() {
+    let text = |raw: &str| plain(raw).map(|text| String::from_utf8(text).unwrap());
+    assert_eq!(text(r#"\b\f\n\r\t\"\\\/"#).as_deref(), Some("\u{8}\u{c}\n\r\t\"\\/"));
+    assert_eq!(text(r"\u00e9\ud83d\ude00a").as_deref(), Some("é😀a"));
+    for raw in [r"\x", r"\", r"\u00g0", r"\u+123", r"\ud83d", r"\ude00"] {
+        assert_eq!(text(raw), None, "{raw}");
     }
 }
 

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::super::token::Times;
 use super::cases::{BODY, Case, NOW, hex};
-use crate::check::signature::scheme::{TimeUnit, TimestampSpec};
+use crate::check::signature::scheme::{FieldSpec, OneOrMany, TimeUnit, TimestampSpec};
 
 const URL: &str = "https://a.example/in?k=1234567";
 
@@ -206,4 +206,21 @@ fn times_are_read_from_the_first_token() {
     let padded = |length: usize| format!("{:>length$}", token(claims()));
     assert_eq!(times(&[("x-a", padded(8 * 1024))]), Some(all));
     assert_eq!(times(&[("x-a", padded(8 * 1024 + 1))]), None);
+}
+
+#[test]
+fn a_repeated_header_hides_no_wrong_issuer() {
+    let field = || Some(FieldSpec { header: Some(OneOrMany::One("x-twice".to_owned())), json: None });
+    for is_id in [true, false] {
+        let mut case = livekit(json!({ "iss": "APIother" }), "");
+        if is_id {
+            case.spec.id = field()
+        } else {
+            case.spec.event_type = field()
+        }
+        for value in ["1", "2"] {
+            case.headers.append("x-twice", HeaderValue::from_static(value));
+        }
+        assert_eq!(case.codes().first(), Some(&"token_issuer"), "{is_id}");
+    }
 }

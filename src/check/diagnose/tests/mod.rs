@@ -151,6 +151,10 @@ fn nothing_is_tried_twice_or_in_vain() {
         case.others = vec![("routes.b: current".into(), secret.to_vec())];
         case
     };
+    let mut unsigned = Case::github(BODY, BODY).without("x-hub-signature-256");
+    unsigned.others = vec![("routes.b: current".into(), OTHER.into())];
+    let mut mixed = Case::svix(b"not the key").with_headers([("webhook-id", "msg_2")]).with_catalog();
+    (mixed.name, mixed.spec) = ("clerk".to_owned(), provider("clerk"));
     let token = "
         algorithm = \"token\"
         insecure_unsigned_body = true
@@ -162,6 +166,8 @@ fn nothing_is_tried_twice_or_in_vain() {
         ("an own secret that is none", Case::svix(KEY).with_secret("?"), 4),
         ("github", Case::github(b"forged", BODY), 88),
         ("a list", Case::github(b"forged", BODY).with_secret("secret_1,secret_1,secret_2"), 89),
+        ("two ids", mixed, 111),
+        ("no header, another secret", unsigned, 1),
         ("no header", Case::github(BODY, BODY).without("x-hub-signature-256"), 1),
         ("stripe", Case::stripe(b"not the key", |tag| format!("t={NOW},v1={tag}")), 104),
         ("a token", Case::custom(token, PLAIN.as_bytes(), "another token"), 3),

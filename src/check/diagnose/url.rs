@@ -345,12 +345,12 @@ mod tests {
     #[test]
     fn at_most_so_many_hosts_are_tried() {
         let url = Url::parse("https://a.example/b").unwrap();
-        let named = ["x-forwarded-host", "x-original-host", "host"].map(HeaderName::from_static);
+        let lines = ["x-forwarded-host", "x-original-host", "host"].map(HeaderName::from_static);
         let values = ["b.example", "c.example", "d.example"].map(HeaderValue::from_static);
-        let mut headers: HeaderMap = named.into_iter().zip(values).collect();
+        let mut headers: HeaderMap = lines.into_iter().zip(values).collect();
         headers.insert("forwarded", HeaderValue::from_static("host=e.example"));
-        let names: Vec<_> = hosts(&url, &headers).into_iter().map(|(host, _)| host).collect();
-        assert_eq!(names, ["a.example", "b.example", "c.example", "d.example", "e.example", "www.a.example"]);
+        let found: Vec<_> = hosts(&url, &headers).into_iter().map(|(host, _)| host).collect();
+        assert_eq!(found, ["a.example", "b.example", "c.example", "d.example", "e.example", "www.a.example"]);
     }
 
     #[test]

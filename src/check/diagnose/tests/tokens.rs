@@ -214,9 +214,9 @@ fn a_repeated_header_hides_no_wrong_issuer() {
     for is_id in [true, false] {
         let mut case = livekit(json!({ "iss": "APIother" }), "");
         if is_id {
-            case.spec.id = field()
+            case.spec.id = field();
         } else {
-            case.spec.event_type = field()
+            case.spec.event_type = field();
         }
         for value in ["1", "2"] {
             case.headers.append("x-twice", HeaderValue::from_static(value));

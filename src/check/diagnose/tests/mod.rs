@@ -125,6 +125,13 @@ fn no_number_of_secrets_makes_it_cost_more_than_the_limit() {
 }
 
 #[test]
+fn a_large_body_is_read_no_more_often_than_the_limit_of_bytes_allows() {
+    let mut case = Case::github(b"forged", &vec![b'x'; 16 * 1024 * 1024]);
+    case.others = (0..30).map(|index| (format!("secret {index}"), format!("{SECRET}{index}").into_bytes())).collect();
+    assert_eq!(case.counted(), (Vec::new(), 16));
+}
+
+#[test]
 fn it_stops_as_soon_as_it_is_told_to() {
     let case = Case::github(b"{}\n", b"{}").with_catalog();
     let needed = (1..100).find(|limit| !case.limited(*limit).0.is_empty()).unwrap();

@@ -208,12 +208,10 @@ def build(mutants: list[Mutant]) -> tuple[set[int], set[int]]:
     sys.exit("the woven source does not build after 30 turns")
 
 
-def tested() -> str:
-    """The test binary of the copy."""
+def tested() -> tuple[str | None, list[dict]]:
+    """The test binary of the copy, if it builds, and what the compiler says."""
     good, messages = cargo("test", "--lib", "--no-run")
-    if not good:
-        sys.exit("\n".join(m["message"]["rendered"] for m in messages if m.get("reason") == "compiler-message")[:5000])
-    return next(m["executable"] for m in messages if m.get("executable"))
+    return next(m["executable"] for m in messages if m.get("executable")) if good else None, messages
 
 
 def limited() -> None:
@@ -296,9 +294,10 @@ def by_itself(mutant: Mutant) -> str:
     changed = source[: mutant.start] + mutant.replacement.encode() + source[mutant.end :]
     (TREE / mutant.file).write_bytes(changed)
     try:
-        if not cargo("check", "--lib")[0]:
+        binary, _ = tested()
+        if binary is None:
             return "unviable"
-        return "survived" if run(tested(), [], 600) == "ok" else "caught"
+        return "survived" if run(binary, [], 600) == "ok" else "caught"
     finally:
         (TREE / mutant.file).write_bytes(source)
 
@@ -333,7 +332,9 @@ def main() -> int:
     reasons = tomllib.loads(ACCEPTED.read_text()).get("survivor", []) if ACCEPTED.exists() else []
     accepted = {(entry["file"], entry["mutant"], entry["line"], entry.get("nth", 1)): entry["reason"] for entry in reasons}
     unviable, alone = build(mutants)
-    binary = tested()
+    binary, messages = tested()
+    if binary is None:
+        sys.exit("\n".join(m["message"]["rendered"] for m in messages if m.get("reason") == "compiler-message")[:5000])
     print(f"built after {(time.monotonic() - begin) / 60:.0f} min", flush=True)
     tests = reach(binary, options.jobs)
     print(f"{len(tests)} tests reach them, in {sum(test.seconds for test in tests):.0f} s", flush=True)
@@ -378,7 +379,7 @@ def report(mutants: list[Mutant], results: dict[int, str], accepted: dict[tuple,
         elif lives:
             survivors.append((mutant, result))
             result = "survived"
-        elif key_of(mutant) in accepted and result != "left":
+        elif key_of(mutant) in accepted and result not in ("left", "alone"):
             caught_anyway.append(mutant)
         table[mutant.file][result] += 1
     rows = [{**dataclasses.asdict(mutant), "result": results[mutant.number]} for mutant in mutants]

@@ -216,3 +216,26 @@ pub(super) fn with_header(headers: &HeaderMap, name: &str, value: &str) -> Optio
     headers.insert(name, HeaderValue::try_from(value).ok()?);
     Some(headers)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::other_texts;
+
+    #[test]
+    fn only_whole_numbers_have_other_units() {
+        let cases: &[(&str, &[&str])] = &[
+            ("1700000000", &["1700000000000", "1700000"]),
+            ("1700000000.25", &["1700000000000", "1700000000", "1700000"]),
+            ("1700", &["1700000", "1"]),
+            ("123", &["123000"]),
+            ("12", &["12000"]),
+            ("", &[]),
+            (".5", &[]),
+            ("12a", &[]),
+            ("2023-11-14T22:13:20Z", &[]),
+        ];
+        for (text, expected) in cases {
+            assert_eq!(other_texts(text), *expected, "{text}");
+        }
+    }
+}

@@ -252,3 +252,158 @@ fn fix(url: &Url, signed: &Url) -> String {
         EXACTLY.to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    #[test]
+    fn a_url_is_taken_apart_and_put_together() {
+        for (text, origin, host, port, path, query) in [
+            ("https://a.example", "https://a.example", "a.example", None, "", None),
+            ("http://a.example:80/", "http://a.example:80", "a.example", Some("80"), "/", None),
+            ("https://a.example?k", "https://a.example", "a.example", None, "", Some("k")),
+            ("https://a.example/b?c=/d?e", "https://a.example", "a.example", None, "/b", Some("c=/d?e")),
+            ("https://[::1]:8/", "https://[::1]:8", "[::1]", Some("8"), "/", None),
+            ("https://[::1]/", "https://[::1]", "[::1]", None, "/", None),
+            ("https://a.example:/", "https://a.example:", "a.example:", None, "/", None),
+            ("https://a.example:8x/", "https://a.example:8x", "a.example:8x", None, "/", None),
+        ] {
+            let url = Url::parse(text).unwrap();
+            let parts = (url.host.as_str(), url.port.as_deref(), url.path.as_str(), url.query.as_deref());
+            assert_eq!(parts, (host, port, path, query), "{text}");
+            assert_eq!((url.origin().as_str(), url.text().as_str()), (origin, text));
+        }
+        assert!(Url::parse("a.example/b").is_none());
+    }
+
+    fn tried(url: &str, headers: &[(&'static str, &'static str)]) -> Vec<String> {
+        let lines =
+            headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        candidates(&Url::parse(url).unwrap(), &lines.collect::<HeaderMap>()).iter().map(Url::text).collect()
+    }
+
+    #[test]
+    fn each_url_is_tried_once_and_likelier_ones_first() {
+        let expected = "\
+            http://a.example/b https://a.example/b/ https://a.example https://a.example/ http://a.example/b/ \
+            https://A.EXAMPLE/b https://A.example/b \
+            https://a.example:443/b https://a.example:80/b http://a.example:443/b http://a.example:80/b \
+            https://www.a.example/b https://www.a.example:443/b https://www.a.example:80/b \
+            http://www.a.example/b http://www.a.example:443/b http://www.a.example:80/b \
+            https://a.example:8443/b http://a.example:8443/b https://a.example:8080/b http://a.example:8080/b \
+            https://a.example:3000/b http://a.example:3000/b https://a.example:4443/b http://a.example:4443/b \
+            https://a.example:5000/b http://a.example:5000/b https://a.example:8000/b http://a.example:8000/b";
+        assert_eq!(tried("https://a.example/b", &[]), expected.split(' ').collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_the_headers_say_is_tried() {
+        let url = "https://a.example:1/b/c?d=e%20f";
+        for (headers, other) in [
+            (&[("host", "b.example:2")], "https://b.example:2/b/c?d=e%20f"),
+            (&[("host", "b.example")], "https://b.example:1/b/c?d=e%20f"),
+            (&[("x-forwarded-host", "b_1.example, c.example")], "https://b_1.example/b/c?d=e%20f"),
+            (&[("x-original-host", "[::2]:3")], "http://[::2]:3/b/c?d=e%20f"),
+            (&[("forwarded", "for=x; Host=\"b.example\"")], "https://b.example/b/c?d=e%20f"),
+            (&[("x-forwarded-port", " 9 ,8")], "https://a.example:9/b/c?d=e%20f"),
+            (&[("x-forwarded-prefix", "p/")], "https://a.example:1/p/b/c?d=e%20f"),
+            (&[("x-forwarded-prefix", "/b")], "https://a.example:1/c?d=e%20f"),
+            (&[("x-original-uri", "/g?h")], "https://a.example:1/g?h"),
+            (&[("x-original-url", "/g")], "https://a.example:1/g"),
+            (&[("x-rewrite-url", "/g")], "https://a.example:1/g"),
+            (&[("x-forwarded-uri", "/g, /h")], "https://a.example:1/g"),
+            (&[("host", "")], "https://a.example:1/b/c?d=e+f"),
+            (&[("host", "")], "https://a.example:1/b/c?d=e f"),
+            (&[("host", "")], "https://a.example:1/b/c"),
+        ] {
+            let found = tried(url, headers);
+            assert!(found.iter().any(|one| one == other), "{headers:?}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_or_path_is_not_tried() {
+        let url = "https://a.example/b";
+        let plain = tried(url, &[]);
+        for headers in [
+            [("host", "")],
+            [("host", " , c.example")],
+            [("host", "b/c")],
+            [("host", "b@c")],
+            [("host", "a.example")],
+            [("forwarded", "for=c.example")],
+            [("x-forwarded-port", ",")],
+            [("x-original-uri", "https://c.example/d")],
+        ] {
+            assert_eq!(tried(url, &headers), plain, "{headers:?}");
+        }
+    }
+
+    #[test]
+    fn at_most_so_many_hosts_are_tried() {
+        let url = Url::parse("https://a.example/b").unwrap();
+        let lines = ["x-forwarded-host", "x-original-host", "host"].map(HeaderName::from_static);
+        let values = ["b.example", "c.example", "d.example"].map(HeaderValue::from_static);
+        let mut headers: HeaderMap = lines.into_iter().zip(values).collect();
+        headers.insert("forwarded", HeaderValue::from_static("host=e.example"));
+        let found: Vec<_> = hosts(&url, &headers).into_iter().map(|(host, _)| host).collect();
+        assert_eq!(found, ["a.example", "b.example", "c.example", "d.example", "e.example", "www.a.example"]);
+    }
+
+    #[test]
+    fn a_url_is_shown_without_its_query_and_at_a_bounded_length() {
+        let long = "x".repeat(LONGEST_SHOWN);
+        for (text, expected) in [
+            ("https://a.example/b", "`https://a.example/b`"),
+            ("https://a.example/b?c", "`https://a.example/b?…`"),
+            ("https://a.example/b#c", "`https://a.example/b?…`"),
+            ("https://a.example/\nb", "`https://a.example/b`"),
+            (&format!("{long}y"), &format!("`{long}`")),
+            ("", "``"),
+        ] {
+            assert_eq!(shown(text), expected);
+        }
+    }
+
+    #[test]
+    fn each_difference_is_named() {
+        for (known, signed, expected) in [
+            ("https://a/b", "http://a/b", "the scheme is `http`, not `https`"),
+            ("https://a/b", "https://c/b", "the host is `c`, not `a`"),
+            ("https://a/b", "https://a:1/b", "the port is `1`, not none"),
+            ("https://a:1/b", "https://a/b", "the port is none, not `1`"),
+            ("https://a/b", "https://a/b/", "there is a slash at the end of the path"),
+            ("https://a/b/", "https://a/b", "the path has no slash at its end"),
+            ("https://a/b", "https://a/c", "the path is `/c`, not `/b`"),
+            ("https://a/b?c", "https://a/b", "there is no query"),
+            ("https://a/b", "https://a/b?c", "the query is another one"),
+            ("https://a/b?d", "https://a/b?c", "the query is another one"),
+            ("https://a/b", "https://a/b", ""),
+            ("https://a/b", "http://c/b", "the scheme is `http`, not `https`, and the host is `c`, not `a`"),
+        ] {
+            let [known, signed] = [known, signed].map(|text| Url::parse(text).unwrap());
+            assert_eq!(differences(&known, &signed).join(", and "), expected);
+        }
+    }
+
+    #[test]
+    fn the_fix_has_the_origin_and_the_prefix_that_was_stripped() {
+        for (known, signed, expected) in [
+            ("https://a/b", "http://a/b", "Set public_url = \"http://a\"."),
+            ("https://a/b", "https://a/c/b", "Set public_url = \"https://a/c\"."),
+            ("https://a/b", "https://a:1/c/b", "Set public_url = \"https://a:1/c\"."),
+            ("https://a/b", "https://a/b/", EXACTLY),
+            ("https://a", "https://a/", EXACTLY),
+            ("https://a/b?c", "https://a/b", EXACTLY),
+        ] {
+            let parsed = [known, signed].map(|text| Url::parse(text).unwrap());
+            assert_eq!(fix(&parsed[0], &parsed[1]), expected, "{known}, {signed}");
+        }
+        let (finding, fix) = compared("nothing", "https://a/b?c");
+        assert_eq!(finding, "is for `https://a/b?…`, and was compared with `nothing`.");
+        assert_eq!(fix, EXACTLY);
+    }
+}

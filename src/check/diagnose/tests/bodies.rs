@@ -2,10 +2,14 @@
 
 use std::io::Write;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::{DeflateEncoder, GzEncoder, ZlibEncoder};
 
-use super::cases::{Case, KEY, NOW, OTHER, SECRET};
+use super::super::{form, packed};
+use super::cases::{Case, KEY, NOW, OTHER, SECRET, svix_signature};
 
 const JSON: &str = r#"{"id":"evt_1","n":10,"list":[1,{}],"name":"user_1"}"#;
 const PRETTY: &str =
@@ -154,4 +158,46 @@ fn every_one_of_the_last_bytes_may_have_been_added() {
     }
     let received = format!("{signed}{}", "z".repeat(65));
     assert_eq!(Case::github(signed.as_bytes(), received.as_bytes()).codes(), [""; 0]);
+}
+
+#[test]
+fn only_what_is_plain_and_short_is_compressed() {
+    let candidates = |body: &[u8]| packed::packed(&Bytes::copy_from_slice(body)).len();
+    let long = vec![b'x'; 64 * 1024 + 1];
+    assert_eq!((candidates(b"x"), candidates(&long[1..])), (12, 12));
+    assert_eq!((candidates(b""), candidates(&long), candidates(&gzip("x", 6))), (0, 0, 0));
+    assert_eq!(Case::github(b"", &gzip("", 6)).codes(), ["body_was_empty"]);
+}
+
+#[test]
+fn only_a_form_is_written_anew() {
+    let candidates = |body: &str| form::rewritten(&Bytes::copy_from_slice(body.as_bytes())).len();
+    for (body, count) in [("a=b", 8), ("a=", 8), ("ab", 0), ("a=b c", 0), ("a b", 0), (r#"{"a":"="}"#, 0), ("a=é", 0)]
+    {
+        assert_eq!(candidates(body), count, "{body}");
+    }
+}
+
+#[test]
+fn another_secret_and_another_spelling_are_the_last_resort() {
+    let time = NOW.to_string();
+    let other = svix_signature(&STANDARD.decode(&OTHER[6..]).unwrap(), "msg_1", &time, JSON.as_bytes());
+    let both = format!("{} {other}", svix_signature(SECRET.as_bytes(), "msg_1", &time, PRETTY.as_bytes()));
+    for (header, code) in [(&other, "secret_and_body"), (&both, "secret_used_raw")] {
+        let case = Case::svix_body(KEY, NOW, b"", PRETTY.as_bytes());
+        let mut case = case.with_headers([("svix-signature", header)]);
+        case.others = vec![("routes.b: next".into(), OTHER.into())];
+        assert_eq!(case.codes(), [code]);
+    }
+}
+
+#[test]
+fn both_together_are_only_tried_on_a_body_of_64_kib() {
+    for (digits, codes) in [(64 * 1024 - 3, &["secret_and_body"][..]), (64 * 1024 - 2, &[])] {
+        let received = format!("[ {}]", "1".repeat(digits));
+        let signed = received.replace(' ', "");
+        let mut case = Case::svix_body(KEY, NOW, signed.as_bytes(), received.as_bytes()).with_secret(OTHER);
+        case.others = vec![("routes.b: next".into(), SECRET.into())];
+        assert_eq!(case.codes(), codes);
+    }
 }

@@ -3,6 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE};
 
+use super::super::signature_text::canonical;
 use super::cases::{BODY, Case, KEY, NOW, PLAIN, SECRET, base64, hex, provider, sha1, sha256, sha512, svix_signature};
 
 const BY_URL: &str = r#"
@@ -107,6 +108,8 @@ pub(super) fn cases() -> Vec<(&'static str, Case, Case)> {
     for (name, quote) in [("header_quoted", "\""), ("header_quoted", "'")] {
         add(name, github(|tag| format!("{quote}sha256={}{quote}", hex(tag))));
     }
+    let quoted_time = |key: &[u8]| Case::svix(key).with_headers([("svix-timestamp", &format!("\"{NOW}\""))]);
+    add("header_quoted", (quoted_time(KEY), quoted_time(b"another key")));
     add(
         "header_url_encoded",
         plain_base64(|tag| base64(tag).replace('+', "%2B").replace('/', "%2f").replace('=', "%3D")),
@@ -118,6 +121,7 @@ pub(super) fn cases() -> Vec<(&'static str, Case, Case)> {
         (Case::stripe(SECRET.as_bytes(), header), Case::stripe(PLAIN.as_bytes(), header))
     };
     add("header_spaces", stripe(&|tag| format!("t={NOW}, v1={tag}")));
+    add("header_spaces", stripe(&|tag| format!("t={NOW}, v1 = {tag}")));
     add("header_version_missing", svix(|signature| signature.replace("v1,", "")));
     add("header_version_missing", without_version());
     add("header_url_encoded", with_spaces());
@@ -257,4 +261,113 @@ fn version_findings_are_exact() {
         found[0].finding,
         "`svix-signature` has signatures of version `v1a` only; `v1a` is checked with a public key (`whpk_`), and none is configured."
     );
+}
+
+#[test]
+fn all_that_is_odd_about_a_header_is_said() {
+    let trimmed = PAIRS.replace("version", "trim = true, version");
+    let tag = hex(&sha256(PLAIN.as_bytes(), BODY));
+    let custom = |scheme: &str, header: &str| Case::custom(scheme, PLAIN.as_bytes(), header);
+    for (case, name, said) in [
+        (
+            github(|tag| format!("'sha256={}'", hex(tag).to_uppercase())).0,
+            "x-hub-signature-256",
+            "in quotes or spaces, in upper-case hex",
+        ),
+        (custom(PAIRS, &format!("'v1={tag}'")), "x-test-signature", "in quotes or spaces"),
+        (custom(PAIRS, &format!("a=1, v1={tag}")), "x-test-signature", "with spaces between its parts"),
+        (custom(&trimmed, &format!("'a=1, v1={tag}'")), "x-test-signature", "in quotes or spaces"),
+        (custom(&trimmed, &format!("a=1,  v1={tag}")), "x-test-signature", "with spaces between its parts"),
+    ] {
+        let expected = format!("The signature in `{name}` fits, but a header is not written as the sender's: {said}.");
+        assert_eq!(case.diagnosed().remove(0).finding, expected);
+    }
+}
+
+#[test]
+fn what_is_no_signature_is_not_made_one() {
+    for (name, header) in [
+        ("github", "sha256=abcd"),
+        ("github", "sha256=/+8="),
+        ("svix", "v1,abcd"),
+        ("svix", "a+/ b"),
+        ("stripe", "t=1"),
+        ("stripe", "v1=abcd"),
+    ] {
+        assert!(canonical(&provider(name), header).is_none(), "{header}");
+    }
+    let bare = |body: &[u8]| svix_signature(KEY, "msg_1", &NOW.to_string(), body)[3..].to_owned();
+    let body = (0..1000).map(|number| number.to_string()).find(|body| bare(body.as_bytes()).contains('+')).unwrap();
+    assert!(canonical(&provider("svix"), &bare(body.as_bytes()).replace('+', " ")).is_none());
+}
+
+#[test]
+fn the_versions_of_a_header_are_listed_once_each() {
+    let svix = |header: &str| Case::svix(KEY).with_headers([("svix-signature", header)]);
+    let stripe = |header: &str| Case::stripe(KEY, |_| header.to_owned());
+    for (case, name, listed) in [
+        (svix("v9,AAAA v9,BBBB v-8,CCCC ,DDDD"), "svix-signature", "`v9`"),
+        (svix("v234567,AAAA v2345678,BBBB"), "svix-signature", "`v234567`"),
+        (svix("v2,AAAA v3,BBBB v4,CCCC v5,DDDD v6,EEEE"), "svix-signature", "`v2`, `v3`, `v4`, `v5`"),
+        (stripe("t=1,v9=00"), "stripe-signature", "`v9`"),
+    ] {
+        let expected = format!("`{name}` has signatures of version {listed} only; only `v1` is checked.");
+        assert_eq!(case.diagnosed().remove(0).finding, expected);
+    }
+    for case in [svix("AAAA"), svix("v-8,CCCC ,DDDD"), stripe("t=1"), stripe("t=1,v9=00,v1=00")] {
+        assert_eq!(case.codes(), [""; 0]);
+    }
+}
+
+#[test]
+fn headers_of_alike_schemes_are_mixed_and_of_others_are_not() {
+    let said = |case: &Case| case.diagnosed().into_iter().map(|found| found.finding).collect::<Vec<_>>();
+    let time = NOW.to_string();
+    let signature = svix_signature(KEY, "msg_1", &time, BODY);
+    let mut clerk =
+        Case::svix(KEY).with_headers([("svix-id", "msg_0"), ("webhook-id", "msg_1"), ("svix-signature", &signature)]);
+    (clerk.name, clerk.spec) = ("clerk".to_owned(), provider("clerk"));
+    assert_eq!(clerk.codes(), [""; 0]);
+    let expected = "The headers are of two families; the signature fits with \
+                    `svix-signature`, `svix-timestamp`, `webhook-id` together.";
+    assert_eq!(said(&clerk.with_catalog()), [expected]);
+
+    let second = r#"
+        content = "{id}.{timestamp}.{body}"
+        signature = { header = "x-test-signature", format = "versioned", version = "v2", encoding = "base64" }
+        timestamp = { header = "x-time" }
+        id = { header = "x-id" }"#;
+    let signature = svix_signature(PLAIN.as_bytes(), "msg_1", &time, BODY).replace("v1,", "v2,");
+    let case = Case::custom(second, PLAIN.as_bytes(), &signature).without("x-test-signature").with_catalog();
+    let case =
+        case.with_headers([("webhook-id", "msg_1"), ("webhook-timestamp", &time), ("webhook-signature", &signature)]);
+    let expected = "The headers are all of another family; the signature fits with \
+                    `webhook-signature`, `webhook-timestamp`, `webhook-id`.";
+    assert_eq!(said(&case), [expected]);
+
+    let other = r#"
+        content = "{timestamp}.{body}"
+        signature = { header = "x-test-signature", encoding = "base64" }
+        timestamp = { header = "x-time" }"#;
+    let signature = base64(&sha256(PLAIN.as_bytes(), &[time.as_bytes(), b".", BODY].concat()));
+    let case = Case::custom(other, PLAIN.as_bytes(), &signature).with_headers([("x-slack-request-timestamp", &time)]);
+    assert_eq!(case.with_catalog().codes(), [""; 0]);
+
+    let (case, _) = github(|tag| format!("sha256={}", hex(tag)));
+    let header = case.headers["x-hub-signature-256"].to_str().unwrap().to_owned();
+    let case = case.without("x-hub-signature-256").with_headers([("x-shopify-hmac-sha256", &header)]);
+    assert_eq!(case.with_catalog().codes(), [""; 0]);
+}
+
+#[test]
+fn only_a_header_that_looks_like_a_time_is_taken_for_one() {
+    for (name, time, codes) in [
+        ("x-app-timestamp", "1700000000", &["content_differs"][..]),
+        ("x-app-timestamp", "170000000", &[]),
+        ("x-app-time", "1700000000", &[]),
+    ] {
+        let signature = base64(&sha256(PLAIN.as_bytes(), &[time.as_bytes(), b".", BODY].concat()));
+        let case = Case::custom(BASE64, PLAIN.as_bytes(), &signature).with_headers([(name, time)]);
+        assert_eq!(case.codes(), codes, "{name}: {time}");
+    }
 }

@@ -10,7 +10,7 @@ mod tokens;
 
 use std::collections::BTreeSet;
 
-use self::cases::{Case, KEY, NOW, SECRET};
+use self::cases::{BODY, Case, KEY, NOW, OTHER, PLAIN, SECRET, base64, provider};
 use super::bench::MOST_MACS;
 use super::*;
 
@@ -125,12 +125,62 @@ fn no_number_of_secrets_makes_it_cost_more_than_the_limit() {
 }
 
 #[test]
+fn a_large_body_is_read_no_more_often_than_the_limit_of_bytes_allows() {
+    let mut case = Case::github(b"forged", &vec![b'x'; 16 * 1024 * 1024]);
+    case.others = (0..30).map(|index| (format!("secret {index}"), format!("{SECRET}{index}").into_bytes())).collect();
+    assert_eq!(case.counted(), (Vec::new(), 16));
+}
+
+#[test]
 fn it_stops_as_soon_as_it_is_told_to() {
     let case = Case::github(b"{}\n", b"{}").with_catalog();
     let needed = (1..100).find(|limit| !case.limited(*limit).0.is_empty()).unwrap();
     for limit in 0..needed {
         let (found, asked) = case.limited(limit);
         assert_eq!((found, asked), (Vec::new(), limit + 1));
+    }
+}
+
+#[test]
+fn nothing_is_said_before_a_recomputation() {
+    for (code, positive, _) in all() {
+        assert_eq!(positive.limited(0), (Vec::new(), 1), "{code}");
+    }
+}
+
+#[test]
+fn nothing_is_tried_twice_or_in_vain() {
+    let mut mandrill = Case::github(BODY, BODY).without("x-hub-signature-256").with_url("https://a.example/b");
+    mandrill.spec = provider("mandrill");
+    mandrill.headers([("x-mandrill-signature", &base64(&[7; 20]))]);
+    let elsewhere = |secret: &[u8]| {
+        let mut case = Case::svix(b"not the key");
+        case.others = vec![("routes.b: current".into(), secret.to_vec())];
+        case
+    };
+    let mut unsigned = Case::github(BODY, BODY).without("x-hub-signature-256");
+    unsigned.others = vec![("routes.b: current".into(), OTHER.into())];
+    let mut mixed = Case::svix(b"not the key").with_headers([("webhook-id", "msg_2")]).with_catalog();
+    (mixed.name, mixed.spec) = ("clerk".to_owned(), provider("clerk"));
+    let token = "
+        algorithm = \"token\"
+        insecure_unsigned_body = true
+        signature = { header = \"x-test-signature\", encoding = \"text\" }";
+    for (what, case, expected) in [
+        ("svix", Case::svix(b"not the key"), 105),
+        ("another secret", elsewhere(OTHER.as_bytes()), 118),
+        ("a secret that is none", elsewhere(b"?"), 105),
+        ("an own secret that is none", Case::svix(KEY).with_secret("?"), 4),
+        ("github", Case::github(b"forged", BODY), 88),
+        ("a list", Case::github(b"forged", BODY).with_secret("secret_1,secret_1,secret_2"), 89),
+        ("two ids", mixed, 111),
+        ("no header, another secret", unsigned, 1),
+        ("no header", Case::github(BODY, BODY).without("x-hub-signature-256"), 1),
+        ("stripe", Case::stripe(b"not the key", |tag| format!("t={NOW},v1={tag}")), 104),
+        ("a token", Case::custom(token, PLAIN.as_bytes(), "another token"), 3),
+        ("a scheme in code", mandrill, 117),
+    ] {
+        assert_eq!(case.counted(), (Vec::new(), expected), "{what}");
     }
 }
 

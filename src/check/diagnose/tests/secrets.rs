@@ -2,8 +2,11 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use ed25519_dalek::{Signer, SigningKey};
+use serde_json::json;
+use sha2::{Digest, Sha256};
 
-use super::cases::{BODY, Case, KEY, NOW, OTHER, PLAIN, SECRET, base64, provider, sha256, svix_signature};
+use super::cases::{BODY, Case, KEY, NOW, OTHER, PLAIN, SECRET, base64, hex, provider, sha256, svix_signature};
 
 const LONG: &str = "q7+d/8vKx0bTn2Zs5Lr9wA==";
 
@@ -55,6 +58,9 @@ pub(super) fn cases() -> Vec<(&'static str, Case, Case)> {
     for key in [SECRET, &SECRET[6..]] {
         add("secret_used_raw", (Case::svix(key.as_bytes()), Case::svix(&key.as_bytes()[1..])));
     }
+    add("secret_used_raw", bare(raw_text(&SECRET[6..])));
+    // As the text of an alternative key, it would be none of this scheme's.
+    add("secret_used_raw", raw_text("whpk_q7d8vKx0bTn2Zs5Lr9wA"));
     let decoded = STANDARD.decode(LONG).unwrap();
     let github = |secret: &str, key: &[u8]| Case::github_with(secret.as_bytes(), key, BODY, BODY);
     add("secret_used_base64", (github(LONG, &decoded), github(LONG, &decoded[1..])));
@@ -64,6 +70,15 @@ pub(super) fn cases() -> Vec<(&'static str, Case, Case)> {
         "secret_used_hex",
         (github("00ff10A0deadbeef", b"\x00\xff\x10\xa0\xde\xad\xbe\xef"), github("00ff10A0deadbeef", b"\x00\xff\x10")),
     );
+    let unprefixed = |key: &[u8]| {
+        let scheme = r#"
+            content = "{body}"
+            key = { encoding = "base64", prefixes = ["whsec_"], unprefixed = "utf8" }
+            signature = { header = "x-test-signature", encoding = "base64" }"#;
+        Case::custom(scheme, key, &base64(&sha256(key, BODY))).with_secret("00ff10A0deadbeef")
+    };
+    add("secret_used_hex", (unprefixed(b"\x00\xff\x10\xa0\xde\xad\xbe\xef"), unprefixed(b"\x00\xff\x10")));
+    add("secret_is_list", raw("12345678,secret_1", "12345678"));
     let key = [0xfb, 0xff, 0xbe, 0x10, 0x32, 0x54, 0x76, 0x98, 0xfb, 0xff, 0xbe, 0x10, 0x32, 0x54, 0x76, 0x98, 0xab];
     let urlsafe = format!("whsec_{}", URL_SAFE.encode(key));
     add("secret_base64url", (Case::svix(&key).with_secret(&urlsafe), Case::svix(&key[1..]).with_secret(&urlsafe)));
@@ -85,6 +100,12 @@ pub(super) fn cases() -> Vec<(&'static str, Case, Case)> {
     add("other_provider", (stray("msg_1").with_catalog(), stray("msg_2").with_catalog()));
     add("other_provider", (stray("msg_1").with_catalog(), stray("msg_1")));
     cases
+}
+
+/// Of Svix, where the secret's text is the key.
+fn raw_text(secret: &str) -> (Case, Case) {
+    let case = |key: &[u8]| Case::svix(key).with_secret(secret);
+    (case(secret.as_bytes()), case(&secret.as_bytes()[1..]))
 }
 
 /// A delivery of Standard Webhooks at a route for GitHub.
@@ -156,4 +177,48 @@ fn another_provider_is_named() {
         "{}",
         found[0].finding
     );
+}
+
+#[test]
+fn an_entry_of_a_list_is_longer_than_a_word() {
+    let case = Case::github_with(b"1234567,secret_1", b"1234567", BODY, BODY);
+    assert_eq!(case.codes(), [""; 0]);
+}
+
+#[test]
+fn a_public_key_is_not_read_in_another_encoding() {
+    let scheme = r#"
+        algorithm = "ed25519"
+        content = "{body}"
+        key = { encoding = "hex" }
+        signature = { header = "x-test-signature", encoding = "hex" }"#;
+    let key = SigningKey::from_bytes(&[7; 32]);
+    let public = key.verifying_key().to_bytes();
+    let case = Case::custom(scheme, &public, &hex(&key.sign(BODY).to_bytes()));
+    assert_eq!(case.with_secret(base64(&public)).codes(), [""; 0]);
+}
+
+#[test]
+fn a_provider_is_not_tried_as_another_one() {
+    let mut case = Case::github(b"forged", BODY).with_catalog();
+    let asked = case.counted().1;
+    case.name = "mine".to_owned();
+    assert_eq!(case.counted().1.checked_sub(asked), Some(1));
+}
+
+#[test]
+fn the_header_of_an_event_excuses_companions_only() {
+    let case = stray("msg_1").with_catalog().with_headers([("x-github-event", "push")]);
+    assert_eq!(case.codes(), ["other_provider"]);
+}
+
+#[test]
+fn a_route_with_other_options_is_another_one() {
+    for (key, code) in [("APIother", Some("delivery_of_another_route")), ("APIabc", None)] {
+        let claims = json!({ "iss": key, "nbf": NOW, "exp": NOW + 300, "sha256": base64(&Sha256::digest(BODY)) });
+        let case = |key: &str| Case::token("livekit", &claims, BODY, "").with_option("api_key", key);
+        let mut here = case("APIabc").with_secret("another secret of some length");
+        here.elsewhere.push(case(key));
+        assert_eq!(here.codes().first().copied(), code, "{key}");
+    }
 }

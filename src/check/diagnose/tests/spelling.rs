@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::super::json::{js_number, parse, with_strings};
+use super::super::json::{js_number, parse, plain, with_strings};
 use super::cases::Case;
 
 /// What the libraries make of the same values; each signs it, and another spelling arrives.
@@ -74,6 +74,126 @@ fn respaced(text: &str) -> String {
         out.push(letter);
     }
     if out == text { format!("{text} ") } else { out }
+}
+
+const RAW: &str = "é\\u0061<>&'+`=\\\"/😀\u{2028}\u{7f}\\u001f";
+const ARRIVES: &str = r#"{"b":"@" ,"2":1.0 ,"a":[1 ,{}]}"#;
+const COMPACT: &str = r#"{"b":"@","2":1.0,"a":[1,{}]}"#;
+const SPACED: &str = r#"{"b": "@", "2": 1.0, "a": [1, {}]}"#;
+const SORTED: &str = r#"{"2":1.0,"a":[1,{}],"b":"@"}"#;
+const SPACED_SORTED: &str = r#"{"2": 1.0, "a": [1, {}], "b": "@"}"#;
+const INDENTED: &str = "{\n\t\"b\": \"@\",\n\t\"2\": 1.0,\n\t\"a\": [\n\t\t1,\n\t\t{}\n\t]\n}";
+const JS_INDENTED: &str = "{\n\t\"2\": 1,\n\t\"b\": \"@\",\n\t\"a\": [\n\t\t1,\n\t\t{}\n\t]\n}";
+const JS: &str = "éa<>&'+`=\\\"/😀\u{2028}\u{7f}\\u001f";
+const PYTHON: &str = r#"\u00e9a<>&'+`=\"/\ud83d\ude00\u2028\u007f\u001f"#;
+const GO: &str = "éa\\u003c\\u003e\\u0026'+`=\\\"/😀\\u2028\u{7f}\\u001f";
+const PHP: &str = "\\u00e9a<>&'+`=\\\"\\/\\ud83d\\ude00\\u2028\u{7f}\\u001f";
+const PHP_UNICODE: &str = "éa<>&'+`=\\\"\\/😀\\u2028\u{7f}\\u001f";
+const PHP_SLASHES: &str = "\\u00e9a<>&'+`=\\\"/\\ud83d\\ude00\\u2028\u{7f}\\u001f";
+const NET: &str = r"\u00E9a\u003C\u003E\u0026\u0027\u002B\u0060=\u0022/\uD83D\uDE00\u2028\u007F\u001F";
+const UPPER: &str = "\\u00E9a<>&'+`=\\\"/\\uD83D\\uDE00\\u2028\u{7f}\\u001F";
+const GSON: &str = "éa\\u003c\\u003e\\u0026\\u0027+`\\u003d\\\"/😀\\u2028\u{7f}\\u001f";
+
+/// What is said, the shape that was signed, what an indent is, and the string in it.
+const STYLES: &[(&str, &str, &str, &str)] = &[
+    ("compact, without white space", COMPACT, "", RAW),
+    ("compact, as `JSON.stringify` writes it", r#"{"2":1,"b":"@","a":[1,{}]}"#, "", JS),
+    ("indented by 2 spaces", INDENTED, "  ", RAW),
+    ("indented by 4 spaces", INDENTED, "    ", RAW),
+    ("with a space after commas and colons, as Python writes it", SPACED, "", RAW),
+    ("with a space after commas and colons and \\u escapes, as Python's `json.dumps` writes it", SPACED, "", PYTHON),
+    (
+        "with a space after commas and colons and without \\u escapes, as Python writes it with `ensure_ascii=False`",
+        SPACED,
+        "",
+        JS,
+    ),
+    ("compact with \\u escapes, as Python writes it with narrow separators", COMPACT, "", PYTHON),
+    ("compact with `<`, `>` and `&` escaped, as Go and Rails write it", COMPACT, "", GO),
+    ("as Go's encoder writes it, with a final line break", "{\"b\":\"@\",\"2\":1.0,\"a\":[1,{}]}\n", "", GO),
+    ("with escaped slashes and \\u escapes, as PHP's `json_encode` writes it", COMPACT, "", PHP),
+    ("with escaped slashes, as PHP writes it with `JSON_UNESCAPED_UNICODE`", COMPACT, "", PHP_UNICODE),
+    ("with \\u escapes, as PHP writes it with `JSON_UNESCAPED_SLASHES`", COMPACT, "", PHP_SLASHES),
+    ("with \\u escapes in upper case, as .NET writes it", COMPACT, "", NET),
+    ("with \\u escapes in upper case", COMPACT, "", UPPER),
+    ("with `=` and `'` escaped, as Gson writes it", COMPACT, "", GSON),
+    ("compact, with numbers as JavaScript writes them", r#"{"b":"@","2":1,"a":[1,{}]}"#, "", RAW),
+    ("compact, with a final line break", "{\"b\":\"@\",\"2\":1.0,\"a\":[1,{}]}\n", "", RAW),
+    ("indented by 2 spaces, as `JSON.stringify` writes it", JS_INDENTED, "  ", JS),
+    ("indented by 4 spaces, as `JSON.stringify` writes it", JS_INDENTED, "    ", JS),
+    ("indented by tabs", INDENTED, "\t", RAW),
+    (
+        "indented by 2 spaces, with a final line break",
+        "{\n\t\"b\": \"@\",\n\t\"2\": 1.0,\n\t\"a\": [\n\t\t1,\n\t\t{}\n\t]\n}\n",
+        "  ",
+        RAW,
+    ),
+    (
+        "indented by 4 spaces, with a final line break",
+        "{\n\t\"b\": \"@\",\n\t\"2\": 1.0,\n\t\"a\": [\n\t\t1,\n\t\t{}\n\t]\n}\n",
+        "    ",
+        RAW,
+    ),
+    ("indented by 4 spaces with escaped slashes, as PHP writes it", INDENTED, "    ", PHP),
+    ("indented by 2 spaces with \\u escapes, as Python writes it", INDENTED, "  ", PYTHON),
+    ("indented by 4 spaces with \\u escapes, as Python writes it", INDENTED, "    ", PYTHON),
+    ("with a space after colons", r#"{"b": "@","2": 1.0,"a": [1,{}]}"#, "", RAW),
+    ("with a space after commas", r#"{"b":"@", "2":1.0, "a":[1, {}]}"#, "", RAW),
+    ("compact, with its keys sorted", SORTED, "", RAW),
+    ("compact, as JavaScript writes it, with its keys sorted", r#"{"2":1,"a":[1,{}],"b":"@"}"#, "", JS),
+    ("as Go writes it, with its keys sorted", SORTED, "", GO),
+    ("as Python writes it, with its keys sorted", SPACED_SORTED, "", RAW),
+    ("with \\u escapes, as Python writes it, with its keys sorted", SPACED_SORTED, "", PYTHON),
+    ("compact with \\u escapes, as Python writes it, with its keys sorted", SORTED, "", PYTHON),
+    (
+        "indented by 2 spaces, with its keys sorted",
+        "{\n\t\"2\": 1.0,\n\t\"a\": [\n\t\t1,\n\t\t{}\n\t],\n\t\"b\": \"@\"\n}",
+        "  ",
+        RAW,
+    ),
+];
+
+#[test]
+fn each_style_is_told_from_all_others() {
+    let received = ARRIVES.replace('@', RAW);
+    for (said, shape, indent, text) in STYLES {
+        let signed = shape.replace('\t', indent).replace('@', text);
+        let found = Case::github(signed.as_bytes(), received.as_bytes()).diagnosed();
+        let code = if said.ends_with("sorted") { "body_keys_sorted" } else { "body_reserialised" };
+        let findings: Vec<_> = found.iter().map(|found| (found.code, found.finding.as_str())).collect();
+        let due = format!("The sender signed this JSON {said}; it arrives written in another way.");
+        assert_eq!(findings, [(code, due.as_str())], "{signed}");
+    }
+}
+
+#[test]
+fn each_way_to_escape_is_told_from_all_others() {
+    let slashes = JS.replace('/', "\\/");
+    for (code, said, text) in [
+        ("body_unicode_escapes", "with letters and slashes as they are", JS),
+        ("body_unicode_escapes", "with \\u escapes", PYTHON),
+        ("body_unicode_escapes", "with \\u escapes in upper case", UPPER),
+        ("body_unicode_escapes", "with `<`, `>` and `&` escaped", GO),
+        ("body_unicode_escapes", "with the \\u escapes of .NET", NET),
+        ("body_slash_escapes", "with escaped slashes", &slashes),
+        ("body_slash_escapes", "with escaped slashes and \\u escapes", PHP),
+        ("body_slash_escapes", "with \\u escapes, but slashes as they are", PHP_SLASHES),
+    ] {
+        let [signed, received] = [text, RAW].map(|text| ARRIVES.replace('@', text));
+        let found = Case::github(signed.as_bytes(), received.as_bytes()).diagnosed().remove(0);
+        let expected = format!("The sender signed this JSON {said}; it arrives with other escapes.");
+        assert_eq!((found.code, found.finding), (code, expected), "{signed}");
+    }
+}
+
+#[test]
+fn escapes_are_read_as_json_means_them() {
+    let text = |raw: &str| plain(raw).map(|text| String::from_utf8(text).unwrap());
+    assert_eq!(text(r#"\b\f\n\r\t\"\\\/"#).as_deref(), Some("\u{8}\u{c}\n\r\t\"\\/"));
+    assert_eq!(text(r"\u00e9\ud83d\ude00a").as_deref(), Some("é😀a"));
+    for raw in [r"\x", r"\", r"\u00g0", r"\u+123", r"\ud83d", r"\ude00"] {
+        assert_eq!(text(raw), None, "{raw}");
+    }
 }
 
 #[test]

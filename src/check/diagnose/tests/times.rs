@@ -69,11 +69,64 @@ fn stripe(signed: &str, sent: &str) -> Case {
     Case::stripe(key, |_| format!("t={sent},v1={tag}"))
 }
 
+/// The time, and how and what is said of it.
+fn said(mut case: Case, tolerance: u64) -> (&'static str, String, String) {
+    case.window.tolerance = tolerance;
+    let found = case.diagnosed().remove(0);
+    (found.code, found.finding, found.fix)
+}
+
 #[test]
 fn the_skew_is_said_with_its_direction() {
-    let said = |time| at(time).diagnosed().remove(0).finding;
-    assert!(said(NOW - 420).contains("7 minutes behind"), "{}", said(NOW - 420));
-    assert!(said(NOW + 330).contains("5 minutes ahead of"), "{}", said(NOW + 330));
-    assert!(said(NOW - 2 * HOUR).contains("2 hours behind"), "{}", said(NOW - 2 * HOUR));
-    assert!(said(NOW - 72 * HOUR).contains("3 days ago"), "{}", said(NOW - 72 * HOUR));
+    for (time, code, far, fix) in [
+        (NOW - 1, "clock_skew", "1 second behind", "This clock is ahead, the sender's is behind"),
+        (NOW + 1, "clock_skew", "1 second ahead of", "This clock is behind, the sender's is ahead"),
+        (NOW - 59, "clock_skew", "59 seconds behind", "NTP"),
+        (NOW - 60, "clock_skew", "1 minute behind", "NTP"),
+        (NOW - 420, "clock_skew", "7 minutes behind", "NTP"),
+        (NOW + 330, "clock_skew", "5 minutes ahead of", "NTP"),
+        (NOW - HOUR / 2 - 1, "clock_skew", "30 minutes behind", "NTP"),
+        (NOW - HOUR + 120, "clock_timezone", "58 minutes behind", "UTC"),
+        (NOW - HOUR + 121, "clock_skew", "57 minutes behind", "NTP"),
+        (NOW - HOUR, "clock_timezone", "1 hour behind", "UTC"),
+        (NOW - HOUR - 60, "clock_timezone", "1 hour 1 minute behind", "UTC"),
+        (NOW - HOUR - 120, "clock_timezone", "1 hour 2 minutes behind", "UTC"),
+        (NOW - HOUR - 121, "clock_skew", "1 hour 2 minutes behind", "NTP"),
+        (NOW - 2 * HOUR, "clock_timezone", "2 hours behind", "UTC"),
+        (NOW + 14 * HOUR, "clock_timezone", "14 hours ahead of", "UTC"),
+        (NOW + 15 * HOUR, "clock_skew", "15 hours ahead of", "NTP"),
+        (NOW - 5 * HOUR + 900, "clock_skew", "4 hours 45 minutes behind", "NTP"),
+        (NOW - 5 * HOUR - 900, "delivery_late", "5 hours 15 minutes ago", "--now"),
+        (NOW - 24 * HOUR, "delivery_late", "24 hours ago", "--now"),
+        (NOW - 47 * HOUR, "delivery_late", "47 hours ago", "--now"),
+        (NOW - 48 * HOUR, "delivery_late", "2 days ago", "--now"),
+        (NOW - 72 * HOUR, "delivery_late", "3 days ago", "--now"),
+    ] {
+        let found = said(at(time), 0);
+        assert!(found.0 == code && found.1.contains(far) && found.2.contains(fix), "{time}: {found:?}");
+    }
+    let allowed = said(at(NOW - 301), 300).1;
+    assert!(allowed.ends_with(", and 5 minutes is allowed."), "{allowed}");
+}
+
+#[test]
+fn a_unit_is_told_by_its_size() {
+    for (time, code) in [("99999999999", "timestamp_in_seconds"), ("100000000000", "delivery_late")] {
+        assert_eq!(said(custom(MILLISECONDS, time, time), 300).0, code, "{time}");
+    }
+    for (time, code) in [(99_999_999_999, "clock_skew"), (100_000_000_000, "timestamp_in_milliseconds")] {
+        assert_eq!(said(at(time), 300).0, code, "{time}");
+    }
+}
+
+#[test]
+fn both_forms_of_a_timestamp_are_named() {
+    let (seconds, date) = (NOW.to_string(), "2023-11-14T22:13:20Z");
+    for (case, is, due) in [
+        (custom(DATED, &seconds, &seconds), "a number of seconds", "a date as in RFC 3339"),
+        (custom(MILLISECONDS, date, date), "a date as in RFC 3339", "a number of milliseconds"),
+    ] {
+        let expected = format!("The signature is right, but the timestamp is {is}; {due} is due.");
+        assert_eq!(said(case, 300).1, expected);
+    }
 }

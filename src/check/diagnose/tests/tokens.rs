@@ -1,11 +1,14 @@
 //! Signed tokens: their times, and what they name.
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::super::token::Times;
 use super::cases::{BODY, Case, NOW, hex};
+use crate::check::signature::scheme::{FieldSpec, OneOrMany, TimeUnit, TimestampSpec};
 
 const URL: &str = "https://a.example/in?k=1234567";
 
@@ -119,4 +122,105 @@ fn an_expired_token_is_told_by_its_end_and_an_early_one_by_its_beginning() {
     let late = said(qstash(json!({ "nbf": NOW - 900, "iat": NOW - 900, "exp": NOW - 600 })));
     let due = "its token expired 10 minutes before this machine's clock, and nothing is allowed";
     assert!(late.contains(due), "{late}");
+}
+
+#[test]
+fn an_expired_token_is_late_at_its_very_end() {
+    let found = qstash(past(0)).diagnosed().remove(0);
+    assert!(found.finding.contains("its token expired 0 seconds before"), "{}", found.finding);
+    assert!(found.fix.contains("This clock is ahead, the sender's is behind"), "{}", found.fix);
+}
+
+#[test]
+fn the_age_of_a_token_without_an_end_is_told_with_its_limit() {
+    let mut case = livekit(json!({ "nbf": null, "exp": null, "iat": NOW - 600 }), "");
+    case.spec.jwt.as_mut().unwrap().max_age = Some(420);
+    case.window.tolerance = 60;
+    let made = "its token was made 10 minutes before this machine's clock, and";
+    let found = case.diagnosed().remove(0).finding;
+    assert!(found.contains(&format!("{made} 7 minutes is allowed.")), "{found}");
+    case.spec.timestamp = Some(TimestampSpec {
+        header: None,
+        pair: None,
+        json: None,
+        unit: TimeUnit::S,
+        tolerance: 300,
+        insecure_any_age: false,
+    });
+    let found = case.diagnosed().remove(0).finding;
+    assert!(found.contains(&format!("{made} 1 minute is allowed.")), "{found}");
+}
+
+#[test]
+fn an_issuer_is_only_shown_if_it_is_short_and_plain() {
+    let (short, long) = ("x".repeat(64), "x".repeat(65));
+    for (issuer, is) in [
+        (json!("APIother"), "is `APIother`,"),
+        (json!(short), &format!("is `{short}`,")),
+        (json!(long), "is another,"),
+        (json!("a\u{7}b"), "is another,"),
+        (json!(null), "is not there,"),
+        (json!(1), "is not there,"),
+    ] {
+        let found = livekit(json!({ "iss": issuer }), "").diagnosed().remove(0).finding;
+        assert!(found.contains(&format!("its `iss` {is} and `APIabc` is due.")), "{found}");
+    }
+}
+
+#[test]
+fn a_token_is_good_from_its_latest_beginning_to_its_end() {
+    for (issued, starts, expires, inside) in [
+        (Some(5), Some(7), Some(9), Some(7)),
+        (Some(7), Some(5), Some(9), Some(7)),
+        (Some(5), None, None, Some(5)),
+        (None, Some(5), None, Some(5)),
+        (None, None, Some(9), Some(8)),
+        (Some(8), None, Some(9), Some(8)),
+        (Some(9), None, Some(9), None),
+        (Some(10), None, Some(9), None),
+        (None, None, None, None),
+    ] {
+        assert_eq!(Times { issued, starts, expires }.inside(), inside, "{issued:?} {starts:?} {expires:?}");
+    }
+}
+
+#[test]
+fn times_are_read_from_the_first_token() {
+    let names = ["x-a", "x-b"].map(HeaderName::from_static);
+    let token = |claims: Value| format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims.to_string()));
+    let times = |lines: &[(&'static str, String)]| {
+        let lines =
+            lines.iter().map(|(name, text)| (HeaderName::from_static(name), HeaderValue::try_from(text).unwrap()));
+        Times::of(&names, &lines.collect::<HeaderMap>())
+    };
+    let all = Times { issued: Some(1), starts: Some(2), expires: Some(3) };
+    let claims = || json!({ "iat": 1, "nbf": 2, "exp": 3 });
+    assert_eq!(times(&[("x-a", token(claims()))]), Some(all));
+    assert_eq!(times(&[("x-a", "none".into()), ("x-b", format!("Bearer {}", token(claims())))]), Some(all));
+    assert_eq!(
+        times(&[("x-a", token(json!({ "iat": "1" })))]),
+        Some(Times { issued: None, starts: None, expires: None })
+    );
+    assert_eq!(times(&[("x-a", token(json!([])))]), None);
+    assert_eq!(times(&[("x-a", token(claims()).replace(".c2ln", ""))]), None);
+    let padded = |length: usize| format!("{:>length$}", token(claims()));
+    assert_eq!(times(&[("x-a", padded(8 * 1024))]), Some(all));
+    assert_eq!(times(&[("x-a", padded(8 * 1024 + 1))]), None);
+}
+
+#[test]
+fn a_repeated_header_hides_no_wrong_issuer() {
+    let field = || Some(FieldSpec { header: Some(OneOrMany::One("x-twice".to_owned())), json: None });
+    for is_id in [true, false] {
+        let mut case = livekit(json!({ "iss": "APIother" }), "");
+        if is_id {
+            case.spec.id = field();
+        } else {
+            case.spec.event_type = field();
+        }
+        for value in ["1", "2"] {
+            case.headers.append("x-twice", HeaderValue::from_static(value));
+        }
+        assert_eq!(case.codes().first(), Some(&"token_issuer"), "{is_id}");
+    }
 }

@@ -434,6 +434,17 @@ fn the_parameters_are_checked() {
 }
 
 #[test]
+fn headers_of_8_kib_are_read_and_none_beyond() {
+    for (length, refusal) in [(8_192, None), (8_193, MALFORMED)] {
+        let parameters = |nonce: usize| format!("(\"@method\"){CREATED};nonce=\"{}\"", "n".repeat(nonce));
+        let nonce = (8_000..8_192).find(|nonce| parameters(*nonce).len() == length - "sig1=".len()).unwrap();
+        let request = forge(&plain(), &parameters(nonce), "\"@method\": POST\n");
+        assert_eq!(request.header("signature-input").len(), length);
+        assert_eq!(hmac(&[]).refusal(&request), refusal, "{length}");
+    }
+}
+
+#[test]
 fn the_route_says_which_signature_counts() {
     let genuine = forge(&plain(), &format!("(\"@method\"){CREATED}"), "\"@method\": POST\n");
     let beside = |label: &str| {

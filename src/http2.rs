@@ -7,11 +7,11 @@
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderValue};
 use http::{Request, Uri};
 
-use crate::check::framing;
+use crate::check::{framing, header_value};
 use crate::plan::Plan;
 use crate::reject::Reject;
 
-/// Step 1 of the gate for one stream. Makes the headers those of HTTP/1.1: one `Host`, one `Cookie`.
+/// Step 1 of the gate for one stream. Makes the headers those of HTTP/1.1: one `Host`, one `Cookie`, no white space around values.
 ///
 /// # Errors
 /// The reject, and which rule was broken.
@@ -54,6 +54,7 @@ pub(crate) fn framing<B>(plan: &Plan, request: &mut Request<B>) -> Result<(), (R
     }
     let host =
         host(request).ok_or((Reject::Framing, "`:authority` and `host` must be one plain host (RFC 9113 §8.3.1)"))?;
+    header_value::trim(request.headers_mut());
     request.headers_mut().insert(HOST, host);
     join_cookies(request.headers_mut());
     Ok(())

@@ -9,6 +9,7 @@ pub mod diagnose;
 pub mod framing;
 pub mod handshake;
 pub(crate) mod header_name;
+pub(crate) mod header_value;
 pub mod ip;
 pub mod replay_key;
 pub mod signature;

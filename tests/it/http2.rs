@@ -109,6 +109,18 @@ async fn a_field_name_that_http_1_would_not_carry_is_refused() {
     assert_eq!(sender.send_request(odd).await.unwrap().status(), 200, "every other byte that is not a letter");
 }
 
+/// Else a signed id had a second spelling for those who sign what is inside, under which a delivery would run again.
+#[tokio::test]
+async fn white_space_around_a_value_is_dropped_as_in_http_1() {
+    let app = App::start().await;
+    let gate = Gate::start(app.addr, "").await;
+    let (mut sender, _connection) = dial(&gate).await;
+    let mut request = delivery(BODY, BODY);
+    request.headers_mut().insert("svix-id", " \tmsg_1 ".parse().unwrap());
+    assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
+    assert_eq!(app.only().headers["svix-id"], "msg_1");
+}
+
 #[tokio::test]
 async fn trailers_are_those_that_http_1_may_have() {
     let app = App::start().await;

@@ -48,7 +48,7 @@ use self::coded::{Coded, Held};
 use self::key::KeyForms;
 use self::template::{Claims, TemplateScheme};
 use self::verified::Field;
-use crate::check::window;
+use crate::check::{header_value, window};
 use crate::reject::Reject;
 
 /// Longest id, event type or timestamp, in bytes.
@@ -233,11 +233,14 @@ pub fn present(scheme: &Scheme, head: Head<'_>, window: Window) -> Result<Presen
             if scheme.tolerance.is_some() {
                 window.check(timestamp)?;
             }
+            let mut headers = head.headers.clone();
+            // Some of them drop it as the sender's library does. What they sign and what they read must be the same.
+            header_value::trim(&mut headers);
             let seen = Held {
                 method: head.method.clone(),
                 // Else two deliveries with the same content could have two digests.
                 url: head.url.filter(|_| coded.signs_url()).map(Into::into),
-                headers: head.headers.clone(),
+                headers,
                 timestamp,
                 fetched: None,
             };

@@ -586,7 +586,10 @@ fn ids_are_signed_where_their_place_is_covered() {
         let id = verified.id().map(|id| (id.text, id.signed));
         let kind = verified.event_type().map(|kind| (kind.text, kind.signed));
         assert_eq!((id, kind), (Some(("1", id_is_signed)), Some(("a.b", type_is_signed))), "{component}");
-        assert!(trial.refusal(&signed.and("x-id", "2")).is_some());
+        assert!(trial.refusal(&signed.clone().and("x-id", "2")).is_some());
+        // The same to who signs it (RFC 9421 §2.1), so the same to who reads it.
+        let spaced = trial.verify(&signed.with("x-id", "\t1 ")).unwrap();
+        assert_eq!((spaced.id(), spaced.signed_id()), (verified.id(), verified.signed_id()), "{component}");
     }
 }
 

@@ -283,12 +283,8 @@ async def stopped_before_it_sent(bench):
     await asyncio.sleep(0.5)
     assert redis.states().get("r") == len(sent), redis.states()
     held.signal(signal.SIGSTOP)
-    starved = 0
     for answers in await send_all(gate.port, sent):
-        assert labels(answers)[-1] == "200" and set(labels(answers)[:-1]) <= {IN_FLIGHT, DOWN}, labels(answers)
-        starved += labels(answers).count(DOWN)
-    # Seen once in five runs on a busy machine; the sender tries again. More than that is no accident.
-    assert starved <= 1, starved
+        assert labels(answers)[-1] == "200" and set(labels(answers)[:-1]) <= {IN_FLIGHT}, labels(answers)
     await proxy.start()
     held.signal(signal.SIGCONT)
     answers = await first

@@ -69,7 +69,7 @@ class Bench:
     async def gate(self, upstream, **more):
         """hookward in front of a port."""
         gate = Gate(self.binary, self.work, upstream, **more)
-        self.stack.callback(gate.stop)
+        self.stack.push_async_callback(gate.stop)
         return await gate.start()
 
     async def all(self, **more):

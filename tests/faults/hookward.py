@@ -118,14 +118,14 @@ secrets = [{{ label = "current", insecure_value = "{sender.SECRET}" }}]
         self.memory_at_rest = self.memory()
         return self
 
-    def stop(self):
-        """Ends it, whatever it does."""
+    async def stop(self):
+        """Ends it, whatever it does. The loop goes on, for the proxies and apps of the other cases are in it."""
         if self.process is None or self.process.poll() is not None:
             return
         self.process.send_signal(signal.SIGCONT)
         self.process.terminate()
         try:
-            self.process.wait(5)
+            await asyncio.to_thread(self.process.wait, 5)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

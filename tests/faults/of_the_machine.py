@@ -198,13 +198,13 @@ class Group:
         except OSError as error:
             raise Skip(f"no process can be moved to a control group: {error}") from error
 
-    def remove(self):
+    async def remove(self):
         """When all have left."""
         for _ in range(50):
             try:
                 return self.place.rmdir()
             except OSError:
-                time.sleep(0.1)
+                await asyncio.sleep(0.1)
         return None
 
 
@@ -217,7 +217,7 @@ class Group:
 async def little_memory(bench):
     app = await bench.app()
     group = Group(48 * MIB)
-    bench.stack.callback(group.remove)
+    bench.stack.push_async_callback(group.remove)
     # The group is entered before anything is allocated that counts.
     gate = await bench.gate(app.port, limits='buffered_bytes = "8MiB"')
     group.enter(gate.process.pid)

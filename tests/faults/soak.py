@@ -377,7 +377,7 @@ async def main():
         soak.look(time.monotonic() + 1)
         return report(soak, samples, await gate.outcomes())
     finally:
-        gate.stop()
+        await gate.stop()
 
 
 def report(soak, samples, outcomes):

@@ -1,7 +1,7 @@
 //! What the HTTP/1 guard checks and HTTP/2's own framing does not: the same rules, for requests that come by streams.
 //!
-//! hyper and h2 have refused malformed fields, connection-specific ones and unequal lengths by now (RFC 9113 §8.2, §8.3), and
-//! the `http` crate has cut a `#fragment` off `:path`: what is judged and forwarded is what is left. Must never forward
+//! hyper and h2 have refused most malformed fields, connection-specific ones and unequal lengths by now (RFC 9113 §8.2, §8.3),
+//! and the `http` crate has cut a `#fragment` off `:path`: what is judged and forwarded is what is left. Must never forward
 //! what HTTP/1 would not carry.
 
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, HeaderMap, HeaderValue};

@@ -346,10 +346,19 @@ impl App {
         assert!(self.seen().is_empty(), "reached the app: {why}: {:?}", self.seen());
     }
 
+    /// Waits until the heads of `count` requests have arrived.
+    pub async fn wait_begun(&self, count: usize) {
+        self.wait(count, |_| true).await;
+    }
+
     /// Waits until `count` requests were read to their end.
     pub async fn wait_whole(&self, count: usize) {
+        self.wait(count, |seen| seen.whole).await;
+    }
+
+    async fn wait(&self, count: usize, counts: impl Fn(&Recorded) -> bool) {
         let waiting = async {
-            while self.seen().iter().filter(|seen| seen.whole).count() < count {
+            while self.seen().iter().filter(|seen| counts(seen)).count() < count {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };

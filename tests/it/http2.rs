@@ -11,6 +11,9 @@ use tokio::task::JoinHandle;
 
 use crate::harness::{App, BODY, Gate, PATH, SECRET, now, svix_signature};
 use crate::script::*;
+use crate::sender::{PLAIN_SECRET, hex, hmac};
+
+const DUPLICATE: &str = r#"{"code":"duplicate"}"#;
 
 type Sender = SendRequest<Full<Bytes>>;
 
@@ -119,6 +122,35 @@ async fn white_space_around_a_value_is_dropped_as_in_http_1() {
     request.headers_mut().insert("svix-id", " \tmsg_1 ".parse().unwrap());
     assert_eq!(sender.send_request(request).await.unwrap().status(), 200);
     assert_eq!(app.only().headers["svix-id"], "msg_1");
+}
+
+#[tokio::test]
+async fn a_repeated_delivery_with_white_space_around_its_signed_id_is_a_duplicate() {
+    let app = App::start().await;
+    let toml = format!(
+        "[server]\nlisten = \"127.0.0.1:0\"\npublic_url = \"http://app.example\"\nupstream = \"http://{}\"\n[routes.contentful]\npath = \"/hook\"\n\
+         provider = \"contentful\"\nreplay = \"dedupe\"\nsecrets = [{{ insecure_value = \"{PLAIN_SECRET}\" }}]\n",
+        app.addr
+    );
+    let (gate, _lines) = Gate::untouched(&toml).await;
+    let (mut sender, _connection) = dial(&gate).await;
+    let time = format!("{}000", now());
+    let names = "x-contentful-idempotency-key,x-contentful-signed-headers,x-contentful-timestamp";
+    let listed =
+        format!("x-contentful-idempotency-key:key_1;x-contentful-signed-headers:{names};x-contentful-timestamp:{time}");
+    let signature = hex(&hmac(PLAIN_SECRET.as_bytes(), &[format!("POST\n/hook\n{listed}\n{BODY}").as_bytes()]));
+    for (id, expected) in [("key_1", BODY), ("key_1", DUPLICATE), (" key_1", DUPLICATE), ("\tkey_1 ", DUPLICATE)] {
+        let request = page("/hook")
+            .method("POST")
+            .header("x-contentful-idempotency-key", id)
+            .header("x-contentful-signed-headers", names)
+            .header("x-contentful-timestamp", &time)
+            .header("x-contentful-signature", &signature)
+            .body(Full::new(Bytes::from_static(BODY.as_bytes())))
+            .unwrap();
+        assert_eq!(text(sender.send_request(request).await.unwrap()).await, expected, "{id:?}");
+    }
+    app.only();
 }
 
 #[tokio::test]
@@ -279,9 +311,11 @@ async fn a_stream_that_is_reset_is_cancelled_if_a_page_and_finished_if_a_deliver
     let gate = Gate::start(app.addr, "").await;
     let (mut sender, _connection) = dial(&gate).await;
     let mut slow = delivery(BODY, BODY);
-    slow.headers_mut().insert("x-delay", "150".parse().unwrap());
-    let answer = sender.send_request(slow);
-    assert!(tokio::time::timeout(std::time::Duration::from_millis(60), answer).await.is_err());
+    slow.headers_mut().insert("x-delay", "500".parse().unwrap());
+    tokio::select! {
+        answer = sender.send_request(slow) => panic!("answered at once: {answer:?}"),
+        () = app.wait_begun(1) => {}
+    }
     app.wait_whole(1).await;
 
     let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
@@ -289,16 +323,19 @@ async fn a_stream_that_is_reset_is_cancelled_if_a_page_and_finished_if_a_deliver
         let tell = tell.clone();
         async move {
             wire.request().await.unwrap();
+            tell.send("begun").unwrap();
             wire.assert_ends("the stream was reset").await;
-            tell.send(()).unwrap();
+            tell.send("ended").unwrap();
         }
     })
     .await;
     let gate = Gate::start(app.addr, "").await;
     let (mut sender, _connection) = dial(&gate).await;
-    let answer = sender.send_request(page("/").body(Full::default()).unwrap());
-    assert!(tokio::time::timeout(std::time::Duration::from_millis(60), answer).await.is_err());
-    soon("the app's connection closed", told.recv()).await.unwrap();
+    tokio::select! {
+        answer = sender.send_request(page("/").body(Full::default()).unwrap()) => panic!("nobody answers: {answer:?}"),
+        told = soon("the app has it", told.recv()) => assert_eq!(told, Some("begun")),
+    }
+    assert_eq!(soon("the app's connection closed", told.recv()).await, Some("ended"));
 }
 
 #[tokio::test]

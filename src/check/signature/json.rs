@@ -66,11 +66,7 @@ pub(in crate::check) fn value(body: &[Bytes], path: &Path, longest: usize) -> Op
 
 fn find(body: &[Bytes], wanted: [Option<&Path>; WANTED], longest: usize) -> [Option<Scalar>; WANTED] {
     let mut scan = Scan { wanted, longest, found: Default::default() };
-    let whole = match body {
-        [] => None,
-        [only] => scan.run(only),
-        chunks => scan.run(&chunks.concat()),
-    };
+    let whole = scan.run(body);
     finish(scan, whole.is_some())
 }
 
@@ -103,7 +99,7 @@ struct Scan<'p> {
 }
 
 impl Scan<'_> {
-    fn run(&mut self, body: &[u8]) -> Option<()> {
+    fn run(&mut self, body: &[Bytes]) -> Option<()> {
         let mut cursor = Cursor::new(body);
         let hits = self.wanted.map(|path| path.is_some());
         self.members(&mut cursor, hits, 0)?;
@@ -148,7 +144,7 @@ impl Scan<'_> {
             },
             // As it counts one that no float can hold, the whole is not taken.
             b'-' | b'0'..=b'9' => {
-                let number: serde_json::Number = serde_json::from_slice(cursor.number()?).ok()?;
+                let number: serde_json::Number = serde_json::from_slice(&cursor.number()?.bytes()?).ok()?;
                 number.as_u64().map(Scalar::Number)
             }
             b'{' => {
@@ -338,12 +334,16 @@ mod tests {
         }
     }
 
-    /// The reference's verdict and ours, of these bytes.
-    fn assert_alike(body: &[u8]) {
+    /// The reference's verdict and ours, of these bytes, in one piece and in pieces of these sizes with an empty one among them.
+    fn assert_alike(body: &[u8], sizes: &[usize]) {
         let paths = ["id", "data.id", "data.at.x"].map(|path| Path::parse(path).unwrap());
         let wanted = [Some(&paths[0]), Some(&paths[1]), Some(&paths[2])];
-        let ours = find(&[Bytes::copy_from_slice(body)], wanted, 8);
-        assert_eq!(ours, reference::find(body, wanted, 8), "{}", body.escape_ascii());
+        let expected = reference::find(body, wanted, 8);
+        for size in sizes.iter().copied().chain([body.len()]) {
+            let mut pieces: Vec<Bytes> = body.chunks(size.max(1)).map(Bytes::copy_from_slice).collect();
+            pieces.insert(pieces.len() / 2, Bytes::new());
+            assert_eq!(find(&pieces, wanted, 8), expected, "{} in pieces of {size}", body.escape_ascii());
+        }
     }
 
     #[test]
@@ -429,12 +429,12 @@ mod tests {
                 "{\"data\":{v},\"id\":\"i\"}",
                 "{\"data\":{\"at\":{v},\"id\":\"x\"}}",
             ] {
-                assert_alike(text.replacen("{v}", value, 1).as_bytes());
+                assert_alike(text.replacen("{v}", value, 1).as_bytes(), &[1, 2, 3, 7]);
             }
         }
         for depth in [1, 10, 200, 100_000] {
-            assert_alike(["{\"a\":", &"[".repeat(depth), &"]".repeat(depth), ",\"id\":1}"].concat().as_bytes());
-            assert_alike(["{\"a\":", &"[{\"a\":".repeat(depth), ",\"id\":1}"].concat().as_bytes());
+            assert_alike(["{\"a\":", &"[".repeat(depth), &"]".repeat(depth), ",\"id\":1}"].concat().as_bytes(), &[5]);
+            assert_alike(["{\"a\":", &"[{\"a\":".repeat(depth), ",\"id\":1}"].concat().as_bytes(), &[5]);
         }
     }
 
@@ -467,7 +467,8 @@ mod tests {
                     _ => body.truncate(at.max(1)),
                 }
             }
-            assert_alike(&body);
+            let size = draw(body.len().max(1));
+            assert_alike(&body, &[size]);
         }
     }
 }

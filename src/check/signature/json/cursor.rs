@@ -1,21 +1,35 @@
 //! Walks over JSON text and builds nothing: most of a body is passed over, and a long text at the speed of `memchr`.
 //!
-//! Takes what `serde_json` takes when it ignores a value: every rule of RFC 8259 but that a text that nobody reads is UTF-8 and
-//! its surrogates come in pairs. Must never recurse, since a stranger may choose how deep the text is.
+//! The text comes in the pieces that it was received in, and is never put together: only a string or number that is read, where
+//! it lies on both sides of a cut. Takes what `serde_json` takes when it ignores a value: every rule of RFC 8259 but that a text
+//! that nobody reads is UTF-8 and its surrogates come in pairs. Must never recurse, since a stranger may choose how deep the
+//! text is.
 
 use std::borrow::Cow;
+use std::iter;
+
+use bytes::Bytes;
 
 /// What is left of the text.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Cursor<'t> {
+    /// Of the piece that it is in.
     rest: &'t [u8],
+    /// The pieces after that.
+    more: &'t [Bytes],
 }
 
-/// A string as it is written.
+/// A part of the text.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Written<'t> {
+    from: Cursor<'t>,
+    to: Cursor<'t>,
+}
+
+/// A string as it is written, with its quotation marks.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Text<'t> {
-    /// With its quotation marks.
-    written: &'t [u8],
+    written: Written<'t>,
     has_escapes: bool,
 }
 
@@ -28,29 +42,70 @@ pub(super) enum Member<'t> {
     None,
 }
 
+impl<'t> Written<'t> {
+    /// Its bytes, copied only where there is a cut between them.
+    pub(super) fn bytes(self) -> Option<Cow<'t, [u8]>> {
+        let Self { from, to } = self;
+        let entered = from.more.get(..from.more.len().checked_sub(to.more.len())?)?;
+        let Some((last, whole)) = entered.split_last() else {
+            return from.rest.get(..from.rest.len().checked_sub(to.rest.len())?).map(Cow::Borrowed);
+        };
+        let last = last.get(..last.len().checked_sub(to.rest.len())?)?;
+        let pieces = iter::once(from.rest).chain(whole.iter().map(|piece| &**piece)).chain([last]);
+        Some(Cow::Owned(pieces.collect::<Vec<_>>().concat()))
+    }
+}
+
 impl<'t> Text<'t> {
     /// What it says. `None`: that is not Unicode.
     pub(super) fn read(self) -> Option<Cow<'t, str>> {
-        if self.has_escapes {
-            return serde_json::from_slice::<String>(self.written).ok().map(Cow::Owned);
+        match self.written.bytes()? {
+            Cow::Borrowed(written) if !self.has_escapes => {
+                let inner = written.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+                std::str::from_utf8(inner).ok().map(Cow::Borrowed)
+            }
+            written => serde_json::from_slice::<String>(&written).ok().map(Cow::Owned),
         }
-        let inner = self.written.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
-        std::str::from_utf8(inner).ok().map(Cow::Borrowed)
     }
 }
 
 /// Every step is `None` where the text is not JSON.
 impl<'t> Cursor<'t> {
-    pub(super) const fn new(text: &'t [u8]) -> Self {
-        Self { rest: text }
+    pub(super) const fn new(text: &'t [Bytes]) -> Self {
+        Self { rest: &[], more: text }
+    }
+
+    /// Goes on to the next piece. `None`: there is none.
+    fn turn(&mut self) -> Option<()> {
+        let (piece, more) = self.more.split_first()?;
+        *self = Self { rest: piece, more };
+        Some(())
     }
 
     /// The next byte that is not whitespace.
     pub(super) fn peek(&mut self) -> Option<u8> {
-        while let [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] = self.rest {
-            self.rest = rest;
+        loop {
+            match self.rest {
+                [b' ' | b'\t' | b'\n' | b'\r', rest @ ..] => self.rest = rest,
+                [next, ..] => return Some(*next),
+                [] => self.turn()?,
+            }
+        }
+    }
+
+    /// The next byte.
+    fn next(&mut self) -> Option<u8> {
+        while self.rest.is_empty() {
+            self.turn()?;
         }
         self.rest.first().copied()
+    }
+
+    /// Passes one byte, of those that fit.
+    fn take(&mut self, fits: impl Fn(u8) -> bool) -> Option<u8> {
+        let next = self.next().filter(|next| fits(*next))?;
+        self.rest = self.rest.get(1..)?;
+        Some(next)
     }
 
     /// Passes this byte, which must come now.
@@ -91,56 +146,58 @@ impl<'t> Cursor<'t> {
 
     /// A string that begins here.
     pub(super) fn string(&mut self) -> Option<Text<'t>> {
-        let whole = self.rest;
-        let mut rest = whole.strip_prefix(b"\"")?;
+        let from = *self;
         let mut has_escapes = false;
+        self.take(|byte| byte == b'"')?;
         loop {
-            let (plain, tail) = rest.split_at_checked(memchr::memchr2(b'"', b'\\', rest)?)?;
+            let end = memchr::memchr2(b'"', b'\\', self.rest);
+            let (plain, tail) = self.rest.split_at_checked(end.unwrap_or(self.rest.len()))?;
             // The least of all: many bytes are looked at together.
             if plain.iter().fold(u8::MAX, |least, byte| least.min(*byte)) < b' ' {
                 return None;
             }
-            rest = match tail {
-                [b'"', after @ ..] => {
-                    self.rest = after;
-                    let written = whole.get(..whole.len().checked_sub(after.len())?)?;
-                    return Some(Text { written, has_escapes });
-                }
-                [b'\\', b'u', digits @ ..] => {
-                    let (digits, after) = digits.split_at_checked(4)?;
-                    digits.iter().all(u8::is_ascii_hexdigit).then_some(after)?
-                }
-                [b'\\', b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't', after @ ..] => after,
-                _ => return None,
-            };
+            self.rest = tail;
+            if end.is_none() {
+                self.turn()?;
+                continue;
+            }
+            if self.take(|_| true)? == b'"' {
+                return Some(Text { written: Written { from, to: *self }, has_escapes });
+            }
             has_escapes = true;
+            if self.take(|byte| matches!(byte, b'u' | b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't'))? == b'u'
+            {
+                for _ in 0..4 {
+                    self.take(|byte| byte.is_ascii_hexdigit())?;
+                }
+            }
         }
     }
 
     /// A number that begins here, as it is written.
-    pub(super) fn number(&mut self) -> Option<&'t [u8]> {
-        let whole = self.rest;
-        let mut rest = whole.strip_prefix(b"-").unwrap_or(whole);
-        rest = match rest {
-            [b'0', b'0'..=b'9', ..] => return None,
-            _ => digits(rest)?,
-        };
-        if let [b'.', fraction @ ..] = rest {
-            rest = digits(fraction)?;
+    pub(super) fn number(&mut self) -> Option<Written<'t>> {
+        let from = *self;
+        let _ = self.take(|byte| byte == b'-');
+        if self.take(|byte| byte == b'0').is_none() {
+            self.digits()?;
+        } else if self.next().is_some_and(|byte| byte.is_ascii_digit()) {
+            return None;
         }
-        if let [b'e' | b'E', exponent @ ..] = rest {
-            let [b'+' | b'-', unsigned @ ..] = exponent else {
-                rest = digits(exponent)?;
-                return self.until(whole, rest);
-            };
-            rest = digits(unsigned)?;
+        if self.take(|byte| byte == b'.').is_some() {
+            self.digits()?;
         }
-        self.until(whole, rest)
+        if self.take(|byte| matches!(byte, b'e' | b'E')).is_some() {
+            let _ = self.take(|byte| matches!(byte, b'+' | b'-'));
+            self.digits()?;
+        }
+        Some(Written { from, to: *self })
     }
 
-    fn until(&mut self, whole: &'t [u8], rest: &'t [u8]) -> Option<&'t [u8]> {
-        self.rest = rest;
-        whole.get(..whole.len().checked_sub(rest.len())?)
+    /// One digit or more.
+    fn digits(&mut self) -> Option<()> {
+        self.take(|byte| byte.is_ascii_digit())?;
+        while self.take(|byte| byte.is_ascii_digit()).is_some() {}
+        Some(())
     }
 
     /// Passes over one value of any kind.
@@ -184,14 +241,11 @@ impl<'t> Cursor<'t> {
     }
 
     fn literal(&mut self) -> Option<()> {
-        let words: [&[u8]; 3] = [b"true", b"false", b"null"];
-        self.rest = words.iter().find_map(|word| self.rest.strip_prefix(*word))?;
-        Some(())
+        let word: &[u8] = match self.next()? {
+            b't' => b"true",
+            b'f' => b"false",
+            _ => b"null",
+        };
+        word.iter().try_for_each(|letter| self.take(|byte| byte == *letter).map(|_| ()))
     }
-}
-
-/// What follows one digit or more.
-fn digits(text: &[u8]) -> Option<&[u8]> {
-    let end = text.iter().position(|byte| !byte.is_ascii_digit()).unwrap_or(text.len());
-    text.get(end..).filter(|_| end > 0)
 }

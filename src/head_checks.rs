@@ -4,10 +4,11 @@
 
 use http::header::HOST;
 use http::{HeaderMap, HeaderValue, Method, Request};
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 use crate::check::client::{self, Client, ClientFault};
-use crate::check::target::Verdict;
+use crate::check::target::{Verdict, method_asked};
 use crate::headers::Peer;
 use crate::http2;
 use crate::plan::{Plan, Route};
@@ -62,7 +63,8 @@ pub(crate) fn target(
         Protocol::Http2 => request.method() != Method::CONNECT,
     };
     let target = uri.path_and_query().filter(|_| origin_form).map_or("", |target| target.as_str());
-    match plan.targets.classify(request.method().as_str().as_bytes(), target.as_bytes()) {
+    let method = method_asked(request.method().as_str().as_bytes(), !request.body().is_end_stream());
+    match plan.targets.classify(method, target.as_bytes()) {
         Verdict::Route(index) => Ok(Some(index)),
         Verdict::Unmatched => Ok(None),
         Verdict::Refused(fault) => {

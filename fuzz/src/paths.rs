@@ -163,10 +163,16 @@ fn nextjs(path: &[Vec<u8>]) -> Vec<Segments> {
     {
         readings.push([page, std::slice::from_ref(last)].concat());
     }
+    if let [index, page @ ..] = path
+        && index == b"index"
+    {
+        readings.push(page.to_vec());
+    }
     let Some((last, before)) = path.split_last() else { return readings };
     for suffix in SUFFIXES {
-        if let Some(stem) = last.strip_suffix(suffix.as_bytes()).filter(|stem| !stem.is_empty()) {
-            readings.push([before, &[stem.to_vec()]].concat());
+        if let Some(stem) = last.strip_suffix(suffix.as_bytes()) {
+            let stem = (!stem.is_empty()).then(|| stem.to_vec());
+            readings.push(before.iter().cloned().chain(stem).collect());
         }
     }
     if let Some((directory, before)) = before.split_last()

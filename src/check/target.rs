@@ -59,10 +59,17 @@ pub enum TargetFault {
     TooManyReadings,
     /// Some reader would take it for a protected route, or for a declared alias of one.
     ShadowOfRoute,
-    /// `/_next/image` or `/_next/data` with a method other than GET and HEAD.
+    /// `/_next/image` or `/_next/data` with a method other than GET and HEAD, or with a body.
     InternalMethod,
     /// `/_next/image` in a form that Next's own client never makes: not plainly spelled, nested, or with two sources.
     InternalForm,
+}
+
+/// The method of a request as [`Targets::classify`] wants it. What asks for an internal path of a framework sends no body, so one
+/// that has a body counts as of another method: should such a path lead to a handler in a way that is not known here, what the
+/// handler reads is not a stranger's.
+pub(crate) const fn method_asked(method: &[u8], has_body: bool) -> &[u8] {
+    if has_body { b"with a body" } else { method }
 }
 
 /// The compiled routing table. Immutable.
@@ -129,7 +136,7 @@ impl TargetFault {
             Self::UnstableEncoding => "it is percent-encoded again and again",
             Self::TooManyReadings => "it has more prefixes than an app understands",
             Self::ShadowOfRoute => "it is another spelling of a protected path, or an alias of one",
-            Self::InternalMethod => "this is an internal path of the framework, for GET and HEAD alone",
+            Self::InternalMethod => "this is an internal path of the framework, for GET and HEAD without a body alone",
             Self::InternalForm => "this is an internal path of the framework in a form that its client never makes",
         }
     }
@@ -165,7 +172,7 @@ impl Targets {
 
     /// Decides what `target` (the request line's, as received) means for a request with this `method`.
     ///
-    /// Total: every sequence of bytes has a verdict. The plain spelling of a route is found without allocating.
+    /// Of the methods only GET and HEAD are told from others. Total: every sequence of bytes has a verdict. The plain spelling of a route is found without allocating.
     pub fn classify(&self, method: &[u8], target: &[u8]) -> Verdict {
         // Admission comes first, because a fragment or a control byte in the query splits the path for other parsers.
         let (path, query) = match admit(target) {

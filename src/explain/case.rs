@@ -13,7 +13,7 @@ use super::judge::{Judge, Named};
 use super::usage::{Usage, nearest};
 use crate::capture::{Captured, Note, Shape};
 use crate::check::signature::{KeyProblem, SchemeSpec};
-use crate::check::target::Verdict as TargetVerdict;
+use crate::check::target::{Verdict as TargetVerdict, method_asked};
 use crate::config::{Environment, Loaded};
 use crate::plan::{Plan, Route};
 use crate::providers::Catalog;
@@ -115,8 +115,8 @@ impl Case {
     /// What the gate makes of the target.
     pub(crate) fn verdict(&self) -> Option<TargetVerdict> {
         let plan = self.plan().filter(|_| self.has_path)?;
-        let method = self.request.method.as_str();
-        Some(plan.targets.classify(method.as_bytes(), self.request.target.as_bytes()))
+        let method = method_asked(self.request.method.as_str().as_bytes(), !self.request.body.is_empty());
+        Some(plan.targets.classify(method, self.request.target.as_bytes()))
     }
 
     /// The path alone: a query may hold a token.

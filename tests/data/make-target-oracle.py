@@ -20,7 +20,7 @@ SPECS = [
     dict(base="", locales=["en"], aliases=[], routes=["/", "/api/hook"]),
 ]
 SUFFIXES = [".json", ".rsc", ".prefetch.rsc", ".segment.rsc", ".action", ".html", ".txt", ".body", ".meta", ".png",
-            ".segments/_tree.segment.rsc", "/index", "/route", "/page", "/index.json", "/x", "x", "-status", "/", "//"]
+            ".segments/_tree.segment.rsc", "/index", "/route", "/page", "/index.json", "/.json", "/.rsc/", "/x", "x", "-status", "/", "//"]
 CUTS = ["?", "#", ";", ";x=1", "%3f", "%3F/x", "%23", "%3b", "%3Bx/y", "%00", "%00.png", "?a=1", "?url=%2Fapi%2Fhooks",
         "?a=%zz&b=../..", "?#", "%2523x"]
 INSERTS = ["/", "//", "\\", "%2f", "%5C", "%252F", "/.", "/..", "/./", "/x/../", "/%2e/", "/%2E%2e/", "/x/.%2e/", "%2f..%2f",
@@ -76,7 +76,8 @@ def mutate(rng, spec, text):
     if kind == 4:
         return (spec["base"] or "/base") + text
     if kind == 5:
-        return "/_next/data/" + rng.choice(["BUILDID", "development", "a%2fb", "x"]) + text + rng.choice([".json", ".json", ""])
+        page = rng.choice(["", "", "/index", "/index/index", "/INDEX", "/index/" + rng.choice(locales)]) + text
+        return "/_next/data/" + rng.choice(["BUILDID", "development", "a%2fb", "x"]) + page + rng.choice([".json", ".json", ""])
     if kind == 6:
         return text + rng.choice(SUFFIXES)
     if kind == 7:

@@ -25,7 +25,7 @@ describe("without hookward", () => {
   const reached = new Set();
 
   test("the recorded requests are all there and each has a class", () => {
-    assert.equal(cases.length, 650);
+    assert.equal(cases.length, 660);
     assert.deepEqual(cases.filter(({ classes }) => classes.length === 0), []);
   });
 

@@ -2,8 +2,8 @@
 //!
 //! A superset on purpose. It only ever refuses, so a reading that no app has costs little, and one that is missing costs
 //! everything. Must never allocate: ordinary traffic passes through here. Sources: NEXTJS.md ("Reaches the handler"),
-//! Next.js `normalize-next-data`, `rsc` and `segment-prefix-rsc` path normalisers; Rails' `(.:format)`; CGI's `PATH_INFO`
-//! (RFC 3875 §4.1.5).
+//! Next.js `normalize-next-data`, `rsc` and `segment-prefix-rsc` path normalisers and `denormalizePagePath`; Rails' `(.:format)`;
+//! CGI's `PATH_INFO` (RFC 3875 §4.1.5).
 
 use super::route_path::RoutePath;
 use super::spec::TargetSpec;
@@ -105,6 +105,10 @@ impl Readings {
         }
         match self.framework {
             Framework::NextJs => {
+                // As the build's file names have it, `/index/hook` is the page `/hook`.
+                if let Some(page) = strip_prefix(path, b"/index").filter(|page| page.starts_with(b"/")) {
+                    self.read_inside(page, depth, owner, seen);
+                }
                 let Some(internal) = strip_prefix(path, b"/_next") else { return };
                 seen.image |= strip_prefix(internal, b"/image").is_some_and(ends_segment);
                 let data = strip_prefix(internal, b"/data").filter(|rest| ends_segment(rest));
@@ -188,10 +192,12 @@ fn is_next_tail(mut tail: &[u8]) -> bool {
         if is_cut(tail) {
             return true;
         }
-        let ignored = NEXT_SUFFIXES.iter().chain(&NEXT_FILES).find_map(|ignored| strip_prefix(tail, ignored));
-        match ignored {
+        // A slash at the end goes as well, once the suffix behind it has gone: `/hook/.json`.
+        let name = tail.strip_prefix(b"/").unwrap_or(tail);
+        let suffix = NEXT_SUFFIXES.iter().find_map(|suffix| strip_prefix(name, suffix));
+        match suffix.or_else(|| NEXT_FILES.iter().find_map(|file| strip_prefix(tail, file))) {
             Some(rest) => tail = rest,
-            None => return strip_prefix(tail, b".segments").is_some_and(ends_segment),
+            None => return strip_prefix(name, b".segments").is_some_and(ends_segment),
         }
     }
 }

@@ -201,7 +201,7 @@ impl Gate {
             record.detail = Some("the Connection list names a protected header".into());
             return Err(Reject::Framing.into());
         }
-        headers::remove_reserved(request.headers_mut(), plan.framework, route.is_some());
+        headers::remove_reserved(request.headers_mut(), plan.framework, route.is_some(), &plan.client.header);
         correlate::join_trace(request.headers(), route, record);
         #[cfg(feature = "otlp")]
         correlate::begin_span(request.headers(), route, trusted, caller.peer.proto(), record);

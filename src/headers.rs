@@ -5,7 +5,9 @@
 //! RFC 7239 and the de-facto `X-Forwarded-*`; the Next.js lists were measured on next 14–16. Must never touch a value
 //! that a signature covers.
 
-use http::header::{CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TE};
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, FORWARDED, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, TE, TRANSFER_ENCODING,
+};
 use std::net::IpAddr;
 
 use http::Response;
@@ -13,7 +15,7 @@ use http::Response;
 use crate::check::header_name::{folded, is_odd};
 use crate::check::target::Framework;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
@@ -106,9 +108,20 @@ pub(crate) fn apply_connection<'n>(
     Ok(())
 }
 
-/// Removes the hop-by-hop headers of a response (RFC 9110 §7.6.1), and those of a body that hyper frames anew.
+/// Removes the hop-by-hop headers of a response (RFC 9110 §7.6.1), and those of a body that hyper frames anew: a length beside
+/// chunks is not the body's (RFC 9112 §6.3), and one that is there twice is said once.
 pub(crate) fn end_hop_of_response(headers: &mut HeaderMap) {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let (length, more) = (lengths.next().cloned(), lengths.next().is_some());
+    if more && let Some(length) = length {
+        let is_said_alike = headers.get_all(CONTENT_LENGTH).iter().all(|other| *other == length);
+        headers.remove(CONTENT_LENGTH);
+        headers.extend(is_said_alike.then_some((CONTENT_LENGTH, length)));
+    }
     let mut removed = Vec::new();
+    if headers.contains_key(TRANSFER_ENCODING) {
+        removed.push(CONTENT_LENGTH);
+    }
     for (name, value) in &*headers {
         if *name == CONNECTION && !is_usual_connection(value) {
             let listed = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
@@ -131,10 +144,11 @@ fn is_usual_connection(value: &HeaderValue) -> bool {
 }
 
 /// Removes, in one pass, what ends here or what no client may say: hop-by-hop headers, `verified-event*`, the framework's own
-/// routing state, and other spellings of forwarding headers. On a `webhook`, also what would make the framework answer
-/// without running the handler. `TE: trailers` stays.
-pub(crate) fn remove_reserved(headers: &mut HeaderMap, framework: Framework, webhook: bool) {
+/// routing state, and other spellings of forwarding headers, among them of `believed`, in which trusted peers name the client.
+/// On a `webhook`, also what would make the framework answer without running the handler. `TE: trailers` stays.
+pub(crate) fn remove_reserved(headers: &mut HeaderMap, framework: Framework, webhook: bool, believed: &HeaderName) {
     let mut removed = Vec::new();
+    let usual_spelling = is_odd(believed.as_str()).then(|| folded(believed.as_str()));
     for name in headers.keys() {
         let text = name.as_str();
         let meant = if is_odd(text) {
@@ -142,8 +156,9 @@ pub(crate) fn remove_reserved(headers: &mut HeaderMap, framework: Framework, web
             is_reserved(&plain, framework, webhook)
                 || plain.starts_with("x-forwarded-")
                 || matches!(&*plain, "x-real-ip" | "x-request-id")
+                || (name != believed && plain == folded(believed.as_str()))
         } else {
-            is_reserved(text, framework, webhook)
+            is_reserved(text, framework, webhook) || usual_spelling.as_deref() == Some(text)
         };
         if meant {
             removed.push(name.clone());
@@ -293,7 +308,7 @@ mod tests {
             ("verified-events", "stays"),
             ("svix-id", "stays"),
         ]);
-        remove_reserved(&mut headers, Framework::None, false);
+        remove_reserved(&mut headers, Framework::None, false, &X_FORWARDED_FOR);
         assert_eq!(names(&headers), ["svix-id", "verified-events"]);
     }
 
@@ -313,10 +328,10 @@ mod tests {
             ("x-middleware-prefetch", "1"),
         ];
         let mut headers = map(pairs);
-        remove_reserved(&mut headers, Framework::NextJs, false);
+        remove_reserved(&mut headers, Framework::NextJs, false, &X_FORWARDED_FOR);
         assert_eq!(names(&headers), ["next-action", "rsc", "x-middleware-prefetch"]);
         let mut headers = map(pairs);
-        remove_reserved(&mut headers, Framework::None, false);
+        remove_reserved(&mut headers, Framework::None, false, &X_FORWARDED_FOR);
         assert_eq!(headers.len(), pairs.len());
     }
 
@@ -330,7 +345,7 @@ mod tests {
             ("x-nextjs-data", "1"),
             ("content-type", "application/json"),
         ]);
-        remove_reserved(&mut headers, Framework::NextJs, true);
+        remove_reserved(&mut headers, Framework::NextJs, true, &X_FORWARDED_FOR);
         assert_eq!(names(&headers), ["content-type"]);
     }
 
@@ -339,7 +354,7 @@ mod tests {
         let mut headers =
             map(&[("connection", "close, X-Secret"), ("x-secret", "1"), ("te", "gzip, trailers"), ("keep-alive", "1")]);
         apply_connection(&mut headers, std::iter::empty()).unwrap();
-        remove_reserved(&mut headers, Framework::None, false);
+        remove_reserved(&mut headers, Framework::None, false, &X_FORWARDED_FOR);
         assert_eq!(names(&headers), ["te"]);
         assert_eq!(headers.get("te").unwrap(), "trailers");
 
@@ -363,9 +378,12 @@ mod tests {
             ("x_forwarded_for", "10.0.0.1"),
             ("x-forwarded-port", "1"),
             ("cf-connecting-ip", "10.0.0.1"),
+            ("cf_connecting_ip", "10.0.0.1"),
+            ("cf.connecting--ip", "10.0.0.1"),
         ]);
-        remove_reserved(&mut headers, Framework::None, false);
-        write_forwarded(&mut headers, &peer, false, &HeaderName::from_static("cf-connecting-ip"));
+        let believed = HeaderName::from_static("cf-connecting-ip");
+        remove_reserved(&mut headers, Framework::None, false, &believed);
+        write_forwarded(&mut headers, &peer, false, &believed);
         assert_eq!(
             names(&headers),
             ["host", "x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"]
@@ -392,6 +410,32 @@ mod tests {
         assert_eq!(headers.get("x-forwarded-proto").unwrap(), "https");
         assert_eq!(headers.get("x-forwarded-host").unwrap(), "app.example");
         assert!(headers.contains_key("x-real-ip"));
+    }
+
+    #[test]
+    fn the_believed_header_has_one_spelling_even_if_that_is_an_odd_one() {
+        for believed in ["cf-connecting-ip", "cf_connecting_ip"].map(HeaderName::from_static) {
+            let spellings =
+                ["cf-connecting-ip", "cf_connecting_ip", "cf-connecting_ip", "cf.connecting.ip", "cf-connecting"];
+            let mut headers = map(&spellings.map(|name| (name, "203.0.113.9")));
+            remove_reserved(&mut headers, Framework::None, false, &believed);
+            assert_eq!(names(&headers), ["cf-connecting", believed.as_str()]);
+        }
+    }
+
+    #[test]
+    fn a_response_has_one_length_and_none_beside_chunks() {
+        for (given, expected) in [
+            (&[("content-length", "3")][..], &["3"][..]),
+            (&[("content-length", "3"), ("content-length", "3")], &["3"]),
+            (&[("content-length", "3"), ("content-length", "4")], &[]),
+            (&[("content-length", "3"), ("transfer-encoding", "chunked")], &[]),
+        ] {
+            let mut headers = map(given);
+            end_hop_of_response(&mut headers);
+            assert_eq!(headers.get_all("content-length").iter().collect::<Vec<_>>(), expected, "{given:?}");
+            assert!(!headers.contains_key("transfer-encoding"));
+        }
     }
 
     #[test]

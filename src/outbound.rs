@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -14,8 +15,8 @@ use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use crate::check::framing;
-use crate::check::target::Framework;
 use crate::headers;
+use crate::plan::Plan;
 
 /// What goes to the app.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub(crate) enum Outbound {
 #[derive(Debug)]
 pub(crate) struct Streamed {
     body: Incoming,
-    framework: Framework,
+    plan: Arc<Plan>,
     /// How long nothing may arrive, where the socket cannot tell (a stream of HTTP/2 among others).
     stall: Option<(Duration, Option<Pin<Box<Sleep>>>)>,
 }
@@ -54,8 +55,8 @@ impl Outbound {
     }
 
     /// A body as it comes. `stall`: how long nothing may arrive, if nobody else sees to that.
-    pub(crate) fn stream(body: Incoming, framework: Framework, stall: Option<Duration>) -> Self {
-        Self::Stream(Streamed { body, framework, stall: stall.map(|limit| (limit, None)) })
+    pub(crate) fn stream(body: Incoming, plan: Arc<Plan>, stall: Option<Duration>) -> Self {
+        Self::Stream(Streamed { body, plan, stall: stall.map(|limit| (limit, None)) })
     }
 }
 
@@ -81,7 +82,8 @@ impl Body for Outbound {
             Self::Whole(frames) => Poll::Ready(frames.pop().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Stream(streamed) => streamed.poll_frame(cx).map_ok(|mut frame| {
                 if let Some(trailers) = frame.trailers_mut() {
-                    headers::remove_reserved(trailers, streamed.framework, false);
+                    let plan = &streamed.plan;
+                    headers::remove_reserved(trailers, plan.framework, false, &plan.client.header);
                     // In HTTP/1 the guard has refused these; in HTTP/2 nobody has.
                     let names = trailers.keys().filter(|name| !framing::is_trailer(name.as_str()));
                     for name in names.cloned().collect::<Vec<_>>() {
@@ -89,6 +91,7 @@ impl Body for Outbound {
                     }
                     // Told by the head alone.
                     trailers.remove("x-request-id");
+                    trailers.remove(&plan.client.header);
                 }
                 frame
             }),

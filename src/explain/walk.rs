@@ -145,12 +145,14 @@ impl<'c> Walk<'c> {
 
     /// Removes what the gate removes before anything is believed.
     fn reserved(&mut self, judge: &Judge) -> Result<(), Stop> {
-        let framework = self.case.plan().map_or(Framework::None, |plan| plan.framework);
         if headers::apply_connection(&mut self.headers, judge.scheme.headers()).is_err() {
             let detail = "the Connection list names a header that has to arrive";
             return Err(self.steps.refuse(StepName::Framing, Reject::Framing, detail));
         }
-        headers::remove_reserved(&mut self.headers, framework, true);
+        match self.case.plan() {
+            Some(plan) => headers::remove_reserved(&mut self.headers, plan.framework, true, &plan.client.header),
+            None => headers::remove_reserved(&mut self.headers, Framework::None, true, &headers::X_FORWARDED_FOR),
+        }
         Ok(())
     }
 

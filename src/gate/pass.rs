@@ -78,7 +78,7 @@ impl Gate {
         }
         // RFC 9110 §15.2: no interim answer to an HTTP/1.0 client.
         let interim = caller.protocol == Protocol::Http1 && parts.version == Version::HTTP_11;
-        let mut request = upstream_request(parts, Outbound::stream(body, plan.framework, stall));
+        let mut request = upstream_request(parts, Outbound::stream(body, Arc::clone(plan), stall));
         let Some(client) = client else {
             if interim {
                 forward_interim(&mut request, Arc::clone(&caller.line));

@@ -239,6 +239,37 @@ async fn an_untrusted_peer_is_the_client_whatever_it_says() {
     app.assert_unreached("a stranger").await;
 }
 
+/// A WSGI or CGI app reads `cf_connecting_ip` as `CF-Connecting-IP`, and believes it as it would ours.
+#[tokio::test]
+async fn the_believed_header_reaches_the_app_from_a_trusted_peer_alone_and_in_one_spelling() {
+    let app = App::start().await;
+    let gate = gate(&app, "cf-connecting-ip").await;
+    let spellings =
+        ["cf-connecting-ip", "cf_connecting_ip", "cf-connecting_ip", "cf.connecting.ip", "cf--connecting-ip"];
+    let claims = spellings.map(|name| (name, "203.0.113.9"));
+    for (peer, expected) in [("127.0.0.2", &[][..]), ("127.0.0.1", &["cf-connecting-ip"])] {
+        let before = app.seen().len();
+        let answer = from(peer, &gate, &with("/page", &claims).bytes()).await;
+        assert_eq!(answer.status, 200, "{peer}");
+        let headers = &app.seen()[before].headers;
+        let arrived: Vec<&str> =
+            headers.iter().filter(|(_, value)| *value == "203.0.113.9").map(|(name, _)| name.as_str()).collect();
+        assert_eq!(arrived, expected, "{peer}");
+    }
+}
+
+#[tokio::test]
+async fn the_believed_header_is_no_trailer() {
+    let app = App::start().await;
+    let gate = gate(&app, "cf-connecting-ip").await;
+    let body = "0\r\ncf-connecting-ip: 203.0.113.9\r\ncf_connecting_ip: 203.0.113.9\r\nx-sum: 1\r\n\r\n";
+    let head = "POST /page HTTP/1.1\r\nhost: app.example\r\nte: trailers\r\ntrailer: x-sum, cf-connecting-ip, cf_connecting_ip\r\nconnection: te\r\n";
+    let answer = gate.exchange(format!("{head}transfer-encoding: chunked\r\n\r\n{body}")).await;
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let trailers = app.only().trailers;
+    assert_eq!(trailers.keys().map(|name| name.as_str()).collect::<Vec<_>>(), ["x-sum"]);
+}
+
 #[tokio::test]
 async fn the_list_comes_before_the_signature_and_never_instead_of_it() {
     let app = App::start().await;

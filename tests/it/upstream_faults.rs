@@ -138,6 +138,30 @@ async fn an_answer_cut_off_half_way_never_ends_cleanly() {
     }
 }
 
+/// RFC 9112 §6.3: the chunks count.
+#[tokio::test]
+async fn an_answer_with_a_length_beside_chunks_is_whole() {
+    for bytes in [
+        &b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\ntransfer-encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n"[..],
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ncontent-length: 30\r\n\r\na\r\n0123456789\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\ncontent-length: 10\r\n\r\n0123456789",
+    ] {
+        for answer in both(bytes).await {
+            assert_eq!((answer.status(), answer.text().as_str()), (200, "0123456789"), "{answer:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_answer_to_head_with_a_length_said_twice_arrives() {
+    let app = Scripted::answering("HTTP/1.1 200 OK\r\ncontent-length: 10\r\ncontent-length: 10\r\n\r\n").await;
+    let gate = Gate::start(app.addr, "").await;
+    let mut client = Wire::dial(gate.addr).await;
+    client.send("HEAD /page HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let answer = client.answer_to_head().await;
+    assert_eq!((answer.status(), answer.all("content-length")), (200, vec!["10"]));
+}
+
 #[tokio::test]
 async fn an_app_that_hangs_is_a_504_after_the_routes_deadline() {
     let app = Scripted::start(|_, mut wire| async move {

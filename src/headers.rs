@@ -71,6 +71,10 @@ const NEXTJS_RESERVED_PREFIXES: &[&str] =
 const NEXTJS_PREFETCH: &[&str] = &["rsc", "purpose", "x-middleware-prefetch", "x-nextjs-data", "http2-settings"];
 const NEXTJS_PREFETCH_PREFIX: &str = "next-";
 
+/// Some apps (IIS, Symfony before 4.2, Zend) take the path from these, and would run a protected handler for any other path.
+const RETARGETING: [HeaderName; 2] =
+    [HeaderName::from_static("x-original-url"), HeaderName::from_static("x-rewrite-url")];
+
 /// Why a `Connection` list is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProtectedName;
@@ -155,7 +159,7 @@ pub(crate) fn remove_reserved(headers: &mut HeaderMap, framework: Framework, web
             let plain = folded(text);
             is_reserved(&plain, framework, webhook)
                 || plain.starts_with("x-forwarded-")
-                || matches!(&*plain, "x-real-ip" | "x-request-id")
+                || matches!(&*plain, "x-real-ip" | "x-request-id" | "x-original-url" | "x-rewrite-url")
                 || (name != believed && plain == folded(believed.as_str()))
         } else {
             is_reserved(text, framework, webhook) || usual_spelling.as_deref() == Some(text)
@@ -233,7 +237,7 @@ impl Peer {
     }
 }
 
-/// Writes `X-Forwarded-*`. An untrusted peer's own are overwritten, and what else names a client is removed; a trusted
+/// Writes `X-Forwarded-*`. An untrusted peer's own are overwritten, and what else names a client or another path is removed; a trusted
 /// one's stay, and its address is appended. `believed` is the header in which trusted peers name the client.
 pub(crate) fn write_forwarded(headers: &mut HeaderMap, peer: &Peer, trusted: bool, believed: &HeaderName) {
     let host = headers.get(HOST).cloned();
@@ -248,6 +252,9 @@ pub(crate) fn write_forwarded(headers: &mut HeaderMap, peer: &Peer, trusted: boo
     headers.remove(FORWARDED);
     headers.remove(X_REAL_IP);
     headers.remove(believed);
+    for name in RETARGETING {
+        headers.remove(name);
+    }
     headers.insert(X_FORWARDED_FOR, peer.value.clone());
     headers.insert(X_FORWARDED_PROTO, peer.proto.clone());
     headers.insert(X_FORWARDED_PORT, peer.port.clone());
@@ -380,6 +387,9 @@ mod tests {
             ("cf-connecting-ip", "10.0.0.1"),
             ("cf_connecting_ip", "10.0.0.1"),
             ("cf.connecting--ip", "10.0.0.1"),
+            ("x-original-url", "/hook"),
+            ("x-rewrite-url", "/hook"),
+            ("x_original_url", "/hook"),
         ]);
         let believed = HeaderName::from_static("cf-connecting-ip");
         remove_reserved(&mut headers, Framework::None, false, &believed);

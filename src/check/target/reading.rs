@@ -3,7 +3,7 @@
 //! A superset on purpose. It only ever refuses, so a reading that no app has costs little, and one that is missing costs
 //! everything. Must never allocate: ordinary traffic passes through here. Sources: NEXTJS.md ("Reaches the handler"),
 //! Next.js `normalize-next-data`, `rsc` and `segment-prefix-rsc` path normalisers and `denormalizePagePath`; Rails' `(.:format)`;
-//! CGI's `PATH_INFO` (RFC 3875 §4.1.5).
+//! CGI's `PATH_INFO` (RFC 3875 §4.1.5); ASP.NET's `cookieless` sessions.
 
 use super::route_path::RoutePath;
 use super::spec::TargetSpec;
@@ -123,7 +123,7 @@ impl Readings {
             Framework::None => {
                 if let Some(rest) = without_first_segment(path)
                     && !rest.is_empty()
-                    && path.strip_suffix(rest).is_some_and(is_script)
+                    && path.strip_suffix(rest).is_some_and(|first| is_script(first) || is_session(first))
                 {
                     self.read_inside(rest, depth, owner, seen);
                 }
@@ -204,7 +204,11 @@ fn is_next_tail(mut tail: &[u8]) -> bool {
 
 /// Whether some framework may ignore all of `tail`: an extension (Rails' `(.:format)`), or the name of an index file.
 fn is_plain_tail(tail: &[u8]) -> bool {
-    let is_extension = |tail: &[u8]| tail.starts_with(b".") && !tail.contains(&b'/');
+    let is_extension = |tail: &[u8]| {
+        // `/hook.php/x` is the script behind `/hook`, with an argument.
+        let name = memchr::memchr(b'/', tail).map_or(Some(tail), |end| tail.get(..end).filter(|name| is_script(name)));
+        name.is_some_and(|name| name.starts_with(b"."))
+    };
     let index = strip_prefix(tail, b"/index").or_else(|| strip_prefix(tail, b"/default"));
     is_cut(tail) || is_extension(tail) || index.is_some_and(|rest| is_cut(rest) || is_extension(rest))
 }
@@ -220,13 +224,21 @@ const fn ends_segment(rest: &[u8]) -> bool {
 
 /// Whether the last segment names a script, which takes the rest of the path as its argument.
 fn is_script(path: &[u8]) -> bool {
-    const EXTENSIONS: [&[u8]; 5] = [b".php", b".cgi", b".fcgi", b".pl", b".py"];
+    const EXTENSIONS: [&[u8]; 12] = [
+        b".php", b".php5", b".php7", b".php8", b".phtml", b".cgi", b".fcgi", b".pl", b".py", b".aspx", b".ashx",
+        b".cfm",
+    ];
     EXTENSIONS.iter().any(|extension| {
         path.len()
             .checked_sub(extension.len())
             .and_then(|at| path.get(at..))
             .is_some_and(|end| end.eq_ignore_ascii_case(extension))
     })
+}
+
+/// Whether a segment is a session of ASP.NET without cookies, `/(S(lit3py55t21z5v55vlm25s55))`, which it takes off the path.
+const fn is_session(segment: &[u8]) -> bool {
+    matches!(segment, [b'/', b'(', .., b')'])
 }
 
 /// As `strip_prefix` of slices, but case does not count in `path`; `prefix` is lower case.

@@ -421,10 +421,8 @@ fn replay_key(route: &Route, verified: &Verified, signed: (&Presented, &[Bytes])
     match route.replay {
         ReplayMode::Off => None,
         ReplayMode::Dedupe => verified.signed_id().map(|id| ReplayKey::of_id(&route.name, id)),
-        ReplayMode::Content => {
-            let digest = signature::content_digest(&route.scheme, signed.0, signed.1);
-            Some(ReplayKey::of_content(&route.name, &digest))
-        }
+        ReplayMode::Content => signature::content_digest(&route.scheme, signed.0, signed.1)
+            .map(|digest| ReplayKey::of_content(&route.name, &digest)),
     }
 }
 

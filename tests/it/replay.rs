@@ -6,6 +6,10 @@ use std::collections::HashMap;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest as _, Sha256};
+
 use crate::harness::*;
 use crate::runs::*;
 use crate::script::*;
@@ -594,6 +598,87 @@ async fn what_is_signed_can_tell_deliveries_apart_where_no_id_does() {
     let outcomes: Vec<_> = logged.iter().map(|line| line["outcome"].as_str().unwrap()).collect();
     assert_eq!(outcomes, ["forwarded", "duplicate", "duplicate", "forwarded"]);
     assert_eq!(logged[1]["replay_key"].as_str().unwrap().len(), 32);
+}
+
+/// Whoever is in between can change what is not signed, and a delivery must not run twice for it.
+#[tokio::test]
+async fn what_is_not_signed_makes_no_other_delivery_of_it() {
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+    let app = Worker::start().await;
+    let route = |name: &str, provider: &str, secret: &str, options: &str| {
+        format!(
+            "[routes.{name}]\npath = \"/{name}\"\nprovider = \"{provider}\"\nmethods = [\"POST\", \"PUT\"]\n\
+             replay = \"content\"\nsecrets = [{{ insecure_value = \"{secret}\" }}]\noptions = {options}\n"
+        )
+    };
+    let covered = |components: &str| format!("{{ alg = \"hmac-sha256\", components = \"{components}\" }}");
+    let key = base64(KEY.as_bytes());
+    let toml = [
+        format!(
+            "[server]\nlisten = \"127.0.0.1:0\"\nupstream = \"http://{}\"\npublic_url = \"https://app.example\"\n",
+            app.addr
+        ),
+        route("body", "rfc9421", &key, &covered("content-digest")),
+        route("path", "rfc9421", &key, &covered("@method, @path, content-digest")),
+        route("contentful", "contentful", PLAIN_SECRET, "{}"),
+        route("livekit", "livekit", KEY, "{ api_key = \"APIkey\" }"),
+    ]
+    .concat();
+    let (gate, _lines) = Gate::untouched(&toml).await;
+
+    let hash = base64(&Sha256::digest(BODY));
+    let message = |target: &str, components: &[(&str, &str)], time: u64| {
+        let digest = format!("sha-256=:{hash}:");
+        let all = || components.iter().copied().chain([("content-digest", digest.as_str())]);
+        let names: Vec<String> = all().map(|(name, _)| format!("\"{name}\"")).collect();
+        let parameters = format!("({});created={time}", names.join(" "));
+        let lines: Vec<String> = all().map(|(name, value)| format!("\"{name}\": {value}\n")).collect();
+        let base = format!("{}\"@signature-params\": {parameters}", lines.concat());
+        Sent::post(target, BODY)
+            .with("content-digest", &digest)
+            .with("signature-input", format!("sig1={parameters}"))
+            .with("signature", format!("sig1=:{}:", base64(&hmac(KEY.as_bytes(), &[base.as_bytes()]))))
+    };
+    let entry = |time: u64| {
+        let names = "x-contentful-signed-headers,x-contentful-timestamp";
+        let listed = format!("x-contentful-signed-headers:{names};x-contentful-timestamp:{time}000");
+        let signed = format!("POST\n/contentful\n{listed}\n{BODY}");
+        Sent::post("/contentful", BODY)
+            .with("x-contentful-signed-headers", names)
+            .with("x-contentful-timestamp", format!("{time}000"))
+            .with("x-contentful-signature", hex(&hmac(PLAIN_SECRET.as_bytes(), &[signed.as_bytes()])))
+    };
+    let token = |time: u64| {
+        let claims = format!(r#"{{"iss":"APIkey","nbf":{time},"exp":{},"sha256":"{hash}"}}"#, time + 300);
+        let signed = [r#"{"alg":"HS256"}"#, &claims].map(|part| URL_SAFE_NO_PAD.encode(part)).join(".");
+        let mac = URL_SAFE_NO_PAD.encode(hmac(KEY.as_bytes(), &[signed.as_bytes()]));
+        Sent::post("/livekit", BODY).with("authorization", format!("{signed}.{mac}"))
+    };
+    let on_path = [("@method", "POST"), ("@path", "/path")];
+    let time = now();
+    let mut runs = 0;
+    for (first, anew, same) in [
+        (
+            message("/body", &[], time),
+            message("/body", &[], time - 1),
+            &["POST /body?x=1", "POST /body?x=2", "POST /body/", "PUT /body"][..],
+        ),
+        (message("/path", &on_path, time), message("/path", &on_path, time - 1), &["POST /path?x=1"]),
+        (entry(time), entry(time - 1), &["POST /contentful?"]),
+        (token(time), token(time - 1), &["POST /livekit?x=1", "PUT /livekit"]),
+    ] {
+        assert_of_run(&ask(gate.addr, &first).await, runs);
+        for line in same {
+            let (method, target) = line.split_once(' ').unwrap();
+            let mut changed = first.clone().method(method);
+            changed.target = target.into();
+            assert_duplicate(&ask(gate.addr, &changed).await);
+        }
+        // Another time is signed.
+        assert_of_run(&ask(gate.addr, &anew).await, runs + 1);
+        runs += 2;
+        app.assert_begun(runs);
+    }
 }
 
 /// Slack's events have an id; its commands, whose answer the user sees, have none.

@@ -238,7 +238,7 @@ pub fn present(scheme: &Scheme, head: Head<'_>, window: Window) -> Result<Presen
             header_value::trim(&mut headers);
             let seen = Held {
                 method: head.method.clone(),
-                // Else two deliveries with the same content could have two digests.
+                // What is not signed is not kept.
                 url: head.url.filter(|_| coded.signs_url()).map(Into::into),
                 headers,
                 timestamp,
@@ -305,25 +305,16 @@ pub fn verify(
     })
 }
 
-/// SHA-256 over what is signed of a delivery: the same for each attempt that is not signed anew.
+/// SHA-256 over what is signed of a delivery that [`verify`] took: the same for each attempt that is not signed anew.
 ///
-/// A scheme in code has a content of its own, which its method, URL, time and body are put for here.
-pub fn content_digest(scheme: &Scheme, presented: &Presented, body: &[Bytes]) -> [u8; 32] {
+/// `None`: a scheme in code that does not sign the whole body, so that two deliveries could have one digest.
+pub fn content_digest(scheme: &Scheme, presented: &Presented, body: &[Bytes]) -> Option<[u8; 32]> {
     let tag = match (&scheme.engine, &presented.0) {
-        (Engine::Template(scheme), PresentedBy::Template(claims)) => template::digest(scheme, claims, body),
-        (Engine::Coded(_) | Engine::Template(_), PresentedBy::Coded(held)) => mac::digest(|update| {
-            for part in [held.method.as_str(), held.url.as_deref().unwrap_or_default()] {
-                update(part.as_bytes());
-                update(b"\n");
-            }
-            update(&held.timestamp.unwrap_or_default().to_be_bytes());
-            for chunk in body {
-                update(chunk);
-            }
-        }),
-        (Engine::Coded(_), PresentedBy::Template(_)) => mac::digest(|_| ()),
+        (Engine::Template(scheme), PresentedBy::Template(claims)) => Some(template::digest(scheme, claims, body)),
+        (Engine::Coded(coded), PresentedBy::Coded(held)) => coded.content_digest(held, &joined(body)),
+        (Engine::Template(_), PresentedBy::Coded(_)) | (Engine::Coded(_), PresentedBy::Template(_)) => None,
     };
-    tag.sha256()
+    tag.map(|tag| tag.sha256())
 }
 
 fn joined(body: &[Bytes]) -> Bytes {

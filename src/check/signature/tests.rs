@@ -936,20 +936,19 @@ fn the_content_digest_is_the_hash_of_exactly_what_is_signed() {
         let presented = present(&svix, &svix_headers(id, &time.to_string(), &signature), NOW, 300).unwrap();
         assert_eq!(presented.timestamp(), Some(time));
         let (front, back) = body.split_at(body.len() / 2);
-        content_digest(&svix, &presented, &[Bytes::copy_from_slice(front), Bytes::copy_from_slice(back)])
+        content_digest(&svix, &presented, &[Bytes::copy_from_slice(front), Bytes::copy_from_slice(back)]).unwrap()
     };
     let hash = |content: &[u8]| <[u8; 32]>::from(Sha256::digest(content));
     assert_eq!(digest("msg_1", NOW, b"[1]"), hash(format!("msg_1.{NOW}.[1]").as_bytes()));
     assert_eq!(digest("msg_2", NOW - 1, b"[1]"), hash(format!("msg_2.{}.[1]", NOW - 1).as_bytes()));
 
-    // A scheme in code: method, URL, time in eight bytes, body.
+    // A scheme in code that signs a token alone: two deliveries could have the same.
     let mailgun = scheme("mailgun");
     let map = headers(&[("content-type", "application/json")]);
     let head = Head { method: &Method::POST, url: Some("https://a.example/hook"), headers: &map };
     let presented = super::present(&mailgun, head, Window { now: NOW, tolerance: 300 }).unwrap();
     assert_eq!(presented.timestamp(), None);
-    let digest = content_digest(&mailgun, &presented, &chunks(b"[1]"));
-    assert_eq!(digest, hash(b"POST\n\n\0\0\0\0\0\0\0\0[1]"));
+    assert_eq!(content_digest(&mailgun, &presented, &chunks(b"[1]")), None);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use super::form::{MARKS, escaped};
 use super::{Coded, Held, tags};
 use crate::check::signature::flaw::{SchemeFlaw, SchemeProblem};
 use crate::check::signature::key::{Key, LabeledKey};
-use crate::check::signature::mac::{MacState, Tag};
+use crate::check::signature::mac::{Tag, digest};
 use crate::check::signature::scheme::{Algorithm, FieldSpec, SchemeSpec, SignatureEncoding, TimeUnit};
 use crate::check::signature::sign::{Delivery, SignProblem, Signed, hex};
 use crate::check::signature::stamp::{self, Stamp};
@@ -147,9 +147,10 @@ impl Coded for Contentful {
         let mismatch = || Failure::of(Reject::SignatureMismatch);
         let shown = self.shown(&held.headers)?;
         let path = held.url.as_deref().and_then(canonical_path).ok_or_else(mismatch)?;
-        let key =
-            tags::first_that(keys, |state| tag(state, &held.method, &path, &shown.listed, body).is(&shown.signature))
-                .ok_or_else(mismatch)?;
+        let key = tags::first_that(keys, |state| {
+            state.tag(|update| feed(&held.method, &path, &shown.listed, body, update)).is(&shown.signature)
+        })
+        .ok_or_else(mismatch)?;
         let is_listed = |name: &&HeaderName| shown.listed.iter().any(|(listed, _)| listed == *name);
         let signed_id = self.id.as_ref().filter(is_listed);
         let is_type_signed = self.event_type.as_ref().is_some_and(|name| is_listed(&name));
@@ -160,6 +161,13 @@ impl Coded for Contentful {
             timestamp: Some(shown.stamp.seconds()),
             coverage: Coverage::Body,
         })
+    }
+
+    /// As it is signed: not the URL, of which several have one canonical path, nor a header that is not listed.
+    fn content_digest(&self, held: &Held, body: &[u8]) -> Option<Tag> {
+        let shown = self.shown(&held.headers).ok()?;
+        let path = canonical_path(held.url.as_deref()?)?;
+        Some(digest(|update| feed(&held.method, &path, &shown.listed, body, update)))
     }
 
     fn sign(&self, key: Option<&Key>, delivery: &Delivery<'_>) -> Result<Signed, SignProblem> {
@@ -183,26 +191,26 @@ impl Coded for Contentful {
         // The head is judged as the receiver would, with a signature that only has the right form.
         headers.insert(self.signature.clone(), value(&hex(&[0; 32]))?);
         let shown = self.shown(&headers).map_err(|_| SignProblem::Id)?;
-        let signature = hex(tag(state, delivery.method, &path, &shown.listed, delivery.body).as_bytes());
+        let tag = state.tag(|update| feed(delivery.method, &path, &shown.listed, delivery.body, update));
+        let signature = hex(tag.as_bytes());
         added.insert(0, (self.signature.clone(), value(&signature)?));
         Ok(Signed::by_headers(added))
     }
 }
 
-fn tag(state: &MacState, method: &Method, path: &str, listed: &[(HeaderName, String)], body: &[u8]) -> Tag {
-    state.tag(|update| {
-        update(method.as_str().as_bytes());
-        update(b"\n");
-        update(path.as_bytes());
-        for (index, (name, value)) in listed.iter().enumerate() {
-            update(if index == 0 { b"\n" } else { b";" });
-            update(name.as_str().as_bytes());
-            update(b":");
-            update(value.as_bytes());
-        }
-        update(b"\n");
-        update(body);
-    })
+/// What is signed.
+fn feed(method: &Method, path: &str, listed: &[(HeaderName, String)], body: &[u8], update: &mut dyn FnMut(&[u8])) {
+    update(method.as_str().as_bytes());
+    update(b"\n");
+    update(path.as_bytes());
+    for (index, (name, value)) in listed.iter().enumerate() {
+        update(if index == 0 { b"\n" } else { b";" });
+        update(name.as_str().as_bytes());
+        update(b":");
+        update(value.as_bytes());
+    }
+    update(b"\n");
+    update(body);
 }
 
 fn latin1(value: &HeaderValue) -> String {

@@ -17,6 +17,7 @@ use super::strict_json::{self, Json};
 use super::{Coded, Held, first_key};
 use crate::check::signature::flaw::{SchemeFlaw, SchemeProblem};
 use crate::check::signature::key::{Check, Key, KeyKind, LabeledKey};
+use crate::check::signature::mac::Tag;
 use crate::check::signature::public_key::PublicAlgorithm;
 use crate::check::signature::scheme::{
     Algorithm, HashClaim, HashEncoding, JwtSpec, KeyEncoding, OneOrMany, SchemeSpec,
@@ -167,6 +168,19 @@ impl Coded for Jwt {
             timestamp,
             coverage: Coverage::Body,
         })
+    }
+
+    /// The token as it is signed, and what its claims bind: the body, and the URL where one of them is about it. Never the
+    /// method. Its signature is left out: there are many of ECDSA over one token.
+    fn content_digest(&self, held: &Held, body: &[u8]) -> Option<Tag> {
+        let token = self.token(&held.headers).ok()?;
+        let url = held.url.as_deref().unwrap_or_default();
+        Some(mac::digest(|update| {
+            for part in [token.signed, "\n", url, "\n"] {
+                update(part.as_bytes());
+            }
+            update(body);
+        }))
     }
 
     fn sign(&self, key: Option<&Key>, delivery: &Delivery<'_>) -> Result<Signed, SignProblem> {

@@ -16,7 +16,7 @@ use super::media::Media;
 use super::{Coded, Held, tags};
 use crate::check::signature::flaw::SchemeProblem;
 use crate::check::signature::key::{Key, LabeledKey};
-use crate::check::signature::mac::{MacState, Tag};
+use crate::check::signature::mac::{Tag, digest};
 use crate::check::signature::scheme::{Algorithm, SchemeSpec, SignatureEncoding};
 use crate::check::signature::sign::{Delivery, SignProblem, Signed};
 use crate::check::signature::template::single;
@@ -77,15 +77,23 @@ impl Coded for Mandrill {
         let shown = self.shown(&held.headers)?;
         let url = held.url.as_deref().ok_or_else(mismatch)?;
         let params = signed_params(&held.headers, body).ok_or_else(mismatch)?;
-        let key = tags::first_that(keys, |state| tag(state, url, &params).is(&shown)).ok_or_else(mismatch)?;
+        let key = tags::first_that(keys, |state| state.tag(|update| feed(url, &params, update)).is(&shown))
+            .ok_or_else(mismatch)?;
         Ok(Proof { key, id: None, event_type: None, timestamp: None, coverage: Coverage::Body })
+    }
+
+    /// The URL and the decoded fields: not their order, nor how they are escaped, nor the method.
+    fn content_digest(&self, held: &Held, body: &[u8]) -> Option<Tag> {
+        let params = signed_params(&held.headers, body)?;
+        let url = held.url.as_deref()?;
+        Some(digest(|update| feed(url, &params, update)))
     }
 
     fn sign(&self, key: Option<&Key>, delivery: &Delivery<'_>) -> Result<Signed, SignProblem> {
         let state = tags::signing(key)?;
         let url = delivery.url.ok_or(SignProblem::Url)?;
         let params = signed_params(delivery.headers, delivery.body).ok_or(SignProblem::Body)?;
-        let signature = STANDARD.encode(tag(state, url, &params).as_bytes());
+        let signature = STANDARD.encode(state.tag(|update| feed(url, &params, update)).as_bytes());
         let signature = HeaderValue::try_from(signature).map_err(|_| SignProblem::Body)?;
         Ok(Signed::by_headers(vec![(self.header.clone(), signature)]))
     }
@@ -104,14 +112,13 @@ fn signed_params(headers: &HeaderMap, body: &[u8]) -> Option<Vec<FormField>> {
     (is_genuine && form::once(&params, "mandrill_events").is_some()).then_some(params)
 }
 
-fn tag(state: &MacState, url: &str, params: &[FormField]) -> Tag {
-    state.tag(|update| {
-        update(url.as_bytes());
-        for (name, value) in params {
-            update(name.as_bytes());
-            update(value.as_bytes());
-        }
-    })
+/// What is signed.
+fn feed(url: &str, params: &[FormField], update: &mut dyn FnMut(&[u8])) {
+    update(url.as_bytes());
+    for (name, value) in params {
+        update(name.as_bytes());
+        update(value.as_bytes());
+    }
 }
 
 #[cfg(test)]

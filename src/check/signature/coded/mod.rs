@@ -34,6 +34,7 @@ use http::{HeaderMap, HeaderName, Method};
 
 use super::flaw::SchemeProblem;
 use super::key::{Check, Key, KeyKind, LabeledKey};
+use super::mac::Tag;
 use super::scheme::{Engine, KeyEncoding, SchemeSpec};
 use super::sign::{Delivery, SignProblem, Signed};
 use super::verified::Coverage;
@@ -71,6 +72,14 @@ pub(super) trait Coded: fmt::Debug + Send + Sync {
 
     /// Decides. The caller checks the time in the proof against the window.
     fn verify(&self, held: &Held, body: &[u8], keys: &[LabeledKey], window: Window) -> Result<Proof, Failure>;
+
+    /// SHA-256 over what is signed of a delivery that [`Coded::verify`] took, its time included, and over nothing else:
+    /// whoever can change what is not signed could run it twice. `None`: nothing tells it from every other one, for the body
+    /// is not signed as a whole. Two of them could have the same signed fields (Adyen, SNS, Twilio) or the same token
+    /// (Mailgun, Dropbox Sign, Microsoft Graph), and one would be lost.
+    fn content_digest(&self, _held: &Held, _body: &[u8]) -> Option<Tag> {
+        None
+    }
 
     /// The sender's side.
     fn sign(&self, key: Option<&Key>, delivery: &Delivery<'_>) -> Result<Signed, SignProblem>;

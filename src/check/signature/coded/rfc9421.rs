@@ -17,6 +17,7 @@ use super::fields::Fields;
 use super::{Coded, Held, first_key};
 use crate::check::signature::flaw::{SchemeFlaw, SchemeProblem};
 use crate::check::signature::key::{Check, Key, KeyKind, LabeledKey};
+use crate::check::signature::mac::{Tag, digest};
 use crate::check::signature::public_key::PublicAlgorithm;
 use crate::check::signature::scheme::{Algorithm, KeyEncoding, SchemeSpec};
 use crate::check::signature::sign::{Delivery, SignProblem, Signed};
@@ -194,6 +195,22 @@ impl Coded for MessageSignatures {
         let [id, event_type] = self.fields.read(&held.headers, body, body_is_signed, covers)?;
         let coverage = if body_is_signed { Coverage::Body } else { Coverage::Token };
         Ok(Proof { key, id, event_type, timestamp: claim.created, coverage })
+    }
+
+    /// The signature base, with the parameters, and the body that its digest binds: of method, URL and headers what is covered.
+    /// Neither the label nor the signature: there are many of ECDSA and RSA-PSS over one base.
+    fn content_digest(&self, held: &Held, body: &[u8]) -> Option<Tag> {
+        let claim = self.claim(&held.headers).ok()?;
+        if !claim.components.iter().any(covers_a_digest) {
+            return None;
+        }
+        let message = Message { method: &held.method, url: held.url.as_deref(), headers: &held.headers };
+        let base = claim.base(&message)?;
+        Some(digest(|update| {
+            update(&base);
+            update(b"\n");
+            update(body);
+        }))
     }
 
     fn sign(&self, key: Option<&Key>, delivery: &Delivery<'_>) -> Result<Signed, SignProblem> {

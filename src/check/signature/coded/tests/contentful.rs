@@ -43,7 +43,8 @@ fn listing(names: &[&str], request: Request) -> Request {
         .collect();
     let path = canonical_path(&request.url).unwrap();
     let state = tags::signing(Some(&key)).unwrap();
-    let signature = hex(tag(state, &request.method, &path, &listed, &request.body).as_bytes());
+    let tag = state.tag(|update| feed(&request.method, &path, &listed, &request.body, update));
+    let signature = hex(tag.as_bytes());
     request.with(SIGNATURE, &signature)
 }
 
@@ -265,4 +266,32 @@ fn needs_its_headers_and_unit() {
     assert_eq!(fields(&SPEC.replace("\"ms\"", "\"s\"")), ["timestamp.unit"]);
     assert_eq!(fields(&SPEC.replace("\"hex\"", "\"base64\"")), ["signature.encoding"]);
     assert_eq!(fields(&SPEC.replace("x-contentful-topic", "a b")), ["event_type.header"]);
+}
+
+#[test]
+fn the_content_is_what_is_signed_and_nothing_else() {
+    let base = || listing(&["x-contentful-topic"], entry().with("x-contentful-topic", "a"));
+    trial().assert_one(&[
+        base(),
+        base().to(&format!("{URL}?")),
+        base().to("http://other.example:8080/api/v1/resources/1"),
+        base().with("x-contentful-idempotency-key", "not listed"),
+        base().with("x-any", "1"),
+        base().with(SIGNED, "x-contentful-timestamp,x-contentful-topic,x-contentful-signed-headers"),
+        base().with("x-contentful-topic", " a "),
+    ]);
+    let again = |request: Request| listing(&["x-contentful-topic"], request);
+    trial().assert_all_differ(&[
+        base(),
+        again(Request { method: Method::PUT, ..base() }),
+        again(base().to(&format!("{URL}/"))),
+        again(base().to(&format!("{URL}?a"))),
+        again(base().with("x-contentful-topic", "b")),
+        again(base().holding("{\"x\":2}")),
+        listing(&[], base()),
+    ]);
+    // A retry that is signed anew has another time.
+    let later = trial().at(NOW + 1);
+    let retried = later.sign("", &entry()).unwrap();
+    assert_ne!(later.content(&retried), trial().content(&trial().sign("", &entry()).unwrap()));
 }

@@ -421,3 +421,48 @@ fn refuses_a_scheme_that_cannot_be_right() {
     assert_eq!(flaws(&with("key = { encoding = \"spki\" }")), [("key.encoding", SchemeFlaw::NotThisAlgorithm)]);
     assert!(matches!(flaws(LIVEKIT).as_slice(), [("options", SchemeFlaw::OptionMissing(..)), ..]));
 }
+
+#[test]
+fn the_content_is_the_token_and_what_it_binds_and_nothing_else() {
+    let genuine = || with_claims(&claims());
+    livekit().assert_one(&[
+        genuine(),
+        Request { method: http::Method::PUT, ..genuine() },
+        genuine().to("https://other.example/?any"),
+        genuine().with("content-type", "text/plain"),
+    ]);
+    let of = |body: &str| json!(STANDARD.encode(Sha256::digest(body)));
+    livekit().assert_all_differ(&[
+        genuine(),
+        // Of a retry that is signed anew.
+        but("nbf", json!(NOW - 4)),
+        but("exp", json!(NOW + 301)),
+        but("jti", json!("1")),
+        but("sha256", of("{}")).holding("{}"),
+    ]);
+    for (spec, header) in [(QSTASH, "upstash-signature"), (MESSAGEBIRD, "messagebird-signature-jwt")] {
+        let trial = Trial::new(spec, &[SECRET]);
+        let sign = |id: &str, url: &str, body: &str| trial.sign(id, &Request::post(url, "", body)).unwrap();
+        let first = sign("1", URL, BODY);
+        trial.assert_one(&[first.clone(), Request { method: http::Method::PUT, ..first.clone() }.with("x-any", "1")]);
+        let url = format!("{URL}&y=2");
+        trial.assert_all_differ(&[first, sign("2", URL, BODY), sign("1", &url, BODY), sign("1", URL, "{}")]);
+        assert!(trial.content(&sign("1", URL, "")).is_some(), "{header}");
+    }
+}
+
+#[test]
+fn another_signature_of_the_same_token_is_the_same_content() {
+    let (pair, pem) = pair();
+    let trial = Trial::new(PLAID, &[&pem]);
+    let claims = json!({ "iat": NOW, "request_body_sha256": hex(&Sha256::digest(BODY)) }).to_string();
+    let parts = [r#"{"alg":"ES256","typ":"JWT"}"#, &claims].map(|part| URL_SAFE_NO_PAD.encode(part));
+    let signed = parts.join(".");
+    let token = || {
+        let signature = URL_SAFE_NO_PAD.encode(pair.sign(&SystemRandom::new(), signed.as_bytes()).unwrap());
+        Request::post(URL, "", BODY).with("plaid-verification", &format!("{signed}.{signature}"))
+    };
+    let (first, second) = (token(), token());
+    assert_ne!(first.header("plaid-verification"), second.header("plaid-verification"));
+    trial.assert_one(&[first, second]);
+}

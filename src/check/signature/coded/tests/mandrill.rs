@@ -95,3 +95,18 @@ fn the_events_cannot_be_moved_into_the_url_nor_under_another_name() {
     mismatch(&batch().holding("mandrill=_events%5B%7B%22event%22%3A%22send%22%7D%5D"));
     mismatch(&batch().to(&format!("{URL}mandrill_events[{{\"event\":\"send\"}}]")).holding(""));
 }
+
+#[test]
+fn the_content_is_what_is_signed_and_nothing_else() {
+    let sign = |url: &str, body: &str| trial().sign("", &Request::post(URL, FORM, body).to(url)).unwrap();
+    let two = sign(URL, &format!("a=1+2&{BODY}"));
+    trial().assert_one(&[
+        two.clone(),
+        two.clone().holding(format!("{BODY}&a=1%202")),
+        two.clone().holding(format!("%61=1+2&{}", BODY.replace("%5B", "%5b"))),
+        Request { method: http::Method::PUT, ..two.clone() },
+        two.clone().with("x-any", "1"),
+    ]);
+    let other = BODY.replace("send", "open");
+    trial().assert_all_differ(&[sign(URL, BODY), two, sign(URL, &other), sign(&format!("{URL}?"), BODY)]);
+}

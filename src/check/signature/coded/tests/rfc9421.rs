@@ -759,3 +759,57 @@ fn an_id_is_signed_where_the_body_is() {
     let read: Vec<_> = trial.scheme().headers().map(ToString::to_string).collect();
     assert_eq!(read, ["signature-input", "signature", "x-channel", "x-id"]);
 }
+
+/// Covers these components, each with its value, and the digest of this body.
+fn covering(components: &[(&str, &str)], parameters: &str, request: Request) -> Request {
+    let digest = format!("sha-256=:{}:", STANDARD.encode(Sha256::digest(&request.body)));
+    let all = || components.iter().copied().chain([("\"content-digest\"", digest.as_str())]);
+    let names: Vec<&str> = all().map(|(name, _)| name).collect();
+    let base: Vec<String> = all().map(|(name, value)| format!("{name}: {value}\n")).collect();
+    let request = request.with("content-digest", &digest);
+    forge(&request, &format!("({}){parameters}", names.join(" ")), &base.concat())
+}
+
+#[test]
+fn the_content_is_what_is_covered_and_nothing_else() {
+    let trial = hmac(&[("components", "content-digest")]);
+    let digest_alone = || covering(&[], CREATED, plain());
+    let relabelled = |name: &str| digest_alone().header(name).replacen("sig1", "other", 1);
+    trial.assert_one(&[
+        digest_alone(),
+        digest_alone().to("https://other.example/?x=1"),
+        Request { method: Method::PUT, ..digest_alone() },
+        digest_alone().with("content-type", "text/plain").with("date", "any").with("x-any", "1"),
+        digest_alone()
+            .with("signature-input", &relabelled("signature-input"))
+            .with("signature", &relabelled("signature")),
+    ]);
+    let no_query = "https://example.com/foo";
+    let path = || covering(&[("\"@method\"", "POST"), ("\"@path\"", "/foo")], CREATED, plain());
+    trial.assert_one(&[path(), path().to(no_query), path().to("http://other.example/foo?x")]);
+    let empty_query = || covering(&[("\"@query\"", "?")], CREATED, plain().to(no_query));
+    trial.assert_one(&[empty_query(), empty_query().to(&format!("{no_query}?"))]);
+    let one_line = || covering(&[("\"x-two\"", "a, b")], CREATED, plain().with("x-two", "a, b"));
+    trial.assert_one(&[one_line(), one_line().with("x-two", "a ").and("x-two", "b")]);
+
+    let url = |url: &str| covering(&[("\"@target-uri\"", url)], CREATED, plain().to(url));
+    let put = Request { method: Method::PUT, ..plain() };
+    trial.assert_all_differ(&[
+        digest_alone(),
+        path(),
+        covering(&[("\"@method\"", "PUT"), ("\"@path\"", "/foo")], CREATED, put),
+        covering(&[("\"@method\"", "POST"), ("\"@path\"", "/bar")], CREATED, plain().to("https://example.com/bar")),
+        url(URL),
+        url(no_query),
+        one_line(),
+        covering(&[("\"x-two\"", "a, c")], CREATED, plain().with("x-two", "a, c")),
+        covering(&[], CREATED, plain().holding("{}")),
+        // Of a retry that is signed anew.
+        covering(&[], ";created=1618884474", plain()),
+        covering(&[], &format!("{CREATED};nonce=\"1\""), plain()),
+        covering(&[], &format!("{CREATED};nonce=\"2\""), plain()),
+    ]);
+    // The body is not signed: nothing tells it from others.
+    let method = forge(&plain(), &format!("(\"@method\"){CREATED}"), "\"@method\": POST\n");
+    assert_eq!(hmac(&[]).content(&method), None);
+}

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use crate::check::signature::{
-    Delivery, Head, LabeledKey, Options, Scheme, SignProblem, Verified, Window, present, sign, verify, wanted,
+    Delivery, Head, LabeledKey, Options, Scheme, SignProblem, Verified, Window, content_digest, present, sign, verify,
+    wanted,
 };
 use crate::reject::Reject;
 
@@ -64,6 +65,30 @@ impl Trial {
             presented.supply(document.clone());
         }
         verify(&self.scheme, &self.keys, &presented, &body, window).map_err(|failure| failure.reject)
+    }
+
+    /// By what a genuine request is told from others where no id does it.
+    #[track_caller]
+    pub(super) fn content(&self, request: &Request) -> Option<[u8; 32]> {
+        assert_eq!(self.refusal(request), None, "{request:?}");
+        let head = Head { method: &request.method, url: Some(&request.url), headers: &request.headers };
+        let presented = present(&self.scheme, head, Window { now: self.now, tolerance: self.tolerance }).unwrap();
+        content_digest(&self.scheme, &presented, &[Bytes::copy_from_slice(&request.body)])
+    }
+
+    /// Whether these are one delivery to a route that tells them by content: each is genuine.
+    #[track_caller]
+    pub(super) fn assert_one(&self, requests: &[Request]) {
+        let all: Vec<_> = requests.iter().map(|request| self.content(request).unwrap()).collect();
+        assert!(all.windows(2).all(|pair| pair[0] == pair[1]), "{requests:?}");
+    }
+
+    /// Whether no two of these are.
+    #[track_caller]
+    pub(super) fn assert_all_differ(&self, requests: &[Request]) {
+        let all: std::collections::BTreeSet<_> =
+            requests.iter().map(|request| self.content(request).unwrap()).collect();
+        assert_eq!(all.len(), requests.len(), "{requests:?}");
     }
 
     /// `None`: accepted.

@@ -72,8 +72,7 @@ const NEXTJS_PREFETCH: &[&str] = &["rsc", "purpose", "x-middleware-prefetch", "x
 const NEXTJS_PREFETCH_PREFIX: &str = "next-";
 
 /// Some apps (IIS, Symfony before 4.2, Zend) take the path from these, and would run a protected handler for any other path.
-const RETARGETING: [HeaderName; 2] =
-    [HeaderName::from_static("x-original-url"), HeaderName::from_static("x-rewrite-url")];
+const RETARGETING: [&str; 2] = ["x-original-url", "x-rewrite-url"];
 
 /// Why a `Connection` list is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -115,18 +114,18 @@ pub(crate) fn apply_connection<'n>(
 /// Removes the hop-by-hop headers of a response (RFC 9110 §7.6.1), and those of a body that hyper frames anew: a length beside
 /// chunks is not the body's (RFC 9112 §6.3), and one that is there twice is said once.
 pub(crate) fn end_hop_of_response(headers: &mut HeaderMap) {
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let (length, more) = (lengths.next().cloned(), lengths.next().is_some());
-    if more && let Some(length) = length {
-        let is_said_alike = headers.get_all(CONTENT_LENGTH).iter().all(|other| *other == length);
-        headers.remove(CONTENT_LENGTH);
-        headers.extend(is_said_alike.then_some((CONTENT_LENGTH, length)));
-    }
     let mut removed = Vec::new();
-    if headers.contains_key(TRANSFER_ENCODING) {
-        removed.push(CONTENT_LENGTH);
-    }
+    // The first length, and whether further ones say the same.
+    let (mut length, mut are_alike) = (None, None);
     for (name, value) in &*headers {
+        if *name == CONTENT_LENGTH {
+            match length {
+                None => length = Some(value),
+                Some(first) => are_alike = Some(are_alike != Some(false) && first == value),
+            }
+        } else if *name == TRANSFER_ENCODING {
+            removed.push(CONTENT_LENGTH);
+        }
         if *name == CONNECTION && !is_usual_connection(value) {
             let listed = value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
             removed.extend(
@@ -136,6 +135,10 @@ pub(crate) fn end_hop_of_response(headers: &mut HeaderMap) {
         if HOP_BY_HOP.contains(&name.as_str()) && *name != TE {
             removed.push(name.clone());
         }
+    }
+    if let Some(are_alike) = are_alike {
+        let length = headers.remove(CONTENT_LENGTH).filter(|_| are_alike);
+        headers.extend(length.map(|length| (CONTENT_LENGTH, length)));
     }
     for name in removed {
         headers.remove(name);
@@ -147,19 +150,19 @@ fn is_usual_connection(value: &HeaderValue) -> bool {
     value.as_bytes().eq_ignore_ascii_case(b"keep-alive") || value.as_bytes().eq_ignore_ascii_case(b"close")
 }
 
-/// Removes, in one pass, what ends here or what no client may say: hop-by-hop headers, `verified-event*`, the framework's own
-/// routing state, and other spellings of forwarding headers, among them of `believed`, in which trusted peers name the client.
+/// Removes, in one pass, what ends here or what no client may say: hop-by-hop headers, `verified-event*`, what takes an app to
+/// another path, the framework's own routing state, and other spellings of forwarding headers, among them of `believed`, in which trusted peers name the client.
 /// On a `webhook`, also what would make the framework answer without running the handler. `TE: trailers` stays.
 pub(crate) fn remove_reserved(headers: &mut HeaderMap, framework: Framework, webhook: bool, believed: &HeaderName) {
     let mut removed = Vec::new();
-    let usual_spelling = is_odd(believed.as_str()).then(|| folded(believed.as_str()));
+    let usual_spelling = believed.as_str().contains(['_', '.']).then(|| folded(believed.as_str()));
     for name in headers.keys() {
         let text = name.as_str();
         let meant = if is_odd(text) {
             let plain = folded(text);
             is_reserved(&plain, framework, webhook)
                 || plain.starts_with("x-forwarded-")
-                || matches!(&*plain, "x-real-ip" | "x-request-id" | "x-original-url" | "x-rewrite-url")
+                || matches!(&*plain, "x-real-ip" | "x-request-id")
                 || (name != believed && plain == folded(believed.as_str()))
         } else {
             is_reserved(text, framework, webhook) || usual_spelling.as_deref() == Some(text)
@@ -188,6 +191,7 @@ fn is_reserved(name: &str, framework: Framework, webhook: bool) -> bool {
                 || NEXTJS_RESERVED_PREFIXES.iter().any(|prefix| name.starts_with(prefix))
                 || (webhook && (NEXTJS_PREFETCH.contains(&name) || name.starts_with(NEXTJS_PREFETCH_PREFIX)))
         }
+        Some(b'x') => RETARGETING.contains(&name),
         _ => false,
     }
 }
@@ -237,7 +241,7 @@ impl Peer {
     }
 }
 
-/// Writes `X-Forwarded-*`. An untrusted peer's own are overwritten, and what else names a client or another path is removed; a trusted
+/// Writes `X-Forwarded-*`. An untrusted peer's own are overwritten, and what else names a client is removed; a trusted
 /// one's stay, and its address is appended. `believed` is the header in which trusted peers name the client.
 pub(crate) fn write_forwarded(headers: &mut HeaderMap, peer: &Peer, trusted: bool, believed: &HeaderName) {
     let host = headers.get(HOST).cloned();
@@ -252,9 +256,6 @@ pub(crate) fn write_forwarded(headers: &mut HeaderMap, peer: &Peer, trusted: boo
     headers.remove(FORWARDED);
     headers.remove(X_REAL_IP);
     headers.remove(believed);
-    for name in RETARGETING {
-        headers.remove(name);
-    }
     headers.insert(X_FORWARDED_FOR, peer.value.clone());
     headers.insert(X_FORWARDED_PROTO, peer.proto.clone());
     headers.insert(X_FORWARDED_PORT, peer.port.clone());

@@ -151,8 +151,9 @@ fn is_usual_connection(value: &HeaderValue) -> bool {
 }
 
 /// Removes, in one pass, what ends here or what no client may say: hop-by-hop headers, `verified-event*`, what takes an app to
-/// another path, the framework's own routing state, and other spellings of forwarding headers, among them of `believed`, in which trusted peers name the client.
-/// On a `webhook`, also what would make the framework answer without running the handler. `TE: trailers` stays.
+/// another path, the framework's own routing state, and other spellings of forwarding headers, among them of `believed`, in
+/// which trusted peers name the client. On a `webhook`, also what would make the framework answer without running the handler.
+/// `TE: trailers` stays.
 pub(crate) fn remove_reserved(headers: &mut HeaderMap, framework: Framework, webhook: bool, believed: &HeaderName) {
     let mut removed = Vec::new();
     let usual_spelling = believed.as_str().contains(['_', '.']).then(|| folded(believed.as_str()));

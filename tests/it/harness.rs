@@ -27,6 +27,8 @@ use tokio::sync::oneshot;
 /// The secret that every gate of these tests knows.
 pub const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 pub const PATH: &str = "/api/webhooks/clerk";
+/// The answer to a delivery that has run.
+pub const DUPLICATE: &str = r#"{"code":"duplicate"}"#;
 pub const BODY: &str = r#"{"data":{"id":"user_1"},"object":"event","type":"user.created"}"#;
 const PATIENCE: Duration = Duration::from_secs(10);
 

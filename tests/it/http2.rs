@@ -9,11 +9,9 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::harness::{App, BODY, Gate, PATH, SECRET, now, svix_signature};
+use crate::harness::{App, BODY, DUPLICATE, Gate, PATH, SECRET, now, svix_signature};
 use crate::script::*;
 use crate::sender::{PLAIN_SECRET, hex, hmac};
-
-const DUPLICATE: &str = r#"{"code":"duplicate"}"#;
 
 type Sender = SendRequest<Full<Bytes>>;
 

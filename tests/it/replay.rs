@@ -15,8 +15,6 @@ use crate::runs::*;
 use crate::script::*;
 use crate::sender::*;
 
-const DUPLICATE: &str = r#"{"code":"duplicate"}"#;
-
 /// Two rules for all runs of one id.
 #[track_caller]
 fn assert_once(runs: &[Run]) {

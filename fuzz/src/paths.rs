@@ -46,7 +46,11 @@ impl Rule {
         if path.contains(&b'\\') || path.starts_with(b"//") || path.split(|byte| *byte == b'/').any(is_dots) {
             return Verdict::Refused;
         }
-        if let Some(route) = self.plain(path) {
+        let plain = self.plain(path);
+        if !self.nextjs && self.is_routed_by_query(method, query, plain) {
+            return Verdict::Refused;
+        }
+        if let Some(route) = plain {
             return Verdict::Route(route);
         }
         // What somebody could read as a route, though it is not spelled so.
@@ -99,9 +103,47 @@ impl Rule {
             }
             if self.nextjs {
                 readings.extend(nextjs(&reading));
+            } else {
+                readings.extend(behind_script(&reading));
             }
         }
         false
+    }
+
+    /// Whether a front controller that takes its path from a parameter would run a route, and another one than `plain`.
+    fn is_routed_by_query(&self, method: &[u8], query: &[u8], plain: Option<usize>) -> bool {
+        let others = Rule {
+            routes: &[],
+            aliases: self.aliases,
+            ..*self
+        };
+        let named = |text: &[u8], alone: bool| {
+            let (text, settled) = decoded(&spaced(text));
+            let path = segments(text.split(|byte| matches!(byte, b'?' | b'#' | 0)).next().unwrap_or(&[]));
+            if !settled || path.is_empty() || !(alone || text.contains(&b'/')) {
+                return false;
+            }
+            // A plain route's own path in its query leads nowhere else.
+            match plain {
+                None => self.hits(path),
+                Some(_) if self.routes.len() == 1 => false,
+                Some(own) => {
+                    others.hits(path.clone())
+                        || self.routes.iter().enumerate().any(|(index, route)| {
+                            index != own && !route.ends_with("/*") && path == segments(route.as_bytes())
+                        })
+                }
+            }
+        };
+        query.split(|byte| *byte == b'&' || *byte == b';').any(|pair| {
+            let (key, value) = match pair.iter().position(|byte| *byte == b'=') {
+                Some(at) => (&pair[..at], &pair[at + 1..]),
+                None => (pair, &b""[..]),
+            };
+            let routes = [&b"q"[..], b"r", b"s", b"route", b"rest_route", b"_url", b"url", b"path", b"_route_"];
+            let alone = !matches!(method, b"GET" | b"HEAD") && routes.contains(&&key.to_ascii_lowercase()[..]);
+            named(key, false) || named(value, alone)
+        })
     }
 
     fn is_protected(&self, reading: &[Vec<u8>]) -> bool {
@@ -152,6 +194,12 @@ impl Rule {
                 (0..found.len().min(3)).any(|host| self.hits(found[host..].to_vec()))
             })
     }
+}
+
+/// What a script is told to run: `/index.php/hook` and `/public/index.php/hook`.
+fn behind_script(path: &[Vec<u8>]) -> Vec<Segments> {
+    let is_script = |segment: &Vec<u8>| [&b".php"[..], b".cgi", b".aspx"].iter().any(|end| segment.ends_with(end));
+    (1..path.len()).filter(|at| is_script(&path[at - 1])).map(|at| path[at..].to_vec()).collect()
 }
 
 /// What Next.js takes off a path somewhere.

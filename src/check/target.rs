@@ -8,13 +8,14 @@
 
 mod canonical;
 mod lost;
+mod query;
 mod reading;
 mod route_path;
 mod spec;
 #[cfg(test)]
 mod tests;
 
-use memchr::{memchr, memchr2};
+use memchr::memchr;
 
 use self::reading::{Protected, Readings, Seen};
 pub use self::route_path::{RoutePath, RoutePathError};
@@ -25,7 +26,7 @@ pub use self::spec::{SpecFault, TargetSpec};
 pub enum Framework {
     /// Next.js: `_next/data`, the image optimizer, `.rsc` and kin, locales.
     NextJs,
-    /// Any other app: extensions (`/hook.json`) and front controllers (`/index.php/hook`).
+    /// Any other app: extensions (`/hook.json`), front controllers (`/index.php/hook`), routing by query (`/?q=/hook`).
     None,
 }
 
@@ -59,6 +60,8 @@ pub enum TargetFault {
     TooManyReadings,
     /// Some reader would take it for a protected route, or for a declared alias of one.
     ShadowOfRoute,
+    /// A value of the query is a protected route's path, which a front controller would run: `/?q=/hook`.
+    RouteInQuery,
     /// `/_next/image` or `/_next/data` with a method other than GET and HEAD, or with a body.
     InternalMethod,
     /// `/_next/image` in a form that Next's own client never makes: not plainly spelled, nested, or with two sources.
@@ -106,6 +109,7 @@ impl TargetFault {
             Self::UnstableEncoding => "unstable_encoding",
             Self::TooManyReadings => "too_many_readings",
             Self::ShadowOfRoute => "shadow_of_route",
+            Self::RouteInQuery => "route_in_query",
             Self::InternalMethod => "internal_method",
             Self::InternalForm => "internal_form",
         }
@@ -121,6 +125,7 @@ impl TargetFault {
         Self::UnstableEncoding,
         Self::TooManyReadings,
         Self::ShadowOfRoute,
+        Self::RouteInQuery,
         Self::InternalMethod,
         Self::InternalForm,
     ];
@@ -136,6 +141,7 @@ impl TargetFault {
             Self::UnstableEncoding => "it is percent-encoded again and again",
             Self::TooManyReadings => "it has more prefixes than an app understands",
             Self::ShadowOfRoute => "it is another spelling of a protected path, or an alias of one",
+            Self::RouteInQuery => "its query names a protected path, and some apps run what their query names",
             Self::InternalMethod => "this is an internal path of the framework, for GET and HEAD without a body alone",
             Self::InternalForm => "this is an internal path of the framework in a form that its client never makes",
         }
@@ -180,8 +186,11 @@ impl Targets {
             Err(fault) => return Verdict::Refused(fault),
         };
         // The plain spelling comes before every other reading: a route is never a shadow of itself.
-        if let Some(route) = self.exact(path) {
-            return Verdict::Route(route);
+        if let Some(plain) = self.exact(path) {
+            return match self.inspect_parameters(method, query, Some(&plain.owner)) {
+                Err(fault) => Verdict::Refused(fault),
+                Ok(()) => Verdict::Route(plain.route),
+            };
         }
         let spelling = Spelling::of(path);
         let prefix = if spelling.has_plain_segments() { self.prefix(path) } else { None };
@@ -198,10 +207,10 @@ impl Targets {
     }
 
     /// The configured path, or that plus one `/` (`trailingSlash` apps redirect to it, others accept both).
-    fn exact(&self, path: &[u8]) -> Option<usize> {
+    fn exact(&self, path: &[u8]) -> Option<&Plain> {
         let path = path.strip_suffix(b"/").unwrap_or(path);
         let found = self.exact.binary_search_by(|plain| plain.path.as_ref().cmp(path)).ok()?;
-        self.exact.get(found).map(|plain| plain.route)
+        self.exact.get(found)
     }
 
     /// The longest prefix that `path` equals or lies under.
@@ -238,56 +247,10 @@ impl Targets {
             return Err(TargetFault::InternalMethod);
         }
         match (seen.image, spelling) {
-            (false, _) => Ok(()),
+            (false, _) => self.inspect_parameters(method, query, owner),
             (true, Spelling::Plain) => self.inspect_image_sources(query, owner),
             (true, Spelling::PathParameters | Spelling::Other) => Err(TargetFault::InternalForm),
         }
-    }
-
-    /// The image optimizer asks the app's own router for `url`, so its value is judged like a path.
-    fn inspect_image_sources(&self, query: &[u8], owner: Option<&Protected>) -> Result<(), TargetFault> {
-        let mut found = false;
-        for pair in query.split(|byte| *byte == b'&') {
-            let (key, value) = memchr(b'=', pair).and_then(|at| pair.split_at_checked(at)).unwrap_or((pair, b""));
-            let mut names_source = false;
-            canonical::each_round(key, |text| {
-                names_source |= text.get(..3).is_some_and(|start| start.eq_ignore_ascii_case(b"url"));
-                Ok(())
-            })?;
-            if !names_source {
-                continue;
-            }
-            // Next refuses a list of sources itself; a second one would only hide behind the first.
-            if std::mem::replace(&mut found, true) {
-                return Err(TargetFault::InternalForm);
-            }
-            let value = value.strip_prefix(b"=").unwrap_or(value);
-            let value: Vec<u8> = value.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect();
-            canonical::each_round(&value, |text| self.inspect_image_source(text, owner))?;
-        }
-        Ok(())
-    }
-
-    /// One depth of decoding of an image's source: a path, or a URL whose host may be the app's own.
-    fn inspect_image_source(&self, text: &[u8], owner: Option<&Protected>) -> Result<(), TargetFault> {
-        let path = memchr2(b'?', b'#', text).and_then(|end| text.get(..end)).unwrap_or(text);
-        if canonical::has_dot_segment(path) {
-            return Err(TargetFault::DotSegment);
-        }
-        let mut seen = Seen::default();
-        for url in [Some(path), after_scheme(path)].into_iter().flatten() {
-            canonical::each_form(url, |form| {
-                // With the scheme gone: the path itself, behind a host, behind `//user@host/` of a sloppy parser.
-                let mut rest = Some(form);
-                for _ in 0..3 {
-                    let Some(reading) = rest else { break };
-                    self.readings.read(reading, owner, &mut seen);
-                    rest = reading::without_first_segment(reading);
-                }
-            });
-        }
-        seen.refuse()?;
-        if seen.image { Err(TargetFault::InternalForm) } else { Ok(()) }
     }
 
     /// How the app reads paths.
@@ -346,13 +309,6 @@ fn admit(target: &[u8]) -> Result<(&[u8], &[u8]), TargetFault> {
         return Err(TargetFault::DotSegment);
     }
     Ok((path, query.strip_prefix(b"?").unwrap_or(query)))
-}
-
-/// What follows `https:` and the like (RFC 3986 §3.1).
-fn after_scheme(url: &[u8]) -> Option<&[u8]> {
-    let (scheme, rest) = url.split_at_checked(memchr(b':', url)?)?;
-    let in_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.');
-    if scheme.iter().all(in_scheme) { rest.strip_prefix(b":") } else { None }
 }
 
 fn has_pair(path: &[u8], first: u8, second: u8) -> bool {

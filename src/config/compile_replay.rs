@@ -175,7 +175,7 @@ impl Context<'_, '_> {
             }
             "off" => ReplayMode::Off,
             mode => {
-                if mode == "content" && chosen.scheme.default_tolerance().is_some() {
+                if mode == "content" && chosen.scheme.signs_time() {
                     let what =
                         "a retry that is signed anew has another time, so it counts as another delivery and runs";
                     let hint = if chosen.scheme.signs_id() {

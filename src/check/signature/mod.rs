@@ -102,6 +102,15 @@ impl Scheme {
         }
     }
 
+    /// Whether each attempt of a delivery is signed with a time of its own, so that no two have the same signed content.
+    pub fn signs_time(&self) -> bool {
+        let in_scheme = match &self.engine {
+            Engine::Template(_) => false,
+            Engine::Coded(scheme) => scheme.signs_time(),
+        };
+        in_scheme || self.tolerance.is_some()
+    }
+
     /// Whether the URL is signed, so that [`Head::url`] has to be known.
     pub fn signs_url(&self) -> bool {
         match &self.engine {

@@ -121,10 +121,8 @@ impl Readings {
                 }
             }
             Framework::None => {
-                if let Some(rest) = without_first_segment(path)
-                    && !rest.is_empty()
-                    && path.strip_suffix(rest).is_some_and(|first| is_script(first) || is_session(first))
-                {
+                // The first of them, wherever it stands (`/public/index.php/hook`): what is behind it is read for further ones.
+                if let Some(rest) = after_script(path) {
                     self.read_inside(rest, depth, owner, seen);
                 }
             }
@@ -177,6 +175,18 @@ pub(super) fn without_first_segment(path: &[u8]) -> Option<&[u8]> {
     let inside = path.strip_prefix(b"/")?;
     let end = memchr::memchr(b'/', inside).unwrap_or(inside.len());
     inside.get(end..)
+}
+
+/// What follows the first script or session in a path, if anything does.
+fn after_script(mut path: &[u8]) -> Option<&[u8]> {
+    while let Some(rest) = without_first_segment(path) {
+        let segment = path.strip_suffix(rest)?;
+        if !rest.is_empty() && (is_script(segment) || is_session(segment)) {
+            return Some(rest);
+        }
+        path = rest;
+    }
+    None
 }
 
 /// Suffixes that Next strips from a path somewhere; `.prefetch.rsc` and `.segment.rsc` count as one.

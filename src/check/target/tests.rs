@@ -66,12 +66,13 @@ impl Table {
 }
 
 use TargetFault::{
-    Backslash, DotSegment, ForbiddenByte, Fragment, InternalForm, InternalMethod, NotOriginForm, ShadowOfRoute,
-    TooManyReadings, UnstableEncoding,
+    Backslash, DotSegment, ForbiddenByte, Fragment, InternalForm, InternalMethod, NotOriginForm, RouteInQuery,
+    ShadowOfRoute, TooManyReadings, UnstableEncoding,
 };
 use Verdict::{Refused, Route, Unmatched};
 
 const SHADOW: Verdict = Refused(ShadowOfRoute);
+const NAMED: Verdict = Refused(RouteInQuery);
 
 /// As a request line arrives: one byte a character, as Python's `latin1`.
 fn latin1(text: &str) -> Vec<u8> {
@@ -594,6 +595,12 @@ fn refuses_readings_of_other_frameworks_and_passes_those_of_next() {
         ("/hooks/stripe/default", SHADOW),
         ("/index.php/hooks/stripe", SHADOW),
         ("/App.PHP/hooks/stripe", SHADOW),
+        ("/public/index.php/hooks/stripe", SHADOW),
+        ("/a/b.php/c.php/d/e.pl/hooks/stripe", SHADOW),
+        ("/app/(S(lit3py55t21z5v55vlm25s55))/hooks/stripe", SHADOW),
+        ("/public/index.php/hooks", Unmatched),
+        ("/public/index.php", Unmatched),
+        ("/public/hooks/stripe", Unmatched),
         ("/cgi/hook.php", Route(1)),
         ("/cgi/hook.php/path/info", SHADOW),
         ("/hooks/stripe.d/x", Unmatched),
@@ -605,6 +612,76 @@ fn refuses_readings_of_other_frameworks_and_passes_those_of_next() {
         ("/_next/image?url=/hooks/stripe", Unmatched),
     ]);
     assert_eq!(any_app(&["/hook"]).compile().unwrap().classify(b"POST", b"/_next/image"), Unmatched);
+}
+
+/// Each verdict for POST and for GET.
+#[track_caller]
+fn check_queries(table: &Table, cases: &[(&str, Verdict, Verdict)]) {
+    let targets = table.compile().unwrap();
+    for (target, post, get) in cases {
+        assert_eq!(targets.classify(b"POST", target.as_bytes()), *post, "POST {target:?}");
+        assert_eq!(targets.classify(b"GET", target.as_bytes()), *get, "GET {target:?}");
+        assert_eq!(
+            targets.classify(method_asked(b"GET", true), target.as_bytes()),
+            *post,
+            "GET with a body, {target:?}"
+        );
+    }
+}
+
+#[test]
+fn refuses_a_query_that_makes_a_front_controller_run_a_route() {
+    let table = any_app(&["/hook", "/shop/wp-json/pay/v1/stripe"]).base("/b").aliases(&["/old/hook"]);
+    check_queries(
+        &table,
+        &[
+            ("/b/?q=/hook", NAMED, NAMED),
+            ("/b/index.php?x=1&anything=/hook", NAMED, NAMED),
+            ("/?r=/hook", NAMED, NAMED),
+            ("/b/?q=%2Fhook", NAMED, NAMED),
+            ("/b/?q=%252fHO%4FK/", NAMED, NAMED),
+            ("/b/?q=\\hook", NAMED, NAMED),
+            ("/b/?q=x;q=/hook", NAMED, NAMED),
+            ("/b/?q=/hook.json", NAMED, NAMED),
+            ("/b/?q=/hook%26x", Unmatched, Unmatched),
+            ("/b/?q=/hook%3fx", NAMED, NAMED),
+            ("/b/?q=/b/index.php/hook", NAMED, NAMED),
+            ("/b/?q=old/hook", NAMED, NAMED),
+            ("/b/index.php?/hook", NAMED, NAMED),
+            ("/b/index.php?/hook&x", NAMED, NAMED),
+            ("/b/index.php?/hook=", NAMED, NAMED),
+            ("/b/index.php?old/hook", NAMED, NAMED),
+            // A word alone is a path to a router's parameter, but people search for words.
+            ("/b/?q=hook", NAMED, Unmatched),
+            ("/b/?Route=HOOK", NAMED, Unmatched),
+            ("/b/settings?tab=hook", Unmatched, Unmatched),
+            ("/b/?hook", Unmatched, Unmatched),
+            ("/b/?rest_route=/pay/v1/stripe", NAMED, NAMED),
+            ("/b/shop/?rest_route=pay/v1/stripe/", NAMED, NAMED),
+            ("/b/shop/?rest_route=/v1/stripe", Unmatched, Unmatched),
+            ("/b/shop/?rest_route=/pay/v1/stripes", Unmatched, Unmatched),
+            // A route's own query may name the route, but not another one, whose secrets are others.
+            ("/b/hook?q=/hook", Route(0), Route(0)),
+            ("/b/hook?q=/hooks/x&y=a/b", Route(0), Route(0)),
+            ("/b/hook?rest_route=/pay/v1/stripe", NAMED, NAMED),
+            ("/b/hook?q=/old/hook", NAMED, NAMED),
+            ("/b/search?q=", Unmatched, Unmatched),
+            ("/b/search?q=/&&=&x", Unmatched, Unmatched),
+            ("/b/search?q=/b", Unmatched, Unmatched),
+            ("/b/search?q=%25252525252f", Unmatched, Unmatched),
+            ("/b/search?q=/a.php/b.php/c.php/d.php/e.php/f.php/g.php/h.php/i.php/j", Unmatched, Unmatched),
+            ("/b/login?next=/b/about", Unmatched, Unmatched),
+        ],
+    );
+    // What begins at the root is everything: a way back to the root is none to a route.
+    check_queries(
+        &any_app(&["/"]),
+        &[("/login?next=/", Unmatched, Unmatched), ("/login?q=index.php", NAMED, Unmatched)],
+    );
+    // With one route, its own query leads nowhere else.
+    check_queries(&any_app(&["/hook"]).aliases(&["/old/hook"]), &[("/hook?q=/old/hook", Route(0), Route(0))]);
+    // Next.js has no such parameter.
+    check_queries(&next(&["/hook"]), &[("/?q=/hook", Unmatched, Unmatched)]);
 }
 
 #[test]
@@ -858,6 +935,7 @@ fn every_fault_has_its_own_name() {
         UnstableEncoding,
         TooManyReadings,
         ShadowOfRoute,
+        RouteInQuery,
         InternalMethod,
         InternalForm,
     ];

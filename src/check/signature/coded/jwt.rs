@@ -142,6 +142,11 @@ impl Coded for Jwt {
         self.claims.url_hash.is_some() || self.claims.url_claim.is_some()
     }
 
+    fn signs_time(&self) -> bool {
+        // One of `iat` and `exp` is there, or the token is refused.
+        true
+    }
+
     fn present(&self, head: Head<'_>, window: Window) -> Result<Option<u64>, Failure> {
         if self.signs_url() && head.url.is_none() {
             // A URL that nobody told cannot be compared.

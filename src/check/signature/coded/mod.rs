@@ -57,6 +57,11 @@ pub(super) trait Coded: fmt::Debug + Send + Sync {
     /// Whether the URL is part of what is signed.
     fn signs_url(&self) -> bool;
 
+    /// Whether what is signed has the time of the attempt, though the scheme names no [`SchemeSpec::timestamp`].
+    fn signs_time(&self) -> bool {
+        false
+    }
+
     /// Whether deliveries are checked with a key that the route does not configure.
     fn needs_no_secret(&self) -> bool {
         false

@@ -9,10 +9,10 @@ use crate::check::signature::Verified;
 use crate::outbound::Outbound;
 use crate::replay::Claim;
 
-/// A request that may go upstream.
+/// A request that may go upstream. Small, since it is handed on from step to step: the request is in a box.
 #[derive(Debug)]
 pub(crate) struct Admitted {
-    request: Request<Outbound>,
+    request: Box<Request<Outbound>>,
     passage: Passage,
 }
 
@@ -20,7 +20,7 @@ pub(crate) struct Admitted {
 #[derive(Debug)]
 pub(crate) enum Passage {
     /// A verified delivery: once begun, it runs to its end, and the claim with it.
-    Delivery(Option<Claim>),
+    Delivery(Option<Box<Claim>>),
     /// Unprotected traffic: cancelled with its client.
     Passed,
 }
@@ -41,17 +41,17 @@ impl Passage {
 
 impl Admitted {
     /// Admits a verified delivery, with the right to run it where its route de-duplicates.
-    pub(crate) fn delivery(_proof: &Verified, claim: Option<Claim>, request: Request<Outbound>) -> Self {
-        Self { request, passage: Passage::Delivery(claim) }
+    pub(crate) fn delivery(_proof: &Verified, claim: Option<Claim>, request: Box<Request<Outbound>>) -> Self {
+        Self { request, passage: Passage::Delivery(claim.map(Box::new)) }
     }
 
     /// Admits traffic to a path that no route protects. Nothing about it is known to be genuine.
-    pub(crate) fn passed_through_unverified(request: Request<Outbound>) -> Self {
+    pub(crate) fn passed_through_unverified(request: Box<Request<Outbound>>) -> Self {
         Self { request, passage: Passage::Passed }
     }
 
     /// The request, to be sent.
-    pub(crate) fn into_parts(self) -> (Request<Outbound>, Passage) {
+    pub(crate) fn into_parts(self) -> (Box<Request<Outbound>>, Passage) {
         (self.request, self.passage)
     }
 }

@@ -89,9 +89,9 @@ fn may_wait(give_up: Instant) -> bool {
 }
 
 /// The same request once more; its body is shared. `None`: one that streams, which no delivery does.
-fn copy(request: &Request<Outbound>) -> Option<Request<Outbound>> {
+fn copy(request: &Request<Outbound>) -> Option<Box<Request<Outbound>>> {
     let Outbound::Whole(frames) = request.body() else { return None };
-    let mut copy = Request::new(Outbound::Whole(frames.clone()));
+    let mut copy = Box::new(Request::new(Outbound::Whole(frames.clone())));
     *copy.method_mut() = request.method().clone();
     *copy.uri_mut() = request.uri().clone();
     *copy.version_mut() = request.version();

@@ -151,7 +151,7 @@ impl Forwarder {
     /// [`Failed`], with the request if nothing of it was written.
     pub(crate) async fn exchange(
         self: &Arc<Self>,
-        mut request: Request<Outbound>,
+        mut request: Box<Request<Outbound>>,
         mut passage: Passage,
         plan: &Arc<Plan>,
         deadline: Option<Instant>,
@@ -176,7 +176,7 @@ impl Forwarder {
             if passage.is_over() && when_over == OnStoreError::Refuse {
                 return Err(Failed { error: ForwardError::Over, unsent: Some((request, passage)) });
             }
-            let reply: Reply = Box::pin(link.sender.try_send_request(request));
+            let reply: Reply = Box::pin(link.sender.try_send_request(*request));
             let (forwarder, plan) = (Arc::clone(self), Arc::clone(plan));
             let mut exchange = Exchange::new(link, reply, forwarder, plan, passage);
             let outcome = match deadline {
@@ -194,11 +194,11 @@ impl Forwarder {
             passage = exchange.ended();
             match error.take_message() {
                 // The app closed a resting connection before it took the request.
-                Some(unwritten) if !is_fresh => request = unwritten,
+                Some(unwritten) if !is_fresh => request = Box::new(unwritten),
                 // A fresh one that does the same is not a race, and trying at once for ever would not end it.
                 Some(unwritten) => {
                     let error = ForwardError::Answer(error.into_error());
-                    return Err(Failed { error, unsent: Some((unwritten, passage)) });
+                    return Err(Failed { error, unsent: Some((Box::new(unwritten), passage)) });
                 }
                 None => {
                     passage.lose();
@@ -221,7 +221,7 @@ impl Forwarder {
                 let _ = connection.with_upgrades().await;
             }
         });
-        let answer = tokio::time::timeout(plan.limits.upgrade_timeout, sender.send_request(request)).await;
+        let answer = tokio::time::timeout(plan.limits.upgrade_timeout, sender.send_request(*request)).await;
         if !matches!(answer, Ok(Ok(_))) {
             driver.abort();
         }
@@ -286,7 +286,7 @@ type Reply = Pin<Box<dyn Future<Output = Result<Response<Incoming>, TrySendError
 pub(crate) struct Failed {
     pub(crate) error: ForwardError,
     /// The request, if nothing of it was written.
-    pub(crate) unsent: Option<(Request<Outbound>, Passage)>,
+    pub(crate) unsent: Option<(Box<Request<Outbound>>, Passage)>,
 }
 
 impl From<ForwardError> for Failed {

@@ -214,7 +214,7 @@ impl Gate {
         let Some(route) = route else {
             headers::write_forwarded(request.headers_mut(), &caller.peer, trusted, &plan.client.header);
             correlate::write(request.headers_mut(), None, &record.request_id, record.trace);
-            let request = pass::as_empty_as_said(plan, caller, request, record).await?;
+            pass::as_empty_as_said(plan, caller, &mut request, record).await?;
             let answered = self.pass(plan, caller, request, websocket).await;
             return answered_by_app(answered, Outcome::Passed, &caller.line, record);
         };
@@ -259,10 +259,11 @@ impl Gate {
 
         // 7. The body, bounded in bytes and time.
         let (parts, body) = request.into_parts();
+        let mut received = Received { parts, frames: Vec::new(), trusted };
         let whole = receive(body, &mut charge, record.started, &bounds, &mut record.bytes_in).await;
         let Whole { frames, waited } = whole.map_err(|stopped| refusal::stopped(stopped, &caller.line, record))?;
         record.body_came(waited);
-        let mut received = Received { parts, frames, trusted };
+        received.frames = frames;
 
         // 8. The MAC over the raw bytes, then the timestamp again: a slow body must not outlive its window.
         let mut verified = None;
@@ -274,7 +275,7 @@ impl Gate {
                 self.prove(plan, route, presented, &mut received, url, (&mut report, &mut window), record).await?;
         }
         charge.keep().map_err(|Short| Reject::Overloaded)?;
-        let (Some(presented), Some(verified), None) = (presented, verified, report.would_reject()) else {
+        let (Some(presented), Some(verified), None) = (&presented, verified, report.would_reject()) else {
             record.would_reject = report.would_reject();
             return Box::pin(self.forward_unverified(plan, caller, route, received, record)).await;
         };
@@ -299,7 +300,7 @@ impl Gate {
         // 10. The claim: a delivery runs once, however often it is sent. A sender may have closed its half of the connection, and
         // still waits for the answer.
         caller.line.commit();
-        let key = replay_key(route, verified, (&presented, frames));
+        let key = replay_key(route, verified, (presented, frames));
         let claim = match self.claim(plan, route, key, record.started, &mut record.detail).await {
             Ok(Some(Permit::Mine(claim))) => Some(claim),
             Ok(Some(Permit::Duplicate(copied))) => {
@@ -315,12 +316,13 @@ impl Gate {
         };
 
         // 11. Forward with the proof attached; 12. answer with what the app really says.
-        let Received { mut parts, frames, .. } = received;
-        parts.headers.remove(EXPECT);
-        headers::write_forwarded(&mut parts.headers, &caller.peer, trusted, &plan.client.header);
-        correlate::write(&mut parts.headers, Some(route), &record.request_id, record.trace);
-        verified_event::write(&mut parts.headers, plan, verified, route, &frames, clock::unix_now)?;
-        let admitted = Admitted::delivery(verified, claim, upstream_request(parts, Outbound::whole(frames)));
+        let headers = &mut received.parts.headers;
+        headers.remove(EXPECT);
+        headers::write_forwarded(headers, &caller.peer, trusted, &plan.client.header);
+        correlate::write(headers, Some(route), &record.request_id, record.trace);
+        verified_event::write(headers, plan, verified, route, &received.frames, clock::unix_now)?;
+        let request = upstream_request(received.parts, Outbound::whole(received.frames));
+        let admitted = Admitted::delivery(verified, claim, request);
         record.handed_over();
         let answered =
             deliver(&self.forwarder, admitted, plan, route, record.started, &self.stopping).await.map(Answered::App);

@@ -14,8 +14,8 @@ use crate::outbound::Outbound;
 use crate::wire::Line;
 
 /// The request as it goes upstream: the same target bytes, HTTP/1.1, nothing of the connection it came by.
-pub(crate) fn upstream_request(parts: Parts, body: Outbound) -> Request<Outbound> {
-    let mut request = Request::new(body);
+pub(crate) fn upstream_request(parts: Parts, body: Outbound) -> Box<Request<Outbound>> {
+    let mut request = Box::new(Request::new(body));
     *request.method_mut() = parts.method;
     *request.headers_mut() = parts.headers;
     *request.version_mut() = Version::HTTP_11;

@@ -112,11 +112,7 @@ impl Rule {
 
     /// Whether a front controller that takes its path from a parameter would run a route, and another one than `plain`.
     fn is_routed_by_query(&self, method: &[u8], query: &[u8], plain: Option<usize>) -> bool {
-        let others = Rule {
-            routes: &[],
-            aliases: self.aliases,
-            ..*self
-        };
+        let others = Rule { routes: &[], aliases: self.aliases, ..*self };
         let named = |text: &[u8], alone: bool| {
             let (text, settled) = decoded(&spaced(text));
             let path = segments(text.split(|byte| matches!(byte, b'?' | b'#' | 0)).next().unwrap_or(&[]));
@@ -129,8 +125,13 @@ impl Rule {
                 Some(_) if self.routes.len() == 1 => false,
                 Some(own) => {
                     others.hits(path.clone())
-                        || self.routes.iter().enumerate().any(|(index, route)| {
-                            index != own && !route.ends_with("/*") && path == segments(route.as_bytes())
+                        || self.routes.iter().enumerate().any(|(index, route)| match route.strip_suffix("/*") {
+                            None => index != own && path == segments(route.as_bytes()),
+                            // What lies below a prefix is no other route than a longer one below it.
+                            Some(prefix) => {
+                                let prefix = segments(prefix.as_bytes());
+                                path.starts_with(&prefix) && !segments(self.routes[own].as_bytes()).starts_with(&prefix)
+                            }
                         })
                 }
             }

@@ -78,17 +78,24 @@ pub fn run(data: &[u8]) {
     };
     assert!(never_laxer, "laxer than the rule: {found:?}, not {expected:?}: {:?}", shown());
 
+    let path = target.split(|byte| *byte == b'?').next().unwrap_or(&[]);
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_');
+    // Other frameworks may take their path from the query.
+    let query = target.get(path.len()..).unwrap_or(&[]);
+    let plain = path.iter().all(is_plain)
+        && (rule.nextjs || query.iter().all(|byte| is_plain(byte) || matches!(byte, b'?' | b'&' | b'=')));
+    // Behind other frameworks the name of an index file may stand for its directory: the rule leaves that to the strict side.
+    let is_file = !rule.nextjs
+        && target
+            .split(|byte| !is_plain(byte))
+            .any(|path| paths::segments(path).last().is_some_and(|last| last == b"index" || last == b"default"));
     // Nor so strict that genuine deliveries and plain pages are turned away.
     if let paths::Verdict::Route(route) = expected
         && !rule.routes[route].ends_with("/*")
+        && (rule.nextjs || (plain && !is_file))
     {
         assert_eq!(found, Verdict::Route(route), "a route's own spelling: {:?}", shown());
     }
-    let path = target.split(|byte| *byte == b'?').next().unwrap_or(&[]);
-    let plain = path.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'-' | b'_'));
-    // Behind other frameworks the name of an index file may stand for its directory: the rule leaves that to the strict side.
-    let is_file =
-        !rule.nextjs && paths::segments(path).last().is_some_and(|last| last == b"index" || last == b"default");
     let internal = path.to_ascii_lowercase().windows(6).any(|part| part == b"/_next");
     if expected == paths::Verdict::Pass
         && plain

@@ -32,8 +32,9 @@ impl Context<'_, '_> {
                 ReplayStore::Memory
             }
             (url, spot) => {
+                let place = self.place(table, url, spot)?;
                 self.only_here(table);
-                ReplayStore::Redis(Arc::new(self.place(table, url, spot)?))
+                ReplayStore::Redis(Arc::new(place))
             }
         };
         Some(ReplayPolicy {

@@ -78,7 +78,7 @@ impl Exchange {
             patience: None,
         };
         if let Passage::Delivery(Some(claim)) = passage {
-            answer.copier = claim.settle(head.status, &head.headers);
+            answer.copier = claim.settle(head.status, &head.headers).map(Box::new);
         }
         if answer.is_end_stream() {
             answer.end(&mut Context::from_waker(Waker::noop()));
@@ -162,7 +162,7 @@ pub(crate) struct Answer {
     /// Read to its end, whoever leaves.
     is_delivery: bool,
     /// Keeps it for those that sent the same.
-    copier: Option<Copier>,
+    copier: Option<Box<Copier>>,
     /// How long nothing may come of it, while nothing does.
     patience: Option<Pin<Box<Sleep>>>,
 }

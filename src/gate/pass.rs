@@ -32,12 +32,12 @@ use crate::wire::Protocol;
 pub(super) async fn as_empty_as_said(
     plan: &Plan,
     caller: &Caller,
-    mut request: Request<Incoming>,
+    request: &mut Request<Incoming>,
     record: &mut Record,
-) -> Result<Request<Incoming>, Refusal> {
+) -> Result<(), Refusal> {
     let body = request.body();
     if caller.protocol == Protocol::Http1 || body.size_hint().exact() != Some(0) || body.is_end_stream() {
-        return Ok(request);
+        return Ok(());
     }
     let end = async {
         while let Some(frame) = request.body_mut().frame().await {
@@ -52,8 +52,7 @@ pub(super) async fn as_empty_as_said(
     ended.unwrap_or(Err(Reject::BodyTimeout)).map_err(|reject| {
         record.detail = Some("HTTP/2: `content-length: 0`, and more than an empty body (RFC 9113 §8.1.1)".into());
         Refusal::from(reject)
-    })?;
-    Ok(request)
+    })
 }
 
 impl Gate {

@@ -3,6 +3,8 @@
 //! A line is written for every request, so this does not go through a serializer. Must never write an unescaped byte of a
 //! value: values come from the network.
 
+use std::cell::Cell;
+
 use crate::civil::Civil;
 use crate::hex::Hex;
 use crate::plan::LogFormat;
@@ -61,8 +63,7 @@ impl<'l> Fields<'l> {
         }
         self.line.push(b'"');
         let mut rest = value.as_bytes();
-        if rest.iter().fold(true, |plain, byte| plain & is_plain(*byte)) {
-            // The usual case, decided without a branch per byte.
+        if are_plain(rest) {
             self.line.extend_from_slice(rest);
             self.line.push(b'"');
             return;
@@ -117,26 +118,13 @@ impl<'l> Fields<'l> {
 
     /// Milliseconds since 1970, as RFC 3339 in UTC.
     pub(super) fn time(&mut self, key: Key, millis: u64) {
-        let civil = Civil::of(millis);
         self.key(key);
-        if self.format == LogFormat::Json {
-            self.line.push(b'"');
-        }
-        for (value, width, after) in [
-            (civil.year, 4, &b"-"[..]),
-            (civil.month, 2, b"-"),
-            (civil.day, 2, b"T"),
-            (civil.hour, 2, b":"),
-            (civil.minute, 2, b":"),
-            (civil.second, 2, b"."),
-            (civil.milli, 3, b"Z"),
-        ] {
-            digits(self.line, value, width);
-            self.line.extend_from_slice(after);
-        }
-        if self.format == LogFormat::Json {
-            self.line.push(b'"');
-        }
+        let quote: &[u8] = if self.format == LogFormat::Json { b"\"" } else { b"" };
+        self.line.extend_from_slice(quote);
+        self.line.extend_from_slice(&second(millis));
+        digits(self.line, millis.wrapping_rem(1000), 3);
+        self.line.push(b'Z');
+        self.line.extend_from_slice(quote);
     }
 
     fn key(&mut self, key: Key) {
@@ -145,6 +133,50 @@ impl<'l> Fields<'l> {
         let written = if std::mem::take(&mut self.first) { written.get(1..).unwrap_or_default() } else { written };
         self.line.extend_from_slice(written);
     }
+}
+
+/// `2026-11-22T10:00:00.`, which all lines of one second have in common: written out by this thread once for each.
+fn second(millis: u64) -> [u8; 20] {
+    thread_local! {
+        static LAST: Cell<(u64, [u8; 20])> = const { Cell::new((u64::MAX, [0; 20])) };
+    }
+    let wanted = millis.wrapping_div(1000);
+    let (of, text) = LAST.get();
+    if of == wanted {
+        return text;
+    }
+    let civil = Civil::of(millis);
+    let mut text = Vec::with_capacity(20);
+    for (value, width, after) in [
+        (civil.year, 4, b'-'),
+        (civil.month, 2, b'-'),
+        (civil.day, 2, b'T'),
+        (civil.hour, 2, b':'),
+        (civil.minute, 2, b':'),
+        (civil.second, 2, b'.'),
+    ] {
+        digits(&mut text, value, width);
+        text.push(after);
+    }
+    // No clock has a year of five digits.
+    let text = text.try_into().unwrap_or(*b"9999-12-31T23:59:59.");
+    LAST.set((wanted, text));
+    text
+}
+
+/// Whether every byte is plain, looked at eight at a time.
+fn are_plain(text: &[u8]) -> bool {
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+    // The high bit of each byte below `least`, which is at most 0x80 (Warren, Hacker's Delight, 6-1).
+    let below = |word: u64, least: u64| word.wrapping_sub(ONES.wrapping_mul(least)) & !word & HIGH;
+    let is = |word: u64, byte: u8| below(word ^ u64::from_ne_bytes([byte; 8]), 1);
+    let (words, rest) = text.as_chunks::<8>();
+    let odd = words.iter().fold(0, |odd, word| {
+        let word = u64::from_ne_bytes(*word);
+        odd | below(word, 0x20) | is(word, b'"') | is(word, b'\\') | is(word, 0x7f)
+    });
+    odd == 0 && rest.iter().fold(true, |plain, byte| plain & is_plain(*byte))
 }
 
 /// Whether a byte stands for itself in a quoted text.
@@ -185,6 +217,44 @@ mod tests {
             assert_eq!(line.matches('\n').count(), 1, "{line:?}");
             let json: serde_json::Value = serde_json::from_str(&line).unwrap();
             assert_eq!(json["a"], value);
+        }
+    }
+
+    #[test]
+    fn every_byte_is_escaped_or_not_wherever_it_stands() {
+        for byte in 0..=0x7f_u8 {
+            let escaped = byte < b' ' || matches!(byte, b'"' | b'\\' | 0x7f);
+            for length in 1..20 {
+                for at in 0..length {
+                    let mut value = vec![b'x'; length];
+                    value[at] = byte;
+                    let value = String::from_utf8(value).unwrap();
+                    let line = text_of(&value, LogFormat::Json);
+                    assert_eq!(line.contains('\\'), escaped, "{line:?}");
+                    let json: serde_json::Value = serde_json::from_str(&line).unwrap();
+                    assert_eq!(json["a"], *value);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_second_has_its_own_text() {
+        let time = |millis| {
+            let mut line = Vec::new();
+            Fields::line(&mut line, LogFormat::Text, |fields| fields.time(key!("t"), millis));
+            String::from_utf8(line).unwrap()
+        };
+        // There and back, as where two requests end in another order than they came.
+        for (millis, text) in [
+            (999, "1970-01-01T00:00:00.999Z"),
+            (1_000, "1970-01-01T00:00:01.000Z"),
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_799_999_999_099, "2027-01-15T07:59:59.099Z"),
+            (1_800_000_000_000, "2027-01-15T08:00:00.000Z"),
+            (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
+        ] {
+            assert_eq!(time(millis), format!("t={text}\n"));
         }
     }
 

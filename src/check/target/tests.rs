@@ -609,7 +609,7 @@ fn refuses_readings_of_other_frameworks_and_passes_those_of_next() {
         ("/hooks/stripe/indexes", Unmatched),
         ("/index.phpx/hooks/stripe", Unmatched),
         ("/_next/data/ID/hooks/stripe", Unmatched),
-        ("/_next/image?url=/hooks/stripe", Unmatched),
+        ("/_next/image?url=/hooks/stripe", NAMED),
     ]);
     assert_eq!(any_app(&["/hook"]).compile().unwrap().classify(b"POST", b"/_next/image"), Unmatched);
 }

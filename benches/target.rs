@@ -18,7 +18,15 @@ fn targets() -> Targets {
         ["/api/webhooks/clerk", "/api/webhooks/stripe", "/api/github/*"].map(|path| RoutePath::parse(path).unwrap());
     let locales = ["en", "fr"].map(str::to_owned);
     let framework = Framework::NextJs;
-    Targets::compile(TargetSpec { framework, base_path: "", locales: &locales, aliases: &[], routes: &routes }).unwrap()
+    Targets::compile(TargetSpec {
+        framework,
+        base_path: "",
+        asset_prefix: "",
+        locales: &locales,
+        aliases: &[],
+        routes: &routes,
+    })
+    .unwrap()
 }
 
 #[divan::bench(args = [

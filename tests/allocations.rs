@@ -119,7 +119,7 @@ fn forged_1_kib(bencher: Bencher<'_, '_>) {
 fn target(bencher: Bencher<'_, '_>, target: &str) {
     let routes = ["/api/webhooks/clerk", "/api/webhooks/stripe"].map(|path| RoutePath::parse(path).unwrap());
     let framework = Framework::NextJs;
-    let spec = TargetSpec { framework, base_path: "", locales: &[], aliases: &[], routes: &routes };
+    let spec = TargetSpec { framework, base_path: "", asset_prefix: "", locales: &[], aliases: &[], routes: &routes };
     let targets = Targets::compile(spec).unwrap();
     bencher.bench_local(|| targets.classify(b"POST", black_box(target.as_bytes())));
 }

@@ -21,6 +21,8 @@ pub enum Verdict {
 pub struct Rule {
     pub nextjs: bool,
     pub base: &'static str,
+    /// What is stripped as a locale is.
+    pub assets: &'static str,
     pub locales: &'static [&'static str],
     pub aliases: &'static [&'static str],
     pub routes: &'static [&'static str],
@@ -85,7 +87,7 @@ impl Rule {
 
     /// Whether some reading of these segments is protected.
     fn hits(&self, first: Segments) -> bool {
-        let base = segments(self.base.as_bytes());
+        let (base, assets) = (segments(self.base.as_bytes()), segments(self.assets.as_bytes()));
         let locales: Vec<Vec<u8>> = self.locales.iter().map(|locale| locale.to_lowercase().into_bytes()).collect();
         let (mut readings, mut seen) = (vec![first], BTreeSet::new());
         while let Some(reading) = readings.pop() {
@@ -100,6 +102,9 @@ impl Rule {
             }
             if reading.first().is_some_and(|segment| locales.contains(segment)) {
                 readings.push(reading[1..].to_vec());
+            }
+            if !assets.is_empty() && reading.starts_with(&assets) {
+                readings.push(reading[assets.len()..].to_vec());
             }
             if self.nextjs {
                 readings.extend(nextjs(&reading));
@@ -156,22 +161,23 @@ impl Rule {
 
     /// The image optimizer and the data namespace: for GET and HEAD, and with no protected source.
     fn internal(&self, method: &[u8], decoded: &[u8], query: &[u8]) -> bool {
-        let mut path = segments(decoded);
-        let base = segments(self.base.as_bytes());
-        if path.starts_with(&base) {
-            path.drain(..base.len());
-        }
-        if path.first().is_some_and(|first| self.locales.iter().any(|locale| locale.to_lowercase().as_bytes() == first))
-        {
-            path.remove(0);
-        }
-        let [next, kind, ..] = &path[..] else { return false };
-        if next != b"_next" || !(kind == b"image" || kind == b"data") {
+        // Wherever they begin: an asset prefix may stand before them.
+        let path = segments(decoded);
+        let behind = |at: usize| path.get(at..).unwrap_or(&[]);
+        let kinds: Vec<&[Vec<u8>]> =
+            (1..path.len()).filter(|at| path[at - 1] == b"_next").map(behind).filter(|rest| !rest.is_empty()).collect();
+        let data = kinds.iter().any(|rest| rest[0] == b"data");
+        // 14.2 looks at the beginning of the name alone; only one form is the client's own.
+        let images = kinds.iter().filter(|rest| rest[0].starts_with(b"image")).count();
+        if images == 0 && !data {
             return false;
         }
-        if !matches!(method, b"GET" | b"HEAD") {
+        if !matches!(method, b"GET" | b"HEAD")
+            || kinds.iter().any(|rest| rest[0].starts_with(b"image") && (rest.len() > 1 || rest[0] != b"image" || data))
+        {
             return true;
         }
+        let kind: &[u8] = if images > 0 { b"image" } else { b"data" };
         let pairs = query.split(|byte| *byte == b'&').map(|pair| {
             let at = pair.iter().position(|byte| *byte == b'=');
             (&pair[..at.unwrap_or(pair.len())], at.map_or(&b""[..], |at| &pair[at + 1..]))
@@ -206,11 +212,12 @@ fn behind_script(path: &[Vec<u8>]) -> Vec<Segments> {
 /// What Next.js takes off a path somewhere.
 fn nextjs(path: &[Vec<u8>]) -> Vec<Segments> {
     let mut readings = Vec::new();
-    if let [next, data, _id, page @ .., last] = path
+    // The build id may have slashes: a branch's name.
+    if let [next, data, _id, page @ ..] = path
         && next == b"_next"
         && data == b"data"
     {
-        readings.push([page, std::slice::from_ref(last)].concat());
+        readings.extend((0..page.len()).map(|at| page[at..].to_vec()));
     }
     if let [index, page @ ..] = path
         && index == b"index"

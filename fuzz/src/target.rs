@@ -12,6 +12,7 @@ const RULES: &[Rule] = &[
     Rule {
         nextjs: true,
         base: "",
+        assets: "/cdn/x",
         locales: &["en", "fr", "sk"],
         aliases: &[],
         routes: &["/api/webhooks/clerk", "/api/clerk-webhook"],
@@ -19,6 +20,7 @@ const RULES: &[Rule] = &[
     Rule {
         nextjs: true,
         base: "/base",
+        assets: "",
         locales: &["en", "fr"],
         aliases: &["/hooks/clerk", "/legacy-hook"],
         routes: &["/api/webhooks/clerk"],
@@ -26,6 +28,7 @@ const RULES: &[Rule] = &[
     Rule {
         nextjs: true,
         base: "",
+        assets: "",
         locales: &[],
         aliases: &["/bf/clerk"],
         routes: &["/api/hooks/*", "/api/hooks/special/deep", "/api/hooks/inner/*", "/api/clerk"],
@@ -33,14 +36,22 @@ const RULES: &[Rule] = &[
     Rule {
         nextjs: true,
         base: "/app/web",
+        assets: "",
         locales: &["en-US"],
         aliases: &[],
         routes: &["/api/Webhooks/Clerk", "/v1/in/*"],
     },
-    Rule { nextjs: true, base: "", locales: &["de"], aliases: &[], routes: &["/hook/*"] },
-    Rule { nextjs: true, base: "", locales: &["en"], aliases: &[], routes: &["/", "/api/hook"] },
-    Rule { nextjs: false, base: "", locales: &["en"], aliases: &["/old/*"], routes: &["/api/hook", "/in/*"] },
-    Rule { nextjs: false, base: "/b", locales: &[], aliases: &[], routes: &["/hook.php"] },
+    Rule { nextjs: true, base: "", assets: "", locales: &["de"], aliases: &[], routes: &["/hook/*"] },
+    Rule { nextjs: true, base: "", assets: "", locales: &["en"], aliases: &[], routes: &["/", "/api/hook"] },
+    Rule {
+        nextjs: false,
+        base: "",
+        assets: "",
+        locales: &["en"],
+        aliases: &["/old/*"],
+        routes: &["/api/hook", "/in/*"],
+    },
+    Rule { nextjs: false, base: "/b", assets: "", locales: &[], aliases: &[], routes: &["/hook.php"] },
 ];
 const METHODS: [&[u8]; 6] = [b"POST", b"GET", b"HEAD", b"PUT", b"QUERY", b"post"];
 
@@ -53,6 +64,7 @@ fn tables() -> &'static [Targets] {
             Targets::compile(TargetSpec {
                 framework: if rule.nextjs { Framework::NextJs } else { Framework::None },
                 base_path: rule.base,
+                asset_prefix: rule.assets,
                 locales: &locales,
                 aliases: &paths(rule.aliases),
                 routes: &paths(rule.routes),

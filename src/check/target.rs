@@ -156,6 +156,7 @@ impl Targets {
     pub fn compile(spec: TargetSpec<'_>) -> Result<Self, Vec<SpecFault>> {
         let base = spec::base_path(spec.base_path);
         let mut faults: Vec<SpecFault> = base.err().map(SpecFault::BasePath).into_iter().collect();
+        faults.extend(spec::base_path(spec.asset_prefix).err().map(SpecFault::AssetPrefix));
         faults.extend(spec::bad_locales(spec.locales));
         let base = base.unwrap_or_default();
         let readings = Readings::new(&spec, base);
@@ -243,8 +244,11 @@ impl Targets {
             })?;
         }
         seen.refuse()?;
-        if (seen.image || seen.data) && !matches!(method, b"GET" | b"HEAD") {
+        if (seen.image || seen.odd_image || seen.data) && !matches!(method, b"GET" | b"HEAD") {
             return Err(TargetFault::InternalMethod);
+        }
+        if seen.odd_image {
+            return Err(TargetFault::InternalForm);
         }
         match (seen.image, spelling) {
             (false, _) => self.inspect_parameters(method, query, owner),

@@ -185,6 +185,7 @@ impl Context<'_, '_> {
             _ => Framework::NextJs,
         };
         let base_path = table.text("base_path").map(|(text, _)| text).unwrap_or_default();
+        let asset_prefix = table.text("asset_prefix").map(|(text, _)| text).unwrap_or_default();
         let locales: Vec<String> = table.texts("locales").map(|(locale, _)| locale.to_owned()).collect();
         if framework == Framework::None && !locales.is_empty() {
             let hint = "remove it, or write framework = \"nextjs\"";
@@ -199,7 +200,14 @@ impl Context<'_, '_> {
         }
         let routes: Vec<RoutePath> = paths.iter().map(|(_, path, _)| path.clone()).collect();
         let alias_paths: Vec<RoutePath> = aliases.iter().map(|(path, _)| path.clone()).collect();
-        let spec = TargetSpec { framework, base_path, locales: &locales, aliases: &alias_paths, routes: &routes };
+        let spec = TargetSpec {
+            framework,
+            base_path,
+            asset_prefix,
+            locales: &locales,
+            aliases: &alias_paths,
+            routes: &routes,
+        };
         let targets = match Targets::compile(spec) {
             Ok(targets) => Some(targets),
             Err(faults) => {
@@ -210,7 +218,8 @@ impl Context<'_, '_> {
             }
         };
         let aliases = alias_paths.iter().map(RoutePath::to_string).collect();
-        Some((App { base_path: base_path.to_owned(), locales, aliases }, framework, targets))
+        let (base_path, asset_prefix) = (base_path.to_owned(), asset_prefix.to_owned());
+        Some((App { base_path, asset_prefix, locales, aliases }, framework, targets))
     }
 
     fn target_problem(
@@ -228,6 +237,11 @@ impl Context<'_, '_> {
                 app.spot_of("base_path"),
                 format!("is not a plain path: {error}"),
                 "write \"\" or \"/docs\"".to_owned(),
+            ),
+            SpecFault::AssetPrefix(error) => (
+                app.spot_of("asset_prefix"),
+                format!("is not a plain path: {error}"),
+                "write the path of the app's assetPrefix alone, as in \"/cdn\"".to_owned(),
             ),
             SpecFault::Locale(index) => {
                 let spot = app.texts("locales").nth(index).map(|(_, spot)| spot.clone()).unwrap_or_default();

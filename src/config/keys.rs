@@ -234,6 +234,7 @@ static APP: Shape = shape(&[
         "`nextjs` also refuses the spellings that Next.js resolves to a protected route, and removes its internal headers.",
     ),
     key("base_path", Kind::Text, "\"\"", "The app's basePath, `/docs`; route paths are written without it."),
+    key("asset_prefix", Kind::Text, "\"\"", "The path of the app's assetPrefix, `/cdn`, if it has one and locales."),
     key("locales", Kind::Texts, "[]", "The app's i18n locales, `en`."),
     key(
         "aliases",

@@ -131,6 +131,8 @@ pub struct Loaded {
 pub struct App {
     /// Prepended to every route's path and alias; empty or `/something`.
     pub base_path: String,
+    /// What Next.js strips from paths beside the locales; empty or `/something`.
+    pub asset_prefix: String,
     /// The app's locales.
     pub locales: Vec<String>,
     /// The app's own ways to a protected route.

@@ -66,6 +66,8 @@ struct Rewrite {
     absolute: bool,
     /// `basePath: false`: its source is outside of the base path.
     outside: bool,
+    /// It leads to one of Next's own paths, such as the image optimizer, which asks the app for others.
+    internal: bool,
 }
 
 /// A path that leads to a protected route.
@@ -96,8 +98,16 @@ impl Inspection<'_> {
                 self.add(Severity::Error, "app.locales", what, format!("add {locale:?} to locales under [app]"));
             }
         }
+        let localised = manifest.get("i18n").is_some_and(|i18n| !i18n.is_null());
+        if let Some(prefix) =
+            asset_prefix(manifest, base_path).filter(|prefix| localised && *prefix != app.asset_prefix)
+        {
+            let what = format!("the build's assetPrefix has the path {prefix:?}, which Next.js takes off any path");
+            self.add(Severity::Error, "app.asset_prefix", what, format!("write asset_prefix = {prefix:?} under [app]"));
+        }
         let rewrites = rewrites(manifest, base_path, &self.loaded.plan.upstream.authority);
         self.ways(&rewrites);
+        self.internal_ways(&rewrites);
         let pages = |key: &str| -> Vec<String> {
             let pages = manifest.get(key).and_then(Value::as_array).into_iter().flatten();
             pages
@@ -134,8 +144,12 @@ impl Inspection<'_> {
             next = next.saturating_add(1);
             for rewrite in rewrites {
                 let found = rewrite.destination.ways_to(&target, below);
-                for path in found.iter().flat_map(|bindings| rewrite.source.paths(bindings)) {
-                    self.way(rewrite, &path, route, &mut reported);
+                let paths = |bindings| {
+                    let is_open = rewrite.source.is_open(bindings);
+                    rewrite.source.paths(bindings).into_iter().map(move |path| (path, is_open))
+                };
+                for (path, is_open) in found.iter().flat_map(paths) {
+                    self.way(rewrite, (&path, is_open), route, &mut reported);
                     // What leads to a declared alias leads on as well.
                     let known = ways.iter().any(|way| way.path == path || (way.below && is_below(&path, &way.path)));
                     if !known && !rewrite.absolute && ways.len() < MOST_WAYS {
@@ -146,7 +160,31 @@ impl Inspection<'_> {
         }
     }
 
-    fn way(&mut self, rewrite: &Rewrite, path: &str, route: usize, reported: &mut BTreeSet<(String, usize)>) {
+    /// Rewrites to Next's own paths from others that do not look like them.
+    fn internal_ways(&mut self, rewrites: &[Rewrite]) {
+        for rewrite in rewrites.iter().filter(|rewrite| rewrite.internal) {
+            let paths = rewrite.source.paths(&Vec::new());
+            let is_seen = |path: &String| path.split('/').any(|segment| segment.eq_ignore_ascii_case("_next"));
+            let asked = |path: &String| if rewrite.outside { path.clone() } else { self.full(path) };
+            let is_open = |path: &String| self.verdict(&asked(path)) == Verdict::Unmatched;
+            let Some(path) = paths.iter().find(|path| !is_seen(path) && is_open(path)) else { continue };
+            let what = format!(
+                "{}: an undeclared way to what Next.js serves itself, and through it to any path",
+                rewrite.shown
+            );
+            let hint = format!("add {path:?} to aliases under [app], or remove the rewrite");
+            self.add(Severity::Error, &rewrite.key, what, hint);
+        }
+    }
+
+    /// `is_open`: the path is a sample of more than can be listed.
+    fn way(
+        &mut self,
+        rewrite: &Rewrite,
+        (path, is_open): (&str, bool),
+        route: usize,
+        reported: &mut BTreeSet<(String, usize)>,
+    ) {
         let verdict = if rewrite.outside { self.verdict(path) } else { self.verdict(&self.full(path)) };
         let name = self.name(route);
         match verdict {
@@ -180,11 +218,20 @@ impl Inspection<'_> {
                     let what = format!("{}: {path} is an undeclared way to {name}", rewrite.shown);
                     // Never a stem that holds more than the rewrite: an alias refuses all that lies below it.
                     let stem = rewrite.source.stem().filter(|stem| *stem != self.loaded.app.base_path);
-                    let all = stem.map(|stem| format!(", or \"{stem}/*\" for all of them,"));
-                    let hint = format!(
-                        "add {path:?}{} to aliases under [app], or remove the rewrite",
-                        all.unwrap_or_default()
-                    );
+                    let all = stem.map(|stem| format!("\"{stem}/*\""));
+                    let hint = match (all, is_open) {
+                        (Some(all), true) => format!("add {all} to aliases under [app], or remove the rewrite"),
+                        (None, true) => {
+                            "no alias names all of its paths: remove the rewrite, or give it a beginning of its own"
+                                .to_owned()
+                        }
+                        (Some(all), false) => {
+                            format!(
+                                "add {path:?}, or {all} for all of them, to aliases under [app], or remove the rewrite"
+                            )
+                        }
+                        (None, false) => format!("add {path:?} to aliases under [app], or remove the rewrite"),
+                    };
                     self.add(Severity::Error, &rewrite.key, what, hint);
                 }
             }
@@ -314,17 +361,41 @@ fn rewrite(key: String, entry: &Value, base_path: &str, upstream: &Authority) ->
         Some((_, rest)) => rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/"),
         None => destination,
     };
-    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let path = resolved(path.split(['?', '#']).next().unwrap_or_default());
     let plain = |pattern: Pattern| pattern.without_prefix(base_path).without_leading(LOCALE);
+    let destination = plain(Pattern::destination(&path));
     let pattern = if outside { Pattern::rewrite(source) } else { plain(Pattern::rewrite(source)) };
     Some(Rewrite {
         key,
-        shown: format!("{source} -> {destination}"),
+        shown: format!("{source} -> {}", entry.get("destination")?.as_str()?),
         source: pattern,
-        destination: plain(Pattern::destination(path)),
+        internal: destination.is_inside("/_next"),
+        destination,
         absolute,
         outside,
     })
+}
+
+/// Without empty and dot segments, and without a slash at the end: as Next compares it.
+fn resolved(path: &str) -> String {
+    let mut segments = Vec::new();
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => drop(segments.pop()),
+            segment => segments.push(segment),
+        }
+    }
+    format!("/{}", segments.join("/"))
+}
+
+/// The path of the build's `assetPrefix`, for which Next writes a rewrite of its own before all others.
+fn asset_prefix<'m>(manifest: &'m Value, base_path: &str) -> Option<&'m str> {
+    let rewrites = manifest.get("rewrites")?;
+    let first = rewrites.get("beforeFiles").unwrap_or(rewrites).as_array()?.first()?;
+    let prefix = first.get("source")?.as_str()?.strip_suffix("/_next/:path+")?;
+    let leads_home = first.get("destination")?.as_str()?.strip_prefix(base_path)? == "/_next/:path+";
+    Some(prefix).filter(|prefix| leads_home && !prefix.is_empty())
 }
 
 /// Whether `host:port/…` is the app's own address: what hookward calls it, or this machine at the same port.

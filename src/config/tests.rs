@@ -236,7 +236,8 @@ content = "{timestamp}.{body}"
     assert_eq!(plan.listeners[0].address.to_string(), "127.0.0.2:81");
     assert_eq!(plan.upstream.authority.as_str(), "app.internal:80");
     assert_eq!((plan.unmatched, plan.framework, plan.log), (Unmatched::Deny, Framework::None, LogFormat::Text));
-    assert_eq!(app, App { base_path: "/docs".to_owned(), locales: vec![], aliases: vec!["/old".to_owned()] });
+    let declared = App { base_path: "/docs".to_owned(), aliases: vec!["/old".to_owned()], ..App::default() };
+    assert_eq!(app, declared);
     assert_eq!(plan.client.header, "cf-connecting-ip");
     assert!(plan.client.rules.trusted.contains("10.0.3.7".parse().unwrap()));
     assert_eq!(plan.health.unwrap().to_string(), "[::1]:9");

@@ -66,13 +66,20 @@ mod tests {
     struct Spec {
         framework: Framework,
         base: &'static str,
+        assets: &'static str,
         locales: &'static [&'static str],
         aliases: &'static [&'static str],
         routes: &'static [&'static str],
     }
 
-    const NEXT: Spec =
-        Spec { framework: Framework::NextJs, base: "", locales: &[], aliases: &[], routes: &["/api/webhooks/clerk"] };
+    const NEXT: Spec = Spec {
+        framework: Framework::NextJs,
+        base: "",
+        assets: "",
+        locales: &[],
+        aliases: &[],
+        routes: &["/api/webhooks/clerk"],
+    };
 
     fn table(spec: &Spec) -> Option<Targets> {
         let paths = |texts: &[&str]| texts.iter().map(|text| RoutePath::parse(text).unwrap()).collect::<Vec<_>>();
@@ -80,6 +87,7 @@ mod tests {
         Targets::compile(TargetSpec {
             framework: spec.framework,
             base_path: spec.base,
+            asset_prefix: spec.assets,
             locales: &locales,
             aliases: &paths(spec.aliases),
             routes: &paths(spec.routes),
@@ -102,6 +110,7 @@ mod tests {
             (Spec { aliases: &["/Old"], ..NEXT }, NEXT, &["/old"]),
             (Spec { aliases: &["/old/*"], ..NEXT }, Spec { aliases: &["/old"], ..NEXT }, &["/old/*"]),
             (Spec { locales: &["en", "de"], ..NEXT }, Spec { locales: &["en"], ..NEXT }, &["/de/api/webhooks/clerk"]),
+            (Spec { assets: "/cdn/x", ..NEXT }, NEXT, &["/cdn/x/api/webhooks/clerk"]),
             (Spec { base: "/docs", ..NEXT }, Spec { base: "/x", ..NEXT }, &["/docs/api/webhooks/clerk"]),
             (Spec { base: "/docs", ..NEXT }, NEXT, &["/docs/api/webhooks/clerk"]),
             (
@@ -154,15 +163,27 @@ mod tests {
             for base in ["", "/docs", "/a"] {
                 for (locales, aliases) in LOCALES.iter().flat_map(|one| ALIASES.iter().map(move |other| (one, other))) {
                     for routes in ROUTES {
-                        tables.extend(table(&Spec { framework, base, locales, aliases, routes }));
+                        for assets in ["", "/en/b"] {
+                            tables.extend(table(&Spec { framework, base, assets, locales, aliases, routes }));
+                        }
                     }
                 }
             }
         }
         let mut targets: Vec<String> = Vec::new();
-        for before in
-            ["", "/en", "/de", "/docs", "/docs/en", "/a", "/_next/data/b", "/_next/data/b/en", "/index.php", "/%65n"]
-        {
+        for before in [
+            "",
+            "/en",
+            "/de",
+            "/docs",
+            "/docs/en",
+            "/en/b",
+            "/a",
+            "/_next/data/b",
+            "/_next/data/b/en",
+            "/index.php",
+            "/%65n",
+        ] {
             for stem in ["/a", "/A", "/a/b", "/b", "/old", "/old/c", "/x.php", "/%61", "/", "/x.php/b"] {
                 for after in ["", "/", ".json", ".xml", "/index", ";p", ".segments/x.segment.rsc", "%00", "//"] {
                     targets.push(format!("{before}{stem}{after}"));

@@ -106,7 +106,8 @@ impl Targets {
             });
         }
         seen.refuse()?;
-        if seen.image { Err(TargetFault::InternalForm) } else { Ok(()) }
+        // An internal path inside an internal one.
+        if seen.image || seen.odd_image || seen.data { Err(TargetFault::InternalForm) } else { Ok(()) }
     }
 }
 

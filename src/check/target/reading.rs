@@ -2,8 +2,8 @@
 //!
 //! A superset on purpose. It only ever refuses, so a reading that no app has costs little, and one that is missing costs
 //! everything. Must never allocate: ordinary traffic passes through here. Sources: NEXTJS.md ("Reaches the handler"),
-//! Next.js `normalize-next-data`, `rsc` and `segment-prefix-rsc` path normalisers and `denormalizePagePath`; Rails' `(.:format)`;
-//! CGI's `PATH_INFO` (RFC 3875 §4.1.5); ASP.NET's `cookieless` sessions.
+//! Next.js `normalize-next-data`, `rsc` and `segment-prefix-rsc` path normalisers, `denormalizePagePath`, and `resolve-routes`
+//! (asset prefix); Rails' `(.:format)`; CGI's `PATH_INFO` (RFC 3875 §4.1.5); ASP.NET's `cookieless` sessions.
 
 use super::route_path::RoutePath;
 use super::spec::TargetSpec;
@@ -16,7 +16,7 @@ const MAX_DEPTH: usize = 8;
 #[derive(Debug)]
 pub(super) struct Readings {
     framework: Framework,
-    /// The base path and the locales, each as `/x`, lower case.
+    /// The base path, the asset prefix and the locales, each as `/x`, lower case.
     pub(super) wrappers: Vec<Box<[u8]>>,
     pub(super) protected: Vec<Protected>,
 }
@@ -44,8 +44,10 @@ pub(super) enum Owner {
 pub(super) struct Seen {
     /// Whose path one of the readings is.
     pub(super) shadow: Option<Owner>,
-    /// One of them is Next's image optimizer.
+    /// One of them is Next's image optimizer, in the one form that its client asks for.
     pub(super) image: bool,
+    /// One of them is the image optimizer in another form.
+    pub(super) odd_image: bool,
     /// One of them is Next's data namespace.
     pub(super) data: bool,
     /// There were more of them than anybody looks at.
@@ -70,7 +72,7 @@ impl Readings {
     pub(super) fn new(spec: &TargetSpec<'_>, base: &str) -> Self {
         let locales = spec.locales.iter().map(|locale| format!("/{locale}"));
         let mut wrappers: Vec<Box<[u8]>> = locales
-            .chain([base.to_owned()])
+            .chain([base.to_owned(), spec.asset_prefix.to_owned()])
             .filter(|wrapper| !wrapper.is_empty())
             .map(|wrapper| wrapper.to_ascii_lowercase().into_bytes().into())
             .collect();
@@ -87,12 +89,13 @@ impl Readings {
     /// Routes that contain `owner` are not reported, since the plain path of `owner` is theirs too.
     pub(super) fn read(&self, path: &[u8], owner: Option<&Protected>, seen: &mut Seen) {
         self.read_inside(path, MAX_DEPTH, owner, seen);
+        if self.framework == Framework::NextJs {
+            self.read_internal(path, owner, seen);
+        }
     }
 
     fn read_inside(&self, path: &[u8], depth: usize, owner: Option<&Protected>, seen: &mut Seen) {
-        let is_foreign = |entry: &Protected| !owner.is_some_and(|owner| entry.contains(owner));
-        let hit = self.protected.iter().find(|entry| self.is_reading_of(path, entry) && is_foreign(entry));
-        seen.shadow = seen.shadow.or(hit.map(|hit| hit.owner));
+        self.compare(path, owner, seen);
         let Some(depth) = depth.checked_sub(1) else {
             seen.too_deep = true;
             return;
@@ -109,16 +112,6 @@ impl Readings {
                 if let Some(page) = strip_prefix(path, b"/index").filter(|page| page.starts_with(b"/")) {
                     self.read_inside(page, depth, owner, seen);
                 }
-                let Some(internal) = strip_prefix(path, b"/_next") else { return };
-                seen.image |= strip_prefix(internal, b"/image").is_some_and(ends_segment);
-                let data = strip_prefix(internal, b"/data").filter(|rest| ends_segment(rest));
-                seen.data |= data.is_some();
-                // Behind the build id, which is not checked here, stands a page's path.
-                let page = data.and_then(without_first_segment).filter(|page| !page.is_empty());
-                let resumed = strip_prefix(internal, b"/postponed/resume").filter(|rest| ends_segment(rest));
-                for rest in page.into_iter().chain(resumed) {
-                    self.read_inside(rest, depth, owner, seen);
-                }
             }
             Framework::None => {
                 // The first of them, wherever it stands (`/public/index.php/hook`): what is behind it is read for further ones.
@@ -127,6 +120,39 @@ impl Readings {
                 }
             }
         }
+    }
+
+    /// Next's own paths, wherever in `path` they begin: rewrites lead to them from behind an asset prefix, and from anywhere else.
+    fn read_internal(&self, path: &[u8], owner: Option<&Protected>, seen: &mut Seen) {
+        let (mut rest, mut is_inside, mut page) = (path, false, None);
+        while let Some(internal) = after_next(rest) {
+            if let Some(tail) = strip_prefix(internal, b"/image") {
+                // Some versions look at the beginning of the name alone, and where data is asked for a `.json` goes first.
+                let is_usual = tail.is_empty() && !is_inside;
+                seen.image |= is_usual;
+                seen.odd_image |= !is_usual;
+            }
+            let data = strip_prefix(internal, b"/data").filter(|rest| ends_segment(rest));
+            seen.data |= data.is_some();
+            let resumed = strip_prefix(internal, b"/postponed/resume").filter(|rest| ends_segment(rest));
+            page = page.or(data.and_then(without_first_segment).or(resumed).filter(|page| !page.is_empty()));
+            (rest, is_inside) = (internal, true);
+        }
+        if let Some(page) = page {
+            self.read_inside(page, MAX_DEPTH, owner, seen);
+        }
+        // The build id is not known here, and may have a slash itself (a branch's name); what is stripped behind it has one too.
+        while let Some(behind) = page.filter(|page| !page.is_empty()) {
+            self.compare(behind, owner, seen);
+            page = without_first_segment(behind);
+        }
+    }
+
+    /// Adds to `seen` whose path this is.
+    fn compare(&self, path: &[u8], owner: Option<&Protected>, seen: &mut Seen) {
+        let is_foreign = |entry: &Protected| !owner.is_some_and(|owner| entry.contains(owner));
+        let hit = self.protected.iter().find(|entry| self.is_reading_of(path, entry) && is_foreign(entry));
+        seen.shadow = seen.shadow.or(hit.map(|hit| hit.owner));
     }
 
     /// Whether `path` is `entry`, lies below it if that is a prefix, or has nothing behind it but an ignored tail.
@@ -175,6 +201,17 @@ pub(super) fn without_first_segment(path: &[u8]) -> Option<&[u8]> {
     let inside = path.strip_prefix(b"/")?;
     let end = memchr::memchr(b'/', inside).unwrap_or(inside.len());
     inside.get(end..)
+}
+
+/// What follows the first segment `_next`.
+fn after_next(mut path: &[u8]) -> Option<&[u8]> {
+    loop {
+        let rest = without_first_segment(path)?;
+        if path.strip_suffix(rest).is_some_and(|segment| segment.eq_ignore_ascii_case(b"/_next")) {
+            return Some(rest);
+        }
+        path = rest;
+    }
 }
 
 /// What follows the first script or session in a path, if anything does.

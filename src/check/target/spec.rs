@@ -16,6 +16,8 @@ pub struct TargetSpec<'a> {
     pub framework: Framework,
     /// `""`, or the path that the app is mounted under, such as `/base`; a route is reached at this plus its own path.
     pub base_path: &'a str,
+    /// `""`, or the path of the app's `assetPrefix`, which Next.js strips from any path where it has locales.
+    pub asset_prefix: &'a str,
     /// Locales that may stand before a path, such as `en-US`.
     pub locales: &'a [String],
     /// Paths that the app itself rewrites to a protected route. They are refused: the route has one plain spelling.
@@ -29,6 +31,8 @@ pub struct TargetSpec<'a> {
 pub enum SpecFault {
     /// `base_path` is neither empty nor a plain path.
     BasePath(RoutePathError),
+    /// `asset_prefix` is neither empty nor a plain path.
+    AssetPrefix(RoutePathError),
     /// The locale is not made of letters, digits, `-` and `_`.
     Locale(usize),
     /// Two routes have the same path, or paths that differ only in case.
@@ -46,6 +50,7 @@ impl fmt::Display for SpecFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::BasePath(error) => write!(f, "the base path is not plain: {error}"),
+            Self::AssetPrefix(error) => write!(f, "the asset prefix is not plain: {error}"),
             Self::Locale(_) => f.write_str("a locale is made of letters, digits, `-` and `_`"),
             Self::Collision(..) => f.write_str("two routes have the same path (case does not count)"),
             Self::Shadow(..) => f.write_str("the app may read one route's path as another route"),

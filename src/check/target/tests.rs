@@ -21,6 +21,7 @@ fn paths<T: AsRef<str>>(texts: &[T]) -> Vec<RoutePath> {
 struct Table {
     framework: Framework,
     base: String,
+    assets: String,
     locales: Vec<String>,
     aliases: Vec<RoutePath>,
     routes: Vec<RoutePath>,
@@ -28,7 +29,14 @@ struct Table {
 
 fn next<T: AsRef<str>>(routes: &[T]) -> Table {
     let routes = paths(routes);
-    Table { framework: Framework::NextJs, base: String::new(), locales: Vec::new(), aliases: Vec::new(), routes }
+    Table {
+        framework: Framework::NextJs,
+        base: String::new(),
+        assets: String::new(),
+        locales: Vec::new(),
+        aliases: Vec::new(),
+        routes,
+    }
 }
 
 fn any_app(routes: &[&str]) -> Table {
@@ -38,6 +46,11 @@ fn any_app(routes: &[&str]) -> Table {
 impl Table {
     fn base(mut self, base: &str) -> Self {
         base.clone_into(&mut self.base);
+        self
+    }
+
+    fn assets(mut self, assets: &str) -> Self {
+        assets.clone_into(&mut self.assets);
         self
     }
 
@@ -52,8 +65,9 @@ impl Table {
     }
 
     fn compile(&self) -> Result<Targets, Vec<SpecFault>> {
-        let Self { framework, base, locales, aliases, routes } = self;
-        Targets::compile(TargetSpec { framework: *framework, base_path: base, locales, aliases, routes })
+        let Self { framework, base, assets, locales, aliases, routes } = self;
+        let (framework, base_path, asset_prefix) = (*framework, base, assets);
+        Targets::compile(TargetSpec { framework, base_path, asset_prefix, locales, aliases, routes })
     }
 
     #[track_caller]
@@ -161,7 +175,7 @@ fn is_never_laxer_than_the_reference_rule_and_stricter_only_for_a_reason() {
         }
     }
     assert!(compared >= 5_000, "{compared}");
-    assert_eq!(reasons.len(), 12, "a reason that never applies is dead: {reasons:#?}");
+    assert_eq!(reasons.len(), 13, "a reason that never applies is dead: {reasons:#?}");
 }
 
 /// Every committed target, without its query.
@@ -300,6 +314,9 @@ fn why_stricter(fault: TargetFault, target: &[u8], verify: bool, routes: usize) 
         ShadowOfRoute if dropped => Some("some reader strips blanks, control characters or what is not ASCII"),
         ShadowOfRoute if has(b"_next/data/") && target.windows(3).any(|text| text.eq_ignore_ascii_case(b"%2f")) => {
             Some("an encoded slash in the build id is one segment for some readers")
+        }
+        ShadowOfRoute if has(b"_next/data/") => {
+            Some("a build id may have slashes, so a page may begin behind any of them")
         }
         ShadowOfRoute if has(b"_next/image") => {
             Some("an optimizer behind a prefix is looked into as well, and its source is cut at `;`")
@@ -746,8 +763,10 @@ fn internal_paths_of_next_take_get_and_head_alone() {
         "/_next/image?url=/a.png",
         "/_next/image/?url=/a.png",
         "/base/_next/image",
-        "/base/en/_next/image/x",
+        "/base/en/_next/image",
         "/en/base/_NEXT/Image",
+        "/cdn/_next/image?url=/a.png",
+        "/cdn/deep/_next/data/ID/about.json",
         "/_next/data",
         "/_next/data/ID/about.json",
         "/_next/data/ID/caf%C3%A9.json",
@@ -759,16 +778,87 @@ fn internal_paths_of_next_take_get_and_head_alone() {
             assert_eq!(targets.classify(method, target.as_bytes()), Refused(InternalMethod), "{target}");
         }
     }
-    for target in [
-        "/_next/images",
-        "/_next/database",
-        "/_next/static/data",
-        "/x/_next/data/y",
-        "/_next",
-        "/__nextjs_original-stack-frames",
-    ] {
+    for target in ["/_next/database", "/_next/static/data", "/_next", "/__nextjs_original-stack-frames"] {
         assert_eq!(targets.classify(b"POST", target.as_bytes()), Unmatched, "{target}");
     }
+}
+
+#[test]
+fn the_image_optimizer_is_taken_in_its_own_form_alone() {
+    // `.json` goes where data is asked for, and next 14.2 looks at the beginning of the name alone: all of these ran the route
+    // that `url` names.
+    let targets = next(&["/api/hook"]).base("/base").locales(&["en"]).compile().unwrap();
+    for target in [
+        "/_next/data/ID/_next/image.json?url=%2Fapi%2Fhook",
+        "/_next/data/ID/_next/image?url=/a.png",
+        "/_next/data/ID/index/_next/image.json",
+        "/base/_next/data/ID/_next/image.json",
+        "/_next/data/ID/cdn/_next/image.json",
+        "/_next/data/ID/_next/data/ID/_next/image.json.json",
+        "/_next/data/rel/1.2/_next/image.json",
+        "/_next/imagex?url=%2Fapi%2Fhook",
+        "/_next/image-anything/at/all",
+        "/_next/image.json",
+        "/_next/image%2578",
+        "/_next/images",
+        "/_next/image/x",
+        "/cdn/_next/imagex",
+    ] {
+        for method in [b"GET".as_ref(), b"HEAD"] {
+            assert_eq!(targets.classify(method, target.as_bytes()), Refused(InternalForm), "{target}");
+        }
+        assert_eq!(targets.classify(b"POST", target.as_bytes()), Refused(InternalMethod), "POST {target}");
+    }
+    let inside = "/_next/image?url=%2F_next%2Fdata%2FID%2F_next%2Fimage.json%3Furl%3D%252Fapi%252Fhook";
+    assert_eq!(targets.classify(b"GET", inside.as_bytes()), Refused(InternalForm));
+}
+
+#[test]
+fn internal_paths_are_found_behind_any_prefix() {
+    // An asset prefix is a rewrite to them, and so are those that apps write themselves.
+    next(&["/api/hook"]).base("/base").check(&[
+        ("/cdn/_next/image?url=%2Fapi%2Fhook", SHADOW),
+        ("/CDN/_NEXT/image?url=%2Fapi%2Fhook", SHADOW),
+        ("/cdn/deep/er/_next/image?url=%2Fbase%2Fapi%2Fhook", SHADOW),
+        ("/cdn/_next/data/ID/api/hook.json", SHADOW),
+        ("/cdn/_next/postponed/resume/api/hook", SHADOW),
+        ("/cdn/_next/image?url=%2Fa.png", Unmatched),
+        ("/cdn/_next/static/chunks/main.js", Unmatched),
+        ("/cdn/_next/static/api/hook.json", Unmatched),
+        ("/cdn/_nextx/image?url=%2Fapi%2Fhook", Unmatched),
+    ]);
+}
+
+#[test]
+fn a_build_id_may_have_slashes() {
+    next(&["/api/hook", "/in/*"]).locales(&["en"]).check(&[
+        ("/_next/data/rel/1.2/api/hook.json", SHADOW),
+        ("/_next/data/rel/1.2/index/api/hook.json", SHADOW),
+        ("/_next/data/a/b/c/en/api/hook.json", SHADOW),
+        ("/_next/data/rel/1.2/in/x.json", SHADOW),
+        ("/_next/data/ID/docs/api/hook.json", SHADOW),
+        ("/_next/data/rel/1.2/api/hooks.json", Unmatched),
+        ("/_next/data/rel/1.2/api/hook/x.json", Unmatched),
+        ("/_next/data/rel/1.2/index.json", Unmatched),
+    ]);
+}
+
+#[test]
+fn an_asset_prefix_is_stripped_as_a_locale_is() {
+    next(&["/api/hook"]).assets("/a/B").locales(&["en"]).aliases(&["/old"]).check(&[
+        ("/a/b/api/hook", SHADOW),
+        ("/A/B/api/hook/", SHADOW),
+        ("/a/b/en/api/hook", SHADOW),
+        ("/en/a/b/api/hook", SHADOW),
+        ("/a/b/old", SHADOW),
+        ("/a/b/api/hook.json", SHADOW),
+        ("/_next/image/?url=%2Fa%2Fb%2Fapi%2Fhook%2F", SHADOW),
+        ("/a/b/_next/data/ID/api/hook.json", SHADOW),
+        ("/a/api/hook", Unmatched),
+        ("/a/b", Unmatched),
+        ("/a/b/x", Unmatched),
+        ("/api/hook", Route(0)),
+    ]);
 }
 
 #[test]
@@ -954,10 +1044,17 @@ fn every_fault_says_why_in_words_of_its_own() {
 
 #[test]
 fn every_fault_of_a_specification_says_why_in_words_of_its_own() {
-    use SpecFault::{AliasInsideRoute, BasePath, Collision, Locale, RouteReadsAsAlias, Shadow};
+    use SpecFault::{AliasInsideRoute, AssetPrefix, BasePath, Collision, Locale, RouteReadsAsAlias, Shadow};
     let error = RoutePath::parse("x").unwrap_err();
-    let faults =
-        [BasePath(error), Locale(0), Collision(0, 1), Shadow(0, 1), RouteReadsAsAlias(0), AliasInsideRoute(0, 1)];
+    let faults = [
+        BasePath(error),
+        AssetPrefix(error),
+        Locale(0),
+        Collision(0, 1),
+        Shadow(0, 1),
+        RouteReadsAsAlias(0),
+        AliasInsideRoute(0, 1),
+    ];
     let mut said: Vec<_> = faults.iter().map(ToString::to_string).collect();
     assert!(said.iter().all(|why| why.len() > 30), "{said:?}");
     said.sort_unstable();

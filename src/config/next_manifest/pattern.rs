@@ -140,7 +140,22 @@ impl Pattern {
         found
     }
 
-    /// The concrete paths of this pattern under these bindings; what is not bound takes sample values.
+    /// Whether its first segment is this literal one, `/x`.
+    pub(super) fn is_inside(&self, segment: &str) -> bool {
+        let Some(Token::Literal(literal)) = self.0.first() else { return false };
+        strip_ignoring_case(literal, segment).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    }
+
+    /// Whether it has more paths under these bindings than [`Pattern::paths`] lists.
+    pub(super) fn is_open(&self, bindings: &Bindings) -> bool {
+        self.0.iter().any(|token| match token {
+            Token::Literal(_) => false,
+            Token::Param(param) => param.words.is_empty() && !bindings.iter().any(|(name, _)| *name == param.name),
+        })
+    }
+
+    /// The concrete paths of this pattern under these bindings; what is not bound takes sample values, more than one, so that
+    /// no list can have them by chance.
     pub(super) fn paths(&self, bindings: &Bindings) -> Vec<String> {
         let mut paths = vec![String::new()];
         for token in &self.0 {
@@ -171,8 +186,11 @@ impl Param {
             // The source cannot have this value, so it is no way.
             Some(_) => Vec::new(),
             None => {
-                let words =
-                    if self.words.is_empty() { vec!["x"] } else { self.words.iter().map(String::as_str).collect() };
+                let words = if self.words.is_empty() {
+                    vec!["x", "any-other"]
+                } else {
+                    self.words.iter().map(String::as_str).collect()
+                };
                 words.into_iter().chain(self.optional.then_some("")).collect()
             }
         };
@@ -331,16 +349,16 @@ mod tests {
 
     #[test]
     fn samples_what_is_not_bound() {
-        assert_eq!(sources("/t/:tenant/hook", "/api/clerk", "/api/clerk", false), ["/t/x/hook"]);
+        assert_eq!(sources("/t/:tenant/hook", "/api/clerk", "/api/clerk", false), ["/t/any-other/hook", "/t/x/hook"]);
         assert_eq!(sources("/t/:lang(en|fr)/hook", "/api/clerk", "/api/clerk", false), ["/t/en/hook", "/t/fr/hook"]);
-        assert_eq!(sources("/t/:rest*", "/api/clerk", "/api/clerk", false), ["/t", "/t/x"]);
+        assert_eq!(sources("/t/:rest*", "/api/clerk", "/api/clerk", false), ["/t", "/t/any-other", "/t/x"]);
     }
 
     #[test]
     fn a_prefix_is_reached_at_and_below_it() {
         assert_eq!(sources("/in", "/api/hooks", "/api/hooks", true), ["/in"]);
         assert_eq!(sources("/in", "/api/hooks/clerk", "/api/hooks", true), ["/in"]);
-        assert_eq!(sources("/in/:x", "/api/hooks/:x", "/api/hooks", true), ["/in/x"]);
+        assert_eq!(sources("/in/:x", "/api/hooks/:x", "/api/hooks", true), ["/in/any-other", "/in/x"]);
         assert!(sources("/in", "/api/hooksy", "/api/hooks", true).is_empty());
     }
 

@@ -85,6 +85,55 @@ fn a_parameter_shows_the_concrete_way() {
 }
 
 #[test]
+fn a_sample_of_an_open_parameter_is_no_declaration() {
+    let build = after("/t/:tenant/in", "/api/clerk-webhook");
+    for app in ["", "aliases = [\"/t/x/in\"]", "aliases = [\"/t/x/in\", \"/t/y/in\"]"] {
+        let found = errors(app, &build);
+        assert_eq!(found.len(), 1, "{app}");
+        assert!(found[0].contains("add \"/t/*\" to aliases under [app], or remove"), "{found:?}");
+    }
+    assert_eq!(errors("aliases = [\"/t/*\"]", &build), [""; 0]);
+    let found = errors("aliases = [\"/x/deep\"]", &after("/:tenant/deep", "/api/clerk-webhook"));
+    assert!(found.len() == 1 && found[0].contains("no alias names all of its paths: remove the rewrite"), "{found:?}");
+}
+
+#[test]
+fn a_destination_is_compared_as_next_resolves_it() {
+    for destination in ["/api/clerk-webhook/", "/x/../api/clerk-webhook", "/./api//clerk-webhook/?x=/"] {
+        let found = errors("", &after("/a7", destination));
+        assert!(found.len() == 1 && found[0].contains("/a7 is an undeclared way"), "{destination}: {found:?}");
+    }
+    assert_eq!(errors("", &after("/a7", "/api/clerk-webhook/x/..")).len(), 1);
+    assert_eq!(errors("", &after("/a7", "/../..")), [""; 0]);
+}
+
+#[test]
+fn a_rewrite_to_an_internal_path_is_a_way_to_everything() {
+    for destination in ["/_next/image?url=/api/clerk-webhook&w=640&q=75", "/_next/image", "/_next/:path+"] {
+        let found = errors("", &after("/img", destination));
+        assert!(found.len() == 1 && found[0].contains("what Next.js serves itself"), "{destination}: {found:?}");
+        assert_eq!(errors("aliases = [\"/img\"]", &after("/img", destination)), [""; 0]);
+    }
+    // The gate looks into these itself.
+    assert_eq!(errors("", &after("/blog-static/_next/:path+", "/_next/:path+")), [""; 0]);
+    assert_eq!(errors("", &after("/x", "/_nextra/image")), [""; 0]);
+}
+
+#[test]
+fn an_asset_prefix_must_be_declared_where_there_are_locales() {
+    let rewrite = json!({ "source": "/cdn/x/_next/:path+", "destination": "/_next/:path+" });
+    let mut build = manifest(&json!({ "beforeFiles": [rewrite], "afterFiles": [], "fallback": [] }));
+    assert_eq!(errors("", &build), [""; 0], "without locales Next leaves it");
+    build["i18n"] = json!({ "locales": ["en"], "defaultLocale": "en" });
+    let found = errors("locales = [\"en\"]", &build);
+    assert!(found.len() == 1 && found[0].contains("write asset_prefix = \"/cdn/x\" under [app]"), "{found:?}");
+    assert_eq!(errors("locales = [\"en\"]\nasset_prefix = \"/cdn\"", &build).len(), 1);
+    assert_eq!(errors("locales = [\"en\"]\nasset_prefix = \"/cdn/x\"", &build), [""; 0]);
+    build["i18n"] = Value::Null;
+    assert_eq!(errors("", &build), [""; 0]);
+}
+
+#[test]
 fn a_rewrite_to_a_declared_alias_is_a_way_too() {
     let chain = manifest(&json!({ "beforeFiles": [{ "source": "/first", "destination": "/second" }],
                                   "afterFiles": [{ "source": "/second", "destination": "/api/clerk-webhook" }] }));

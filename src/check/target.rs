@@ -188,7 +188,7 @@ impl Targets {
         };
         // The plain spelling comes before every other reading: a route is never a shadow of itself.
         if let Some(plain) = self.exact(path) {
-            return match self.inspect_parameters(method, query, Some(&plain.owner)) {
+            return match self.inspect_parameters(method, path, query, Some(&plain.owner)) {
                 Err(fault) => Verdict::Refused(fault),
                 Ok(()) => Verdict::Route(plain.route),
             };
@@ -251,7 +251,10 @@ impl Targets {
             return Err(TargetFault::InternalForm);
         }
         match (seen.image, spelling) {
-            (false, _) => self.inspect_parameters(method, query, owner),
+            (false, _) => {
+                self.inspect_parameters(method, path, query, owner)?;
+                self.inspect_parameters_in_path(path, owner)
+            }
             (true, Spelling::Plain) => self.inspect_image_sources(query, owner),
             (true, Spelling::PathParameters | Spelling::Other) => Err(TargetFault::InternalForm),
         }
@@ -270,13 +273,13 @@ enum Spelling {
     Plain,
     /// As plain, but with a `;`, which some readers cut at.
     PathParameters,
-    /// With `%` or `//`.
+    /// With `%`, `//` or `@@`.
     Other,
 }
 
 impl Spelling {
     fn of(path: &[u8]) -> Self {
-        if memchr(b'%', path).is_some() || has_pair(path, b'/', b'/') {
+        if memchr(b'%', path).is_some() || has_pair(path, b'/', b'/') || has_pair(path, b'@', b'@') {
             Self::Other
         } else if memchr(b';', path).is_some() {
             Self::PathParameters

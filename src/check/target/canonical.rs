@@ -84,13 +84,17 @@ enum Reader {
     Sloppy,
 }
 
-/// `/a/b`: lower case, `\` for `/`, no empty segment, no trailing slash; `""` for the root.
+/// `/a/b`: lower case, without `@@` in front of a segment, `\` for `/`, no empty segment, no trailing slash; `""` for the root.
 fn join(text: &[u8], reader: Reader) -> Vec<u8> {
     let sloppy = reader == Reader::Sloppy;
     let mut joined = Vec::with_capacity(text.len().saturating_add(1));
     let (mut segment_starts, mut in_parameters) = (true, false);
-    for byte in text {
+    let mut rest = text;
+    while let [byte, after @ ..] = rest {
+        rest = after;
         match byte {
+            // The name of a view behind its object (Pyramid, Zope), for which the path has no other word.
+            b'@' if segment_starts && after.first() == Some(&b'@') => rest = after.get(1..).unwrap_or_default(),
             b'/' | b'\\' => (segment_starts, in_parameters) = (true, false),
             b';' if sloppy => in_parameters = true,
             // The query begins behind the parameters; it is kept for the comparison, which stops there.

@@ -4,13 +4,43 @@
 //! ThinkPHP's `s`, Phalcon's `_url`, CodeIgniter's and Slim's bare `/index.php?/hook`. Must never refuse a query of everyday
 //! traffic: what a parameter means is the app's affair, unless its value is the path of a route.
 
-use memchr::{memchr, memchr2, memmem};
+use memchr::{memchr, memchr2, memmem, memrchr};
 
 use super::reading::{self, Protected, Seen};
 use super::{Framework, TargetFault, Targets, canonical};
 
 /// Parameters that front controllers take their path from, and for which `hook` is `/hook`.
-const ROUTERS: [&[u8]; 9] = [b"q", b"r", b"s", b"route", b"rest_route", b"_url", b"url", b"path", b"_route_"];
+const ROUTERS: [&[u8]; 22] = [
+    b"q",
+    b"r",
+    b"s",
+    b"p",
+    b"c",
+    b"m",
+    b"rt",
+    b"do",
+    b"uri",
+    b"url",
+    b"_url",
+    b"path",
+    b"_path",
+    b"page",
+    b"view",
+    b"route",
+    b"_route",
+    b"_route_",
+    b"action",
+    b"request",
+    b"rest_route",
+    b"controller",
+];
+
+/// More parameters than any page has. What could be hidden among more is refused, or looking through them would cost more than
+/// they did to send.
+const MOST_PARAMETERS: usize = 256;
+const MOST_PARAMETERS_IN_PATH: usize = 16;
+/// No directory of a route is longer than its path by more than this.
+const LONGEST_WRAPPER: usize = 128;
 
 /// Where WordPress serves what `rest_route` names: `?rest_route=/x/v1/hook` is `/wp-json/x/v1/hook`.
 const WORDPRESS: &[u8] = b"/wp-json/";
@@ -18,11 +48,12 @@ const WORDPRESS: &[u8] = b"/wp-json/";
 impl Targets {
     /// Refuses a query that makes some front controller run a route other than those that contain `owner`.
     ///
-    /// A value that begins with a slash, or has one inside, is a path to everybody. A single word, such as the `stripe` of
-    /// `?tab=stripe`, is one only to a router's parameter, and not where a page is asked for, since people search for words.
+    /// A value with a slash is a path to everybody. A single word, such as the `stripe` of `?tab=stripe`, is one only to a router's
+    /// parameter. Where a page is asked for, people search for words and name files, so there it takes a slash in front.
     pub(super) fn inspect_parameters(
         &self,
         method: &[u8],
+        path: &[u8],
         query: &[u8],
         owner: Option<&Protected>,
     ) -> Result<(), TargetFault> {
@@ -30,17 +61,31 @@ impl Targets {
         if self.framework != Framework::None || query.is_empty() || !can_differ {
             return Ok(());
         }
+        if query.split(is_between).count() > MOST_PARAMETERS {
+            return Err(TargetFault::TooManyReadings);
+        }
         let is_page = matches!(method, b"GET" | b"HEAD");
+        let longest = self.readings.protected.iter().map(|entry| entry.path.len()).max().unwrap_or_default();
+        let directory = memrchr(b'/', path).and_then(|end| path.get(..end)).unwrap_or_default();
+        let directory = if directory.len() <= longest.saturating_add(LONGEST_WRAPPER) { directory } else { b"" };
         let mut seen = Seen::default();
-        for pair in query.split(|byte| matches!(byte, b'&' | b';')) {
+        for pair in query.split(is_between) {
             let (key, value) = key_and_value(pair);
-            let is_router = !is_page && ROUTERS.iter().any(|router| key.eq_ignore_ascii_case(router));
-            // Without a value the key itself may be the path: `?/hook`.
-            for (text, may_be_word) in [(key, false), (value, is_router)] {
+            let is_router = is_router(key);
+            // `?/hook`: without a value the key itself is the path. And what a rewrite rule made of `/wc-api/hook`: `?wc-api=hook`.
+            let both = [b"/".as_slice(), key, b"/", value].concat();
+            let both = if value.is_empty() { b"" } else { both.as_slice() };
+            for (text, is_path) in [(key, value.is_empty()), (value, is_router), (both, false)] {
                 // However often it is encoded: nobody routes by what is still not plain then.
                 let _ = canonical::each_round(&spaced(text), |text| {
-                    if may_be_word || text.iter().any(|byte| matches!(byte, b'/' | b'\\')) {
-                        canonical::each_form(text, |form| self.read_parameter(form, owner, &mut seen));
+                    let has_slash = text.iter().any(|byte| matches!(byte, b'/' | b'\\'));
+                    let is_wanted = match text.first() {
+                        Some(b'/' | b'\\') => true,
+                        _ if is_page => has_slash && is_path,
+                        _ => has_slash || is_path,
+                    };
+                    if is_wanted {
+                        self.read_parameter(text, directory, owner, &mut seen);
                     }
                     Ok(())
                 });
@@ -50,17 +95,47 @@ impl Targets {
         if seen.shadow.is_some() { Err(TargetFault::RouteInQuery) } else { Ok(()) }
     }
 
-    fn read_parameter(&self, form: &[u8], owner: Option<&Protected>, seen: &mut Seen) {
-        // `?next=/` is no way to a route at the root.
-        if form.is_empty() {
-            return;
+    /// Where a rewrite rule makes a parameter of the path, what follows a `&` there is a further one: `/x&url=/hook`.
+    pub(super) fn inspect_parameters_in_path(&self, path: &[u8], owner: Option<&Protected>) -> Result<(), TargetFault> {
+        if self.framework != Framework::None || memchr2(b'&', b'%', path).is_none() {
+            return Ok(());
         }
-        self.readings.read(form, owner, seen);
-        for entry in &self.readings.protected {
-            let end =
-                memmem::find(&entry.path, WORDPRESS).and_then(|at| at.checked_add(WORDPRESS.len().saturating_sub(1)));
-            if let Some(before) = end.and_then(|end| entry.path.get(..end)) {
-                self.readings.read(&[before, form].concat(), owner, seen);
+        canonical::each_round(path, |text| {
+            let mut parts = text.splitn(2, |byte| matches!(byte, b'&' | b'?'));
+            let (path, query) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            if query.split(is_between).count() > MOST_PARAMETERS_IN_PATH {
+                return Err(TargetFault::TooManyReadings);
+            }
+            self.inspect_parameters(b"", path, query, owner)
+        })
+    }
+
+    /// One text that may be a path, from the root or from the directory that was asked.
+    fn read_parameter(&self, text: &[u8], directory: &[u8], owner: Option<&Protected>, seen: &mut Seen) {
+        let mut read = |text: &[u8]| {
+            canonical::each_form(text, |form| {
+                // `?next=/` is no way to a route at the root.
+                if form.is_empty() {
+                    return;
+                }
+                self.readings.read(form, owner, seen);
+                if !directory.is_empty() {
+                    self.readings.read(&[directory, form].concat(), owner, seen);
+                }
+                for entry in &self.readings.protected {
+                    let end = memmem::find(&entry.path, WORDPRESS)
+                        .and_then(|at| at.checked_add(WORDPRESS.len().saturating_sub(1)));
+                    if let Some(before) = end.and_then(|end| entry.path.get(..end)) {
+                        self.readings.read(&[before, form].concat(), owner, seen);
+                    }
+                }
+            });
+        };
+        read(text);
+        if canonical::has_dot_segment(text) {
+            // Some leave them out, some resolve them.
+            for is_resolved in [false, true] {
+                read(&without_dots(text, is_resolved));
             }
         }
     }
@@ -111,10 +186,44 @@ impl Targets {
     }
 }
 
+/// What stands between two parameters.
+const fn is_between(byte: &u8) -> bool {
+    matches!(byte, b'&' | b';')
+}
+
 /// `key=value`; without `=` the value is empty.
 fn key_and_value(pair: &[u8]) -> (&[u8], &[u8]) {
     let (key, value) = memchr(b'=', pair).and_then(|at| pair.split_at_checked(at)).unwrap_or((pair, b""));
     (key, value.strip_prefix(b"=").unwrap_or(value))
+}
+
+/// Whether some front controller takes its path from this parameter, as PHP names it: decoded, without spaces in front and what
+/// follows a NUL, with `_` for what no variable's name may have.
+fn is_router(key: &[u8]) -> bool {
+    let mut found = false;
+    let _ = canonical::each_round(&spaced(key), |text| {
+        let name = text.split(|byte| *byte == 0).next().unwrap_or_default();
+        let name = name.trim_ascii_start().iter().map(|byte| match byte {
+            b'.' | b' ' | b'[' => b'_',
+            byte => byte.to_ascii_lowercase(),
+        });
+        found |= ROUTERS.iter().any(|router| name.clone().eq(router.iter().copied()));
+        Ok(())
+    });
+    found
+}
+
+/// A path without its dot segments: left out, or resolved (RFC 3986 §5.2.4).
+fn without_dots(text: &[u8], is_resolved: bool) -> Vec<u8> {
+    let mut kept: Vec<&[u8]> = Vec::new();
+    for segment in text.split(|byte| matches!(byte, b'/' | b'\\')) {
+        match segment {
+            b".." if is_resolved => drop(kept.pop()),
+            b"." | b".." => {}
+            segment => kept.push(segment),
+        }
+    }
+    kept.join(&b'/')
 }
 
 /// As a form has it, where `+` is a space.

@@ -80,7 +80,11 @@ impl Readings {
         wrappers.sort();
         wrappers.dedup();
         let routes = (0..).zip(spec.routes).map(|(index, path)| Protected::route(path, index));
-        let protected = routes.chain(spec.aliases.iter().map(Protected::alias)).collect();
+        let mut protected: Vec<Protected> = routes.chain(spec.aliases.iter().map(Protected::alias)).collect();
+        if spec.framework == Framework::None {
+            let shorter: Vec<Protected> = protected.iter().filter_map(Protected::without_script).collect();
+            protected.extend(shorter);
+        }
         Self { framework: spec.framework, wrappers, protected }
     }
 
@@ -114,9 +118,13 @@ impl Readings {
                 }
             }
             Framework::None => {
-                // The first of them, wherever it stands (`/public/index.php/hook`): what is behind it is read for further ones.
-                if let Some(rest) = after_script(path) {
+                // The first of them, wherever it stands (`/public/index.php/hook`): what is behind it is read for further ones. The
+                // route may have been written with the directory, and without the script.
+                if let Some((directory, rest)) = around_script(path) {
                     self.read_inside(rest, depth, owner, seen);
+                    if !directory.is_empty() {
+                        self.compare(&[directory, rest].concat(), owner, seen);
+                    }
                 }
             }
         }
@@ -150,14 +158,18 @@ impl Readings {
 
     /// Adds to `seen` whose path this is.
     fn compare(&self, path: &[u8], owner: Option<&Protected>, seen: &mut Seen) {
-        let is_foreign = |entry: &Protected| !owner.is_some_and(|owner| entry.contains(owner));
+        let is_foreign = |entry: &Protected| !owner.is_some_and(|owner| entry.contains(owner) || entry.is_kin(owner));
         let hit = self.protected.iter().find(|entry| self.is_reading_of(path, entry) && is_foreign(entry));
         seen.shadow = seen.shadow.or(hit.map(|hit| hit.owner));
     }
 
     /// Whether `path` is `entry`, lies below it if that is a prefix, or has nothing behind it but an ignored tail.
     fn is_reading_of(&self, path: &[u8], entry: &Protected) -> bool {
-        match strip_prefix(path, &entry.path) {
+        let tail = match self.framework {
+            Framework::NextJs => strip_prefix(path, &entry.path),
+            Framework::None => strip_loosely(path, &entry.path),
+        };
+        match tail {
             None => false,
             Some([]) => true,
             Some([b'/', ..]) if entry.prefix => true,
@@ -184,6 +196,22 @@ impl Protected {
 
     pub(super) const fn is_prefix(&self) -> bool {
         self.prefix
+    }
+
+    /// The same without what an app may add itself: `/hook.php` and `/hook/index.php` are served at `/hook`, `/index.php/hook` is.
+    fn without_script(&self) -> Option<Self> {
+        let behind = around_script(&self.path).filter(|(directory, _)| directory.is_empty()).map(|(_, rest)| rest);
+        let before = || {
+            let stem = SCRIPTS.iter().find_map(|extension| self.path.strip_suffix(*extension))?;
+            Some(stem.strip_suffix(b"/index").unwrap_or(stem)).filter(|stem| !stem.is_empty() && !stem.ends_with(b"/"))
+        };
+        let path = behind.or_else(before)?;
+        Some(Self { path: path.into(), prefix: self.prefix, owner: self.owner })
+    }
+
+    /// Whether both are spellings of one route.
+    fn is_kin(&self, other: &Self) -> bool {
+        matches!((self.owner, other.owner), (Owner::Route(mine), Owner::Route(theirs)) if mine == theirs)
     }
 
     /// Whether every plain path of `other` is a plain path of this one.
@@ -214,14 +242,15 @@ fn after_next(mut path: &[u8]) -> Option<&[u8]> {
     }
 }
 
-/// What follows the first script or session in a path, if anything does.
-fn after_script(mut path: &[u8]) -> Option<&[u8]> {
-    while let Some(rest) = without_first_segment(path) {
-        let segment = path.strip_suffix(rest)?;
+/// What stands before the first script or session in a path, and what follows it, if anything does.
+fn around_script(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    let mut from_here = path;
+    while let Some(rest) = without_first_segment(from_here) {
+        let segment = from_here.strip_suffix(rest)?;
         if !rest.is_empty() && (is_script(segment) || is_session(segment)) {
-            return Some(rest);
+            return Some((path.strip_suffix(from_here)?, rest));
         }
-        path = rest;
+        from_here = rest;
     }
     None
 }
@@ -256,8 +285,13 @@ fn is_plain_tail(tail: &[u8]) -> bool {
         let name = memchr::memchr(b'/', tail).map_or(Some(tail), |end| tail.get(..end).filter(|name| is_script(name)));
         name.is_some_and(|name| name.starts_with(b"."))
     };
+    // Behind the usual action stand its arguments (`/hook/index/5`), `&` begins a query that a rewrite rule made of the path, and an
+    // escape that is cut off is dropped (uWSGI).
     let index = strip_prefix(tail, b"/index").or_else(|| strip_prefix(tail, b"/default"));
-    is_cut(tail) || is_extension(tail) || index.is_some_and(|rest| is_cut(rest) || is_extension(rest))
+    is_cut(tail)
+        || matches!(tail, [b'&', ..] | [b'/', b'&', ..] | [b'%'] | [b'%', _] | [b'/', b'%'] | [b'/', b'%', _])
+        || is_extension(tail)
+        || index.is_some_and(|rest| is_cut(rest) || is_extension(rest) || rest.starts_with(b"/"))
 }
 
 /// Whether a path ends here for a reader that looks for a query, a fragment, a parameter or a C string's end.
@@ -269,13 +303,14 @@ const fn ends_segment(rest: &[u8]) -> bool {
     matches!(rest, [b'/', ..]) || is_cut(rest)
 }
 
+const SCRIPTS: [&[u8]; 22] = [
+    b".php", b".php3", b".php4", b".php5", b".php7", b".php8", b".phtml", b".phar", b".cgi", b".fcgi", b".pl", b".py",
+    b".rb", b".sh", b".lua", b".asp", b".aspx", b".ashx", b".asmx", b".svc", b".axd", b".cfm",
+];
+
 /// Whether the last segment names a script, which takes the rest of the path as its argument.
 fn is_script(path: &[u8]) -> bool {
-    const EXTENSIONS: [&[u8]; 12] = [
-        b".php", b".php5", b".php7", b".php8", b".phtml", b".cgi", b".fcgi", b".pl", b".py", b".aspx", b".ashx",
-        b".cfm",
-    ];
-    EXTENSIONS.iter().any(|extension| {
+    SCRIPTS.iter().any(|extension| {
         path.len()
             .checked_sub(extension.len())
             .and_then(|at| path.get(at..))
@@ -286,6 +321,14 @@ fn is_script(path: &[u8]) -> bool {
 /// Whether a segment is a session of ASP.NET without cookies, `/(S(lit3py55t21z5v55vlm25s55))`, which it takes off the path.
 const fn is_session(segment: &[u8]) -> bool {
     matches!(segment, [b'/', b'(', .., b')'])
+}
+
+/// As [`strip_prefix`], for readers to whom all punctuation is one, too: CherryPy looks for `my-hook` as `my_hook`.
+fn strip_loosely<'a>(path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    let is_mark = |byte: u8| byte.is_ascii_punctuation() && byte != b'/';
+    let (start, rest) = path.split_at_checked(prefix.len())?;
+    let mut pairs = start.iter().zip(prefix);
+    pairs.all(|(one, other)| one.eq_ignore_ascii_case(other) || (is_mark(*one) && is_mark(*other))).then_some(rest)
 }
 
 /// As `strip_prefix` of slices, but case does not count in `path`; `prefix` is lower case.

@@ -610,6 +610,16 @@ fn refuses_readings_of_other_frameworks_and_passes_those_of_next() {
         ("/(a/hooks/stripe", Unmatched),
         ("/hooks/stripe/index.php", SHADOW),
         ("/hooks/stripe/default", SHADOW),
+        ("/hooks/stripe/index/5", SHADOW),
+        ("/hooks/stripe.phar/x", SHADOW),
+        ("/hooks/stripe%", SHADOW),
+        ("/hooks/stripe%2", SHADOW),
+        ("/hooks/stripe/%", SHADOW),
+        ("/hooks/stripe%x/", SHADOW),
+        ("/hooks/stripe%2Dx", Unmatched),
+        ("/hooks/@@stripe", SHADOW),
+        ("/%40%40hooks/stripe", SHADOW),
+        ("/hooks/@stripe", Unmatched),
         ("/index.php/hooks/stripe", SHADOW),
         ("/App.PHP/hooks/stripe", SHADOW),
         ("/public/index.php/hooks/stripe", SHADOW),
@@ -620,7 +630,11 @@ fn refuses_readings_of_other_frameworks_and_passes_those_of_next() {
         ("/public/hooks/stripe", Unmatched),
         ("/cgi/hook.php", Route(1)),
         ("/cgi/hook.php/path/info", SHADOW),
-        ("/hooks/stripe.d/x", Unmatched),
+        ("/cgi/hook", SHADOW),
+        ("/CGI/hook/", SHADOW),
+        ("/cgi/%68ook", SHADOW),
+        ("/cgi/hook.html", SHADOW),
+        ("/cgi", Unmatched),
         ("/hooks/stripe/x", Unmatched),
         ("/hooks/stripes", Unmatched),
         ("/hooks/stripe/indexes", Unmatched),
@@ -629,6 +643,31 @@ fn refuses_readings_of_other_frameworks_and_passes_those_of_next() {
         ("/_next/image?url=/hooks/stripe", NAMED),
     ]);
     assert_eq!(any_app(&["/hook"]).compile().unwrap().classify(b"POST", b"/_next/image"), Unmatched);
+}
+
+#[test]
+fn a_route_counts_as_written_and_as_other_servers_serve_it() {
+    any_app(&["/shop/index.php", "/index.php/in/*", "/blog/My-Hook_x"]).check(&[
+        ("/shop/index.php", Route(0)),
+        ("/shop/", SHADOW),
+        ("/shop", SHADOW),
+        ("/shop/x", Unmatched),
+        ("/index.php/in/x", Route(1)),
+        ("/in/x", SHADOW),
+        ("/%69n/x", SHADOW),
+        // With the directory written out, a front controller in it takes what follows.
+        ("/blog/index.php/My-Hook_x", SHADOW),
+        ("/blog/wp-signup.php/My-Hook_x", SHADOW),
+        ("/blog/index.php/other", Unmatched),
+        // Some take all punctuation for the same.
+        ("/blog/My_Hook_x", SHADOW),
+        ("/blog/my.hook~x", SHADOW),
+        ("/blog/MyHookx", Unmatched),
+        ("/blog/My/Hook_x", Unmatched),
+    ]);
+    next(&["/api/my-hook"]).check(&[("/api/my_hook", Unmatched)]);
+    // Without its script this one is the page of all pages.
+    any_app(&["/index.php"]).check(&[("/", Unmatched), ("/index.php", Route(0)), ("/index.php/x", SHADOW)]);
 }
 
 /// Each verdict for POST and for GET.
@@ -660,7 +699,7 @@ fn refuses_a_query_that_makes_a_front_controller_run_a_route() {
             ("/b/?q=\\hook", NAMED, NAMED),
             ("/b/?q=x;q=/hook", NAMED, NAMED),
             ("/b/?q=/hook.json", NAMED, NAMED),
-            ("/b/?q=/hook%26x", Unmatched, Unmatched),
+            ("/b/?q=/hook%26x", NAMED, NAMED),
             ("/b/?q=/hook%3fx", NAMED, NAMED),
             ("/b/?q=/b/index.php/hook", NAMED, NAMED),
             ("/b/?q=old/hook", NAMED, NAMED),
@@ -672,7 +711,34 @@ fn refuses_a_query_that_makes_a_front_controller_run_a_route() {
             ("/b/?q=hook", NAMED, Unmatched),
             ("/b/?Route=HOOK", NAMED, Unmatched),
             ("/b/settings?tab=hook", Unmatched, Unmatched),
-            ("/b/?hook", Unmatched, Unmatched),
+            ("/b/?hook", NAMED, Unmatched),
+            ("/b/?hook/index/5", NAMED, NAMED),
+            ("/b/?%71=hook", NAMED, Unmatched),
+            ("/b/?+q=hook", NAMED, Unmatched),
+            ("/b/?q%00x=hook", NAMED, Unmatched),
+            ("/b/?.url=hook", NAMED, Unmatched),
+            ("/b/?rest%5broute=hook", NAMED, Unmatched),
+            ("/b/?page=hook", NAMED, Unmatched),
+            ("/b/?/x/../hook", NAMED, NAMED),
+            ("/b/?/../hook", NAMED, NAMED),
+            ("/b/?q=x/%2e%2e/hook", NAMED, NAMED),
+            // People name files.
+            ("/b/repo?file=old/hook", NAMED, Unmatched),
+            ("/b/repo?file=old/hook.ts", NAMED, Unmatched),
+            ("/b/?shop=x&old=hook", NAMED, NAMED),
+            // A rewrite rule makes a parameter of the path.
+            ("/b/hook&", SHADOW, SHADOW),
+            ("/b/hook&a=b", SHADOW, SHADOW),
+            ("/b/hook%26a=b", SHADOW, SHADOW),
+            ("/b/x&url=/hook", NAMED, NAMED),
+            ("/b/x%26url=/hook", NAMED, NAMED),
+            ("/b/x%26url=%252fhook", NAMED, NAMED),
+            ("/b/x&url=hook", NAMED, NAMED),
+            ("/b/x&y=z", Unmatched, Unmatched),
+            ("/b/black&white", Unmatched, Unmatched),
+            // What is asked for counts from where the front controller lies.
+            ("/b/shop/?url=/wp-json/pay/v1/stripe", NAMED, NAMED),
+            ("/b/shop/index.php?url=wp-json/pay/v1/stripe", NAMED, NAMED),
             ("/b/?rest_route=/pay/v1/stripe", NAMED, NAMED),
             ("/b/shop/?rest_route=pay/v1/stripe/", NAMED, NAMED),
             ("/b/shop/?rest_route=/v1/stripe", Unmatched, Unmatched),
@@ -695,6 +761,11 @@ fn refuses_a_query_that_makes_a_front_controller_run_a_route() {
         &any_app(&["/"]),
         &[("/login?next=/", Unmatched, Unmatched), ("/login?q=index.php", NAMED, Unmatched)],
     );
+    let many = |count: usize| format!("/search?{}", "a=b&".repeat(count));
+    let several = any_app(&["/hook", "/other"]).compile().unwrap();
+    assert_eq!(several.classify(b"GET", many(200).as_bytes()), Unmatched);
+    assert_eq!(several.classify(b"GET", many(300).as_bytes()), Refused(TooManyReadings));
+    assert_eq!(several.classify(b"GET", format!("/x{}", "&y".repeat(30)).as_bytes()), Refused(TooManyReadings));
     // With one route, its own query leads nowhere else.
     check_queries(&any_app(&["/hook"]).aliases(&["/old/hook"]), &[("/hook?q=/old/hook", Route(0), Route(0))]);
     // Next.js has no such parameter.

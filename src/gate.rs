@@ -201,7 +201,8 @@ impl Gate {
             record.detail = Some("the Connection list names a protected header".into());
             return Err(Reject::Framing.into());
         }
-        headers::remove_reserved(request.headers_mut(), plan.framework, route.is_some(), &plan.client.header);
+        let believed = &plan.client.header;
+        headers::remove_reserved(request.headers_mut(), plan.framework, route.is_some(), believed, trusted);
         correlate::join_trace(request.headers(), route, record);
         #[cfg(feature = "otlp")]
         correlate::begin_span(request.headers(), route, trusted, caller.peer.proto(), record);

@@ -73,6 +73,11 @@ const NEXTJS_PREFETCH_PREFIX: &str = "next-";
 
 /// Some apps (IIS, Symfony before 4.2, Zend) take the path from these, and would run a protected handler for any other path.
 const RETARGETING: [&str; 2] = ["x-original-url", "x-rewrite-url"];
+/// Some servers take a part off the path for these: gunicorn from its proxy, which we are, and Daphne from anyone.
+const MOUNTING: [&str; 3] = ["script-name", "path-info", "daphne-root-path"];
+/// And some middleware for these, which a proxy in front may mean: Flask's `ReverseProxied`, FastAPI behind Traefik.
+const MOUNTING_BY_PROXIES: [&str; 5] =
+    ["x-script-name", "x-forwarded-prefix", "x-forwarded-script-name", "x-forwarded-path", "x-forwarded-uri"];
 
 /// Why a `Connection` list is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -153,20 +158,26 @@ fn is_usual_connection(value: &HeaderValue) -> bool {
 /// Removes, in one pass, what ends here or what no client may say: hop-by-hop headers, `verified-event*`, what takes an app to
 /// another path, the framework's own routing state, and other spellings of forwarding headers, among them of `believed`, in
 /// which trusted peers name the client. On a `webhook`, also what would make the framework answer without running the handler.
-/// `TE: trailers` stays.
-pub(crate) fn remove_reserved(headers: &mut HeaderMap, framework: Framework, webhook: bool, believed: &HeaderName) {
+/// Where the app is mounted only a `trusted` peer may say. `TE: trailers` stays.
+pub(crate) fn remove_reserved(
+    headers: &mut HeaderMap,
+    framework: Framework,
+    webhook: bool,
+    believed: &HeaderName,
+    trusted: bool,
+) {
     let mut removed = Vec::new();
     let usual_spelling = believed.as_str().contains(['_', '.']).then(|| folded(believed.as_str()));
     for name in headers.keys() {
         let text = name.as_str();
         let meant = if is_odd(text) {
             let plain = folded(text);
-            is_reserved(&plain, framework, webhook)
+            is_reserved(&plain, framework, webhook, trusted)
                 || plain.starts_with("x-forwarded-")
                 || matches!(&*plain, "x-real-ip" | "x-request-id")
                 || (name != believed && plain == folded(believed.as_str()))
         } else {
-            is_reserved(text, framework, webhook) || usual_spelling.as_deref() == Some(text)
+            is_reserved(text, framework, webhook, trusted) || usual_spelling.as_deref() == Some(text)
         };
         if meant {
             removed.push(name.clone());
@@ -182,10 +193,12 @@ pub(crate) fn remove_reserved(headers: &mut HeaderMap, framework: Framework, web
 }
 
 /// The first byte rules out nearly every header of nearly every request.
-fn is_reserved(name: &str, framework: Framework, webhook: bool) -> bool {
+fn is_reserved(name: &str, framework: Framework, webhook: bool, trusted: bool) -> bool {
     let nextjs = framework == Framework::NextJs;
     match name.as_bytes().first() {
         Some(b'c' | b'k' | b'p' | b't' | b'u') if HOP_BY_HOP.contains(&name) => true,
+        Some(b'd' | b'p' | b's') if MOUNTING.contains(&name) => true,
+        Some(b'x') if !trusted && MOUNTING_BY_PROXIES.contains(&name) => true,
         Some(b'v') => name == RESERVED || name.starts_with(RESERVED_PREFIX),
         Some(b'x' | b'n' | b'l' | b'r' | b'p' | b'h') if nextjs => {
             NEXTJS_RESERVED.contains(&name)
@@ -317,7 +330,7 @@ mod tests {
             ("verified-events", "stays"),
             ("svix-id", "stays"),
         ]);
-        remove_reserved(&mut headers, Framework::None, false, &X_FORWARDED_FOR);
+        remove_reserved(&mut headers, Framework::None, false, &X_FORWARDED_FOR, false);
         assert_eq!(names(&headers), ["svix-id", "verified-events"]);
     }
 
@@ -337,10 +350,10 @@ mod tests {
             ("x-middleware-prefetch", "1"),
         ];
         let mut headers = map(pairs);
-        remove_reserved(&mut headers, Framework::NextJs, false, &X_FORWARDED_FOR);
+        remove_reserved(&mut headers, Framework::NextJs, false, &X_FORWARDED_FOR, false);
         assert_eq!(names(&headers), ["next-action", "rsc", "x-middleware-prefetch"]);
         let mut headers = map(pairs);
-        remove_reserved(&mut headers, Framework::None, false, &X_FORWARDED_FOR);
+        remove_reserved(&mut headers, Framework::None, false, &X_FORWARDED_FOR, false);
         assert_eq!(headers.len(), pairs.len());
     }
 
@@ -354,7 +367,7 @@ mod tests {
             ("x-nextjs-data", "1"),
             ("content-type", "application/json"),
         ]);
-        remove_reserved(&mut headers, Framework::NextJs, true, &X_FORWARDED_FOR);
+        remove_reserved(&mut headers, Framework::NextJs, true, &X_FORWARDED_FOR, false);
         assert_eq!(names(&headers), ["content-type"]);
     }
 
@@ -363,7 +376,7 @@ mod tests {
         let mut headers =
             map(&[("connection", "close, X-Secret"), ("x-secret", "1"), ("te", "gzip, trailers"), ("keep-alive", "1")]);
         apply_connection(&mut headers, std::iter::empty()).unwrap();
-        remove_reserved(&mut headers, Framework::None, false, &X_FORWARDED_FOR);
+        remove_reserved(&mut headers, Framework::None, false, &X_FORWARDED_FOR, false);
         assert_eq!(names(&headers), ["te"]);
         assert_eq!(headers.get("te").unwrap(), "trailers");
 
@@ -394,7 +407,7 @@ mod tests {
             ("x_original_url", "/hook"),
         ]);
         let believed = HeaderName::from_static("cf-connecting-ip");
-        remove_reserved(&mut headers, Framework::None, false, &believed);
+        remove_reserved(&mut headers, Framework::None, false, &believed, false);
         write_forwarded(&mut headers, &peer, false, &believed);
         assert_eq!(
             names(&headers),
@@ -430,7 +443,7 @@ mod tests {
             let spellings =
                 ["cf-connecting-ip", "cf_connecting_ip", "cf-connecting_ip", "cf.connecting.ip", "cf-connecting"];
             let mut headers = map(&spellings.map(|name| (name, "203.0.113.9")));
-            remove_reserved(&mut headers, Framework::None, false, &believed);
+            remove_reserved(&mut headers, Framework::None, false, &believed, false);
             assert_eq!(names(&headers), ["cf-connecting", believed.as_str()]);
         }
     }

@@ -83,7 +83,7 @@ impl Body for Outbound {
             Self::Stream(streamed) => streamed.poll_frame(cx).map_ok(|mut frame| {
                 if let Some(trailers) = frame.trailers_mut() {
                     let plan = &streamed.plan;
-                    headers::remove_reserved(trailers, plan.framework, false, &plan.client.header);
+                    headers::remove_reserved(trailers, plan.framework, false, &plan.client.header, false);
                     // In HTTP/1 the guard has refused these; in HTTP/2 nobody has.
                     let names = trailers.keys().filter(|name| !framing::is_trailer(name.as_str()));
                     for name in names.cloned().collect::<Vec<_>>() {

@@ -150,8 +150,10 @@ impl<'c> Walk<'c> {
             return Err(self.steps.refuse(StepName::Framing, Reject::Framing, detail));
         }
         match self.case.plan() {
-            Some(plan) => headers::remove_reserved(&mut self.headers, plan.framework, true, &plan.client.header),
-            None => headers::remove_reserved(&mut self.headers, Framework::None, true, &headers::X_FORWARDED_FOR),
+            Some(plan) => headers::remove_reserved(&mut self.headers, plan.framework, true, &plan.client.header, false),
+            None => {
+                headers::remove_reserved(&mut self.headers, Framework::None, true, &headers::X_FORWARDED_FOR, false)
+            }
         }
         Ok(())
     }

@@ -171,6 +171,29 @@ async fn routing_state_of_the_framework_is_not_for_clients() {
 }
 
 #[tokio::test]
+async fn where_an_app_is_mounted_a_stranger_does_not_say() {
+    // Of gunicorn, which believes its proxy, and of Daphne, which believes anyone.
+    let servers = ["script-name", "SCRIPT_NAME", "path-info", "PATH_INFO", "daphne-root-path", "daphne_root_path"];
+    let middleware =
+        ["x-script-name", "x-forwarded-prefix", "x-forwarded-script-name", "x-forwarded-path", "x-forwarded-uri"];
+    let app = App::start().await;
+    for framework in ["none", "nextjs"] {
+        for trusted in [false, true] {
+            let proxies = if trusted { "[client_ip]\ntrusted_proxies = [\"127.0.0.1\"]\n" } else { "" };
+            let gate = Gate::start(app.addr, &format!("[app]\nframework = \"{framework}\"\n{proxies}")).await;
+            let names = [&servers[..], &middleware[..]].concat();
+            let seen = sent(&gate, &app, &with("/page", &names)).await;
+            for name in servers {
+                assert!(!seen.headers.contains_key(name.to_ascii_lowercase()), "{framework}, {trusted}: {name}");
+            }
+            for name in middleware {
+                assert_eq!(seen.headers.contains_key(name), trusted, "{framework}: {name}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn prefetch_headers_end_before_a_webhook_and_reach_a_page() {
     let app = App::start().await;
     let gate = Gate::start(app.addr, "").await;

@@ -6,6 +6,7 @@ a genuine delivery (`g`). Must never need to know how hookward reads a request: 
 
 from dataclasses import dataclass
 
+from doors import PLAIN, Door
 from oracle import Shape
 from signer import PATH, sign
 
@@ -38,6 +39,11 @@ class Case:
     ordered: bool = True
     # It may end without any answer.
     silent: bool = False
+    # Requests whose answer may be lost, though the app has them: the app broke it, or the sender left.
+    lost: tuple = ()
+    door: Door = PLAIN
+    # Whose address and which scheme the app must be told.
+    origin: tuple | None = None
 
 
 class Context:

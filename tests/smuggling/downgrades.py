@@ -477,12 +477,12 @@ def _honest(book):
     book.add("chunks for a body", chunks, Shape.ONE)
 
 
-async def talk(address, case):
+async def talk(addresses, case):
     """One connection: the attack, and the followers if it goes on."""
     [attack] = case.pieces
     result = Talk()
     try:
-        connection = await Connection.open(address)
+        connection = await Connection.open(addresses, case.door)
         try:
             for stream, sent in ((1, attack.frames(connection)), (3, None), (5, None)):
                 try:

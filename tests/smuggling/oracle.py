@@ -48,7 +48,7 @@ def mark_of(target):
 
 def marks_in(text):
     """Every mark in a text, each once."""
-    return set(re.findall(r"m=([bht]\d+)\.(\w)", text))
+    return set(re.findall(r"m=([a-z]\d+)\.(\w)", text))
 
 
 def _which(target):
@@ -69,8 +69,16 @@ def _for_all(case, talk, entries):
     broken = [_which(entry.target) for entry in entries if not entry.complete]
     # The app may answer before it has the body: then its request is answered and not whole.
     in_app = [_which(entry.target) for entry in entries if entry.complete or _which(entry.target) in answered]
-    if case.empty and "a" not in answered:
-        in_app = [which for which in in_app if which != "a"]
+    may_be_lost = {"a"} if case.empty else set(case.lost)
+    in_app = [which for which in in_app if which in answered or which not in may_be_lost]
+    if len(set(whole)) < len(whole):
+        yield f"the app saw a request twice: {whole}"
+    for answer in talk.answers:
+        mark = mark_of(answer.seen or "")
+        if mark and mark[0] != case.mark:
+            yield f"an answer to another sender: {answer.seen!r}"
+        if mark and mark[1] in FOLLOWERS and answer.status == 200 and answer.body != b"seen":
+            yield f"the answer to {mark[1]} is {answer.body[:80]!r}"
     if case.ordered and in_app != answered:
         yield f"the app saw {in_app}, answered were {answered}"
     if not case.ordered and sorted(map(str, in_app)) != sorted(map(str, answered)):
@@ -92,6 +100,9 @@ def _entry(case, entry):
     if which == "a" and entry.method != case.method:
         yield f"the method is {entry.method!r}, not {case.method!r}"
     names = [name.lower() for name, _ in entry.headers]
+    told = [value for name, value in entry.headers if name.lower() in ("x-forwarded-for", "x-forwarded-proto")]
+    if case.origin and sorted(told) != sorted(case.origin):
+        yield f"the app was told {told}, not {case.origin}"
     if _may_be_protected(entry.target):
         if entry.target.partition("?")[0] != PATH:
             yield f"another spelling of the protected path: {entry.target!r}"

@@ -41,7 +41,7 @@ def cut(case):
     return pieces
 
 
-async def talk_all(address, table, in_pieces=False):
+async def talk_all(addresses, table, in_pieces=False):
     """What each connection brought back, by mark."""
     places = asyncio.Semaphore(AT_ONCE)
 
@@ -49,8 +49,8 @@ async def talk_all(address, table, in_pieces=False):
         async with places:
             if case.ordered:
                 pieces = cut(case) if in_pieces else case.pieces
-                return case.mark, await lines.talk(address, pieces, case.method == "HEAD")
-            return case.mark, await downgrades.talk(address, case)
+                return case.mark, await lines.talk(addresses, case.door, pieces, case.method == "HEAD")
+            return case.mark, await downgrades.talk(addresses, case)
 
     return dict(await asyncio.gather(*map(one, table)))
 
@@ -79,9 +79,9 @@ def judge(table, talks, app):
 
 async def against(app, processes, work, binary, table):
     """One app, all cases. The number of broken rules."""
-    address = hookward(processes, work, binary, app)
+    addresses = hookward(processes, work, binary, app)
     started = time.monotonic()
-    talks = await talk_all(address, table, in_pieces=app.name == "node-lenient")
+    talks = await talk_all(addresses, table, in_pieces=app.name == "node-lenient")
     await asyncio.sleep(SETTLE)
     wrong, seen = judge(table, talks, app)
     statuses = Counter(answer.code or answer.status for talk in talks.values() for answer in talk.answers)
@@ -110,7 +110,7 @@ async def can_fail(processes, work):
         # Each with a connection to the app of its own: one that is out of step would hide what the next case does.
         proxy = Naive(app.address)
         server = await proxy.serve(streams=not case.ordered)
-        talks |= await talk_all(server.sockets[0].getsockname(), [case])
+        talks |= await talk_all({"plain": server.sockets[0].getsockname()}, [case])
         server.close()
         proxy.close()
     await asyncio.sleep(SETTLE)

@@ -42,6 +42,8 @@ class Case:
     # Requests whose answer may be lost, though the app has them: the app broke it, or the sender left.
     lost: tuple = ()
     door: Door = PLAIN
+    # It comes when no other connection asks for anything: what the app says late could be for any of them.
+    alone: bool = False
     # Whose address and which scheme the app must be told.
     origin: tuple | None = None
 

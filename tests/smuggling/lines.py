@@ -84,8 +84,14 @@ def parse(received, to_head, ended):
             result.rest = received
             break
         lines = head.decode("latin-1").split("\r\n")
+        pairs = [(name.lower(), value.strip()) for name, _, value in (line.partition(":") for line in lines[1:])]
+        fields = dict(pairs)
+        framing = [value for name, value in pairs if name in ("content-length", "transfer-encoding")]
+        if len(framing) > 1 or not all(value == "chunked" or value.isdecimal() for value in framing):
+            # Two readers may see two ends.
+            result.rest = received
+            break
         status = int(lines[0].split(" ")[1])
-        fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])}
         if 100 <= status < 200 and status != 101:
             result.interim.append(head)
             received = rest
@@ -98,12 +104,13 @@ def parse(received, to_head, ended):
         elif "transfer-encoding" in fields and not bodyless:
             body, received, whole = unchunked(rest)
             if not whole:
-                # Cut off in the middle: the sender knows that it has no answer.
+                # Cut off: its sender can tell.
                 break
         elif "content-length" in fields or bodyless:
             length = 0 if bodyless else int(fields["content-length"])
             body, received = rest[:length], rest[length:]
             if len(body) < length:
+                # Cut off: its sender can tell.
                 break
         else:
             body, received = rest, b""

@@ -59,6 +59,9 @@ def _which(target):
 def _for_all(case, talk, entries):
     if not talk.ended:
         yield "the connection does not end"
+    for head in talk.interim:
+        if re.search(rb"(?im)^(content-length|transfer-encoding|connection|upgrade)\s*:", head):
+            yield f"an interim answer of a body or of a connection: {head!r}"
     if talk.rest and not case.silent:
         yield f"no answer begins with {talk.rest[:60]!r}"
     for answer in talk.answers:
@@ -150,5 +153,5 @@ def _shape(case, talk, entries):
     elif case.shape is Shape.CUT:
         if any(entry.complete for entry in entries) or 200 in statuses or len(statuses) > 1:
             yield f"not cut off: {statuses}, {[entry.complete for entry in entries]} in the app"
-    elif case.shape is Shape.SAFE and not statuses and not case.silent:
+    elif case.shape is Shape.SAFE and not statuses and not case.silent and "a" not in case.lost:
         yield "no answer at all"

@@ -12,13 +12,16 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import answers
 import bodies
 import downgrades
 import heads
 import lines
+import tunnels
 from apps import Nginx, Node, Processes, hookward
 from naive import Naive
 from oracle import faults, mark_of, marks_in
+from scripted import Scripted
 
 AT_ONCE = 48
 BETWEEN_PIECES = 0.003
@@ -52,7 +55,11 @@ async def talk_all(addresses, table, in_pieces=False):
                 return case.mark, await lines.talk(addresses, case.door, pieces, case.method == "HEAD")
             return case.mark, await downgrades.talk(addresses, case)
 
-    return dict(await asyncio.gather(*map(one, table)))
+    talks = dict(await asyncio.gather(*(one(case) for case in table if not case.alone)))
+    for case in table:
+        if case.alone:
+            talks |= [await one(case)]
+    return talks
 
 
 def judge(table, talks, app):
@@ -143,6 +150,10 @@ async def main():
             table = [*bodies.table(), *heads.table(), *downgrades.table()]
             table = [case for case in table if asked.only in case.name]
             broken += await against(start(), processes, asked.work, asked.binary, table)
+        (table, scripts), (more, more_scripts) = answers.table(), tunnels.table()
+        table = [case for case in [*table, *more] if asked.only in case.name]
+        app = await Scripted(scripts | more_scripts).listen()
+        broken += await against(app, processes, asked.work, asked.binary, table)
     finally:
         processes.end()
     if broken:

@@ -15,6 +15,8 @@ from pathlib import Path
 import answers
 import bodies
 import downgrades
+import expectations
+import extensions
 import heads
 import lines
 import tunnels
@@ -23,6 +25,7 @@ from naive import Naive
 from oracle import faults, mark_of, marks_in
 from scripted import Scripted
 
+BOOKS = (bodies, heads, extensions, expectations, downgrades)
 AT_ONCE = 48
 BETWEEN_PIECES = 0.003
 SHOWN = 12
@@ -147,8 +150,7 @@ async def main():
             lambda: Nginx(processes, asked.work),
         ):
             # Signed anew for each app: a signature holds for five minutes.
-            table = [*bodies.table(), *heads.table(), *downgrades.table()]
-            table = [case for case in table if asked.only in case.name]
+            table = [case for book in BOOKS for case in book.table() if asked.only in case.name]
             broken += await against(start(), processes, asked.work, asked.binary, table)
         (table, scripts), (more, more_scripts) = answers.table(), tunnels.table()
         table = [case for case in [*table, *more] if asked.only in case.name]

@@ -94,7 +94,8 @@ class Node:
         self.name = "node-lenient" if lenient else "node"
         self.log = work / f"{self.name}.log"
         script = os.path.join(os.path.dirname(__file__), "app.mjs")
-        flags = ["--insecure-http-parser"] if lenient else []
+        # Room for the longest head that passes and for what is added to it on the way.
+        flags = ["--max-http-header-size=65536", *(["--insecure-http-parser"] if lenient else [])]
         process = processes.start(["node", *flags, script], self.log)
         self.address = ("127.0.0.1", ready(self.name, process, self.log, line_with('"ready"', "port")))
 
@@ -152,6 +153,7 @@ events {{ worker_connections 2000; }}
 http {{
 {temporary}
   log_format record escape=json '{{{record}}}';
+  large_client_header_buffers 4 64k;
   keepalive_timeout 120;
   keepalive_requests 1000000;
   server {{

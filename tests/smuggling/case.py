@@ -98,8 +98,9 @@ class Table:
         self.letter = letter
         self.cases = []
 
-    def add(self, name, shape, make, bodies=None, on=(False, True), page=None, **more):
-        """`make` gives an attack: bytes, or a list of pieces. `page`: the shape where nothing is protected."""
+    def add(self, name, shape, make, bodies=None, on=(False, True), page=None, then=(), **more):
+        """`make` gives an attack: bytes, or a list of pieces. `page`: the shape where nothing is protected. `then`: pieces that
+        come last."""
         for protected in on:
             mark = f"{self.letter}{len(self.cases)}"
             context = Context(mark, protected)
@@ -108,7 +109,7 @@ class Table:
             title = f"{name} ({'delivery' if protected else 'page'})"
             expected = shape if protected or page is None else page
             allowed = bodies(context) if bodies else {b""}
-            pieces = [*pieces, context.followers()]
+            pieces = [*pieces, context.followers(), *then]
             self.cases.append(Case(title, mark, pieces, expected, allowed, genuine=DATA, **more))
 
 

@@ -13,19 +13,22 @@ CERTIFICATES = Path(__file__).resolve().parent.parent / "data" / "tls"
 
 @dataclass(frozen=True)
 class Door:
-    """One way in. `alpn`: what a TLS client offers. `before`: bytes ahead of everything, TLS too."""
+    """One way in. `alpn`: what a TLS client offers. `before`: bytes ahead of everything, TLS too. `shakes`: where the
+    listener has TLS, so has the client.
+    """
 
     listener: str = "plain"
     alpn: tuple = ()
     source: str = "127.0.0.1"
     before: bytes = b""
+    shakes: bool = True
 
     async def open(self, addresses):
         """A connection through this door."""
         reader, writer = await asyncio.open_connection(*addresses[self.listener], local_addr=(self.source, 0))
         if self.before:
             writer.write(self.before)
-        if self.listener in ("tls", "proxied-tls"):
+        if self.shakes and self.listener in ("tls", "proxied-tls"):
             try:
                 await writer.start_tls(_trusting(self.alpn), server_hostname="localhost")
             except ssl.SSLError as error:

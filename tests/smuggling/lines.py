@@ -14,6 +14,10 @@ TIME_LIMIT = 15
 HALF, RESET = "half", "reset"
 
 
+class Gone(Exception):
+    """The sender has said all it will."""
+
+
 @dataclass
 class Answer:
     """One answer: `seen` is the target that the app says it answered; of a refusal, its `code` and all that it says."""
@@ -56,13 +60,16 @@ async def talk(addresses, door, pieces, to_head=False):
                 await writer.drain()
             elif piece == HALF:
                 writer.write_eof()
+                # What would come next is not sent.
+                raise Gone
             elif piece == RESET:
                 no_lingering = struct.pack("ii", 1, 0)
                 writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_lingering)
                 writer.transport.abort()
+                raise Gone
             else:
                 await asyncio.sleep(piece)
-    except ConnectionError:
+    except (ConnectionError, Gone):
         # Refused already: what was read until then counts.
         pass
     try:

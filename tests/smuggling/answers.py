@@ -6,6 +6,7 @@ hold a case in which an app that answers honestly is to blame.
 """
 
 from case import Table
+from downgrades import Streams
 from oracle import Shape
 from scripted import CLOSE, EARLY, FADE, PLAIN, RESET
 
@@ -19,12 +20,15 @@ WHILE_RESTING = 0.02
 
 def table():
     """The cases, and what the app answers in each."""
-    book = Table("n")
+    book, streams = Table("n"), Streams("o")
     scripts = {}
     for group in (_surplus, _bodyless, _lengths, _codings, _chunks, _heads, _interim, _early, _ends):
         for name, shape, script, more in group():
             _add(book, scripts, name, shape, script, **more)
-    return book.cases, scripts
+            # There the followers come at once, and what is said late is for them as far as anybody can tell.
+            if not more.get("alone") and "version" not in more:
+                _add_stream(streams, scripts, name, script, **more)
+    return [*book.cases, *streams.cases], scripts
 
 
 def _add(book, scripts, name, shape, script, method="POST", body=b"honest", lines=b"", version=b"HTTP/1.1", **more):
@@ -38,6 +42,19 @@ def _add(book, scripts, name, shape, script, method="POST", body=b"honest", line
     on = (False, True) if method == "POST" else (False,)
     more.setdefault("lost", ("a",))
     book.add(f"answer: {name}", shape, make, bodies=lambda _: {body}, on=on, method=method, **more)
+
+
+def _add_stream(streams, scripts, name, script, method="POST", body=b"honest", lines=b"", **more):
+    """The same, asked for by HTTP/2: the app's connections are the same ones."""
+
+    def make(attack):
+        scripts[(attack.mark, "a")] = script
+        attack.replace(b":method", method.encode())
+        attack.body = [body] if body else []
+        attack.fields = [tuple(line.split(b": ")) for line in lines.split(b"\r\n") if line]
+
+    more.setdefault("lost", ("a",))
+    streams.add(f"answer: {name}", make, on=(False, True) if method == "POST" else (False,), method=method, **more)
 
 
 def _any(cases, **more):

@@ -68,13 +68,13 @@ class Streams:
         self.letter, self.kind = letter, kind
         self.cases = []
 
-    def add(self, name, make, shape=Shape.SAFE, on=(False, True), method="POST", **more):
-        """`make` changes an attack. The body that may be in the app is the one that its frames carry."""
+    def add(self, name, make, shape=Shape.SAFE, on=(False, True), method="POST", bodies=None, **more):
+        """`make` changes an attack. The body that may be in the app is the one that its frames carry, unless `bodies` says."""
         for protected in on:
             mark = f"{self.letter}{len(self.cases)}"
             attack = self.kind(mark, protected)
             make(attack)
-            allowed = {b"".join(attack.body)}
+            allowed = {b"".join(attack.body)} if bodies is None else bodies
             title = f"HTTP/2: {name} ({'delivery' if protected else 'page'})"
             more |= {"genuine": DATA, "ordered": False, "silent": True}
             case = Case(title, mark, [attack], shape, allowed, method, **more)

@@ -114,7 +114,7 @@ def _good(book):
         ("version 1", V1, CLIENT),
         ("version 1 of IPv6", b"PROXY TCP6 2001:db8::7 ::1 1 2\r\n", ("2001:db8::7", "http")),
         ("version 1 of nobody", b"PROXY UNKNOWN\r\n", nobody),
-        ("version 1 of nobody, with a request", b"PROXY UNKNOWN GET /page?m=x HTTP/1.1\r\n", None),
+        ("version 1 of nobody, with a request", b"PROXY UNKNOWN GET /page?m=x HTTP/1.1\r\n", nobody),
         ("version 2", v2(), CLIENT),
         ("version 2 of IPv6", v2(family=0x21, rest=v6), ("2001:db8::7", "http")),
         ("version 2, LOCAL", v2(0x20, 0, b""), nobody),
@@ -129,16 +129,14 @@ def _good(book):
         ("version 2, a request in an extension", v2(rest=V4 + tlv(0xE0, b"GET / HTTP/1.1\r\n\r\n")), CLIENT),
         ("version 2, an address in an extension", v2(rest=V4 + tlv(0x20, b"\1\0\0\0\0") + tlv(0xE1, EVIL)), CLIENT),
     ):
-        more = {"door": Door("proxied", before=first), "bodies": _hidden}
-        told = {"origin": origin} if origin else {}
-        shape = Shape.ONE if origin else Shape.SAFE
-        book.add(f"listener: {name}", shape, _post, silent=not origin, **more, **told)
+        more = {"door": Door("proxied", before=first), "bodies": _hidden, "origin": origin}
+        book.add(f"listener: {name}", Shape.ONE, _post, **more)
         in_pieces = lambda c, first=first: [*_single(first[:64]), first[64:] + _post(c)]
         more["door"] = Door("proxied")
-        book.add(f"listener: {name}, byte by byte", shape, in_pieces, silent=not origin, **more, **told)
+        book.add(f"listener: {name}, byte by byte", Shape.ONE, in_pieces, **more)
         twice = lambda c: c.post(b"x-forwarded-for: 192.0.2.66\r\n" + LENGTH % len(c.hidden), c.hidden)
         more["door"] = Door("proxied", before=first)
-        book.add(f"listener: {name}, and told otherwise", shape, twice, silent=not origin, **more, **told)
+        book.add(f"listener: {name}, and told otherwise", Shape.ONE, twice, **more)
 
 
 def _bad(book):
@@ -205,13 +203,13 @@ def _again(book):
             book.add(f"listener: {name} behind {first_name}", Shape.SAFE, make, **more)
             late = lambda c, second=second: [0.02, second + _post(c)]
             book.add(f"listener: {name} behind {first_name}, later", Shape.SAFE, late, **more)
-            more["bodies"] = _hidden
+            more |= {"bodies": _hidden, "silent": False}
             behind = lambda c, second=second: _post(c) + second
             book.add(f"listener: {name} behind a request, {first_name} first", Shape.SAFE, behind, **more)
             rested = lambda c, second=second: [_post(c), 0.15, second]
             book.add(f"listener: {name} behind a rest, {first_name} first", Shape.SAFE, rested, **more)
             inside = lambda c, second=second: c.post(LENGTH % len(second), second)
-            more |= {"bodies": lambda _, second=second: {second}, "silent": False}
+            more |= {"bodies": lambda _, second=second: {second}}
             book.add(f"listener: {name} for a body, {first_name} first", Shape.ONE, inside, **more)
 
 
@@ -249,6 +247,6 @@ def _streams(book):
         more = {"door": Door("proxied-tls", ("h2",), before=first), "origin": ("192.0.2.7", "https")}
         book.add(f"listener: behind {name} and TLS", plain, Shape.ONE, **more)
         double = Door("proxied", before=first + first)
-        book.add(f"listener: behind {name} twice", plain, door=double)
+        book.add(f"listener: behind {name} twice", plain, bodies=set(), door=double)
         stranger = Door("proxied", source="127.0.0.2", before=first)
-        book.add(f"listener: a stranger behind {name}", plain, door=stranger)
+        book.add(f"listener: a stranger behind {name}", plain, bodies=set(), door=stranger)

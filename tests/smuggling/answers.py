@@ -31,11 +31,14 @@ def table():
     return [*book.cases, *streams.cases], scripts
 
 
-def _add(book, scripts, name, shape, script, method="POST", body=b"honest", lines=b"", version=b"HTTP/1.1", **more):
+def _add(book, scripts, name, shape, script, method="POST", body=b"honest", lines=b"", version=b"HTTP/1.1", gap=0, **more):
     def make(context):
         scripts[(context.mark, "a")] = script
         length = b"content-length: %d\r\n" % len(body)
         request = context.post(lines + length, body, method=method.encode(), version=version)
+        if gap:
+            half = len(request) - len(body) // 2
+            return [request[:half], gap, request[half:], WHILE_RESTING * 3]
         # The followers come when the app's connection rests, with whatever else is on it.
         return [request, WHILE_RESTING * 3]
 
@@ -278,6 +281,8 @@ def _early():
             body = b"GET /page?m=x1.s HTTP/1.1\r\nhost: app.example\r\n\r\n" * 3
             late = script[-1] not in (PLAIN[-1], script[1])
             yield f"{said}{name}", Shape.SAFE, script, {"lines": lines, "body": body, "alone": late}
+            gap = {"lines": lines, "body": body, "alone": True, "gap": WHILE_RESTING * 3}
+            yield f"{said}{name}, within its body", Shape.SAFE, script, gap
 
 
 def _ends():

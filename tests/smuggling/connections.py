@@ -11,6 +11,8 @@ from oracle import Shape
 LENGTH = b"content-length: %d\r\n"
 CODING = b"transfer-encoding: chunked\r\n"
 SIZE = b"%x" % len(DATA)
+# Longer than a connection keeps its buffers when nothing happens on it.
+A_REST = 0.15
 # Sizes of buffers, here and in apps; the largest head that passes is 16 KiB.
 EDGES = (4096, 8192, 16384, 65536)
 MAX_HEAD = 16384
@@ -19,7 +21,7 @@ MAX_HEAD = 16384
 def table():
     """All of them."""
     book = Table("c")
-    for group in (_leaving, _single_bytes, _edges, _queues, _protocols, _methods, _versions, _who):
+    for group in (_leaving, _single_bytes, _rests, _edges, _queues, _protocols, _methods, _versions, _who):
         group(book)
     return book.cases
 
@@ -73,6 +75,34 @@ def _single_bytes(book):
     ):
         slowly = lambda c, make=make: [p for byte in make(c) for p in (bytes([byte]), 0.0002)]
         book.add(f"connection: byte by byte, {name}", shape, slowly, bodies=bodies)
+
+
+def _rests(book):
+    """A pause at every place that matters: what is between two requests to one reader is within one to another."""
+    for name, make, bodies in (
+        ("a length", lambda c: c.post(LENGTH % len(c.hidden_page), c.hidden_page), lambda c: {c.hidden_page}),
+        ("chunks", lambda c: c.post(CODING, chunk(c.hidden_page), c.hidden_page), lambda c: {c.hidden_page}),
+    ):
+        for place, at in {
+            "before its first byte": lambda text: 0,
+            "behind its first byte": lambda text: 1,
+            "behind the request line": lambda text: text.index(b"\r\n") + 2,
+            "in the empty line": lambda text: text.index(b"\r\n\r\n") + 3,
+            "behind the head": lambda text: text.index(b"\r\n\r\n") + 4,
+            "in the body": lambda text: text.index(b"\r\n\r\n") + 9,
+            "before the last byte": lambda text: len(text) - 1,
+            "behind the last byte": lambda text: len(text),
+        }.items():
+
+            def rested(context, make=make, at=at):
+                text = make(context)
+                return [text[: at(text)], A_REST, text[at(text) :]]
+
+            book.add(f"connection: a rest {place}, {name}", Shape.ONE, rested, bodies=bodies)
+    preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0"
+    for name, first in (("a preface", preface), ("a hidden request", b"\r\n\r\n"), ("half a request", b"POST /page")):
+        later = lambda c, first=first: [c.post(LENGTH % 0, b""), A_REST, first, A_REST, c.hidden]
+        book.add(f"connection: {name} behind a rest", Shape.SAFE, later)
 
 
 def _edges(book):

@@ -72,6 +72,13 @@ def _answers(book, scripts):
                     _add(book, scripts, title, make, script, on=(False,), method="GET", alone="and agreed" in name)
 
 
+    for size in (9_000, 200_000):
+        # More than is held back while it is not decided what it is.
+        many = lambda c, size=size: c.post(ASKS, b"", method=b"GET") + c.hidden * (size // len(c.hidden))
+        script = [0.05, REFUSED + b"content-length: 4\r\n\r\nseen"]
+        _add(book, scripts, f"refused; {size} bytes of deliveries behind it", many, script, on=(False,), method="GET")
+
+
 def _askers(book, scripts):
     """The app agrees to what nobody asked for, or nobody may ask for: nothing may come through."""
     length = b"content-length: %d\r\n"

@@ -31,7 +31,9 @@ def table():
     return [*book.cases, *streams.cases], scripts
 
 
-def _add(book, scripts, name, shape, script, method="POST", body=b"honest", lines=b"", version=b"HTTP/1.1", gap=0, **more):
+def _add(
+    book, scripts, name, shape, script, method="POST", body=b"honest", lines=b"", version=b"HTTP/1.1", gap=0, **more
+):
     def make(context):
         scripts[(context.mark, "a")] = script
         length = b"content-length: %d\r\n" % len(body)
@@ -172,7 +174,10 @@ def _codings():
                 (f"{coding!r} and a length", [OK + coding + b"\r\ncontent-length: 4\r\n\r\n" + body + POISON]),
             ]
         )
-    for first in (b"content-length: 4\r\ntransfer-encoding: chunked", b"transfer-encoding: chunked\r\ncontent-length: 4"):
+    for first in (
+        b"content-length: 4\r\ntransfer-encoding: chunked",
+        b"transfer-encoding: chunked\r\ncontent-length: 4",
+    ):
         yield from _any([(f"{first!r}", [OK + first + b"\r\n\r\n" + body])])
     old = OK.replace(b"HTTP/1.1", b"HTTP/1.0")
     yield from _any([("HTTP/1.0 in chunks", [old + b"transfer-encoding: chunked\r\n\r\n" + body, CLOSE])])
@@ -266,7 +271,7 @@ def _interim():
 
 
 def _early():
-    """Answered before the request is whole: what is left of it must be no request, what is left of the answer no answer."""
+    """Answered before the request is whole: what is left of it is no request, what is left of the answer no answer."""
     expect = b"expect: 100-continue\r\n"
     for lines in (b"", expect):
         said = "expected and " if lines else ""
@@ -279,6 +284,7 @@ def _early():
             "continued and answered": [EARLY, b"HTTP/1.1 100 Continue\r\n\r\n", *PLAIN],
         }.items():
             body = b"GET /page?m=x1.s HTTP/1.1\r\nhost: app.example\r\n\r\n" * 3
+            # More than an answer: that comes when the app's connection rests.
             late = script[-1] not in (PLAIN[-1], script[1])
             yield f"{said}{name}", Shape.SAFE, script, {"lines": lines, "body": body, "alone": late}
             gap = {"lines": lines, "body": body, "alone": True, "gap": WHILE_RESTING * 3}

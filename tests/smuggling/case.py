@@ -99,8 +99,9 @@ class Table:
         self.cases = []
 
     def add(self, name, shape, make, bodies=None, on=(False, True), page=None, then=(), **more):
-        """`make` gives an attack: bytes, or a list of pieces. `page`: the shape where nothing is protected. `then`: pieces that
-        come last."""
+        """`make` gives an attack: bytes, or a list of pieces. `page`: the shape where nothing is protected. `then`:
+        pieces that come last.
+        """
         for protected in on:
             mark = f"{self.letter}{len(self.cases)}"
             context = Context(mark, protected)

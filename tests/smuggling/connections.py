@@ -27,7 +27,7 @@ def table():
 
 
 def _leaving(book):
-    """The sender ends its half, or resets the connection, at every place that matters: what is cut off is never whole."""
+    """The sender ends its half, or resets the connection, at each place that matters: what is cut is never whole."""
     for name, end in (("ends its half", HALF), ("resets", RESET)):
         gone = {"silent": True, "lost": ("a", "f", "g")}
         for place, make in {
@@ -54,7 +54,7 @@ def _leaving(book):
         whole = lambda c: c.post(LENGTH % len(c.hidden), c.hidden)
         # Answered or not: each that the app has is whole, and none is there twice.
         book.add(f"connection: {name} at once", Shape.SAFE, whole, bodies=lambda c: {c.hidden}, then=(end,), **gone)
-        early = lambda c, end=end: [whole(c), end]
+        early = lambda c, whole=whole, end=end: [whole(c), end]
         book.add(f"connection: {name} behind the first", Shape.SAFE, early, bodies=lambda c: {c.hidden}, **gone)
     # A delivery runs to its end, and its sender still reads.
     half = {"then": (HALF,), "lost": ("a", "f")}
@@ -65,7 +65,12 @@ def _single_bytes(book):
     """A byte at a time: no verdict hangs on how many came together."""
     both = LENGTH % 5 + CODING
     for name, shape, make, bodies in (
-        ("a length", Shape.ONE, lambda c: c.post(LENGTH % len(c.hidden_page), c.hidden_page), lambda c: {c.hidden_page}),
+        (
+            "a length",
+            Shape.ONE,
+            lambda c: c.post(LENGTH % len(c.hidden_page), c.hidden_page),
+            lambda c: {c.hidden_page},
+        ),
         ("chunks", Shape.ONE, lambda c: c.post(CODING, chunk(c.hidden_page), c.hidden_page), lambda c: {c.hidden_page}),
         ("both", Shape.REFUSED, lambda c: c.post(both, b"0\r\n\r\n" + c.hidden_page, b""), None),
         ("a fold", Shape.REFUSED, lambda c: c.post(b"x: y\r\n z\r\n", b""), None),
@@ -120,7 +125,7 @@ def _edges(book):
             shape = Shape.ONE if fits else Shape.REFUSED
             book.add(f"connection: head of {size}", shape, head, bodies=lambda c: {c.hidden}, **code)
 
-            def chunks(context, size=size, body=chunk(DATA)):
+            def chunks(context, size=size):
                 # The first chunk ends, and the next size begins, where a read of everything does.
                 used = len(context.post(CODING, b"", DATA)) + 6
                 first = b"p" * (size - used - 2)
@@ -195,7 +200,9 @@ def _methods(book):
             ("counted", lambda c: LENGTH % len(c.hidden_page), lambda c: c.hidden_page),
             ("chunked", lambda c: CODING, lambda c: chunk(c.hidden_page)),
         ):
-            make = lambda c, m=method, lines=lines, body=body: c.post(lines(c), body(c), c.hidden_page, method=m.encode())
+            make = lambda c, m=method, lines=lines, body=body: c.post(
+                lines(c), body(c), c.hidden_page, method=m.encode()
+            )
             more = {"bodies": lambda c: {c.hidden_page}, "method": method, "foreign": True}
             book.add(f"connection: method {method[:20]}, {name}", Shape.SAFE, make, **more)
 

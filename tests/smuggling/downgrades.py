@@ -69,7 +69,7 @@ class Streams:
         self.cases = []
 
     def add(self, name, make, shape=Shape.SAFE, on=(False, True), method="POST", bodies=None, **more):
-        """`make` changes an attack. The body that may be in the app is the one that its frames carry, unless `bodies` says."""
+        """`make` changes an attack. The body that may be in the app is what its frames carry, unless `bodies` says."""
         for protected in on:
             mark = f"{self.letter}{len(self.cases)}"
             attack = self.kind(mark, protected)

@@ -1,8 +1,8 @@
 """The cases about `Expect`: a sender that waits, one that does not, and an expectation in words that one reader misses.
 
 Who waits for a 100 and who sends the body at once decide where the next request begins (0.CL and CL.0 by `Expect`,
-vanilla and obfuscated: "HTTP/1.1 must die", 2025). Must never hold a case in which the sender breaks its own promise and
-is served.
+vanilla and obfuscated: "HTTP/1.1 must die", 2025). Must never hold a case in which the sender breaks its own promise
+and is served.
 """
 
 from apps import SENDER_LIMIT
@@ -113,7 +113,11 @@ def _refused(book):
     """Refused by its head. With or without its body, what comes next is no part of it, and no request out of it."""
     for name, wrong, code in (
         ("no signature", lambda head: head.replace(b"svix-signature", b"x-signature"), "header_missing"),
-        ("two signatures", lambda head: head.replace(b"svix-id", b"svix-signature: v1,x\r\nsvix-id"), "header_repeated"),
+        (
+            "two signatures",
+            lambda head: head.replace(b"svix-id", b"svix-signature: v1,x\r\nsvix-id"),
+            "header_repeated",
+        ),
         ("an old time", lambda head: _old(head), "timestamp_too_old"),
         ("another method", lambda head: head.replace(b"POST", b"PUT", 1), "method_not_allowed"),
         ("too large", lambda head: head.replace(b"content-length: ", b"content-length: 9999999", 1), "body_too_large"),

@@ -81,7 +81,11 @@ def _quotes(book):
         b'"a";b="c"',
         b'"' + b"a" * 70_000,
     ):
-        _add(book, f"quoted {shown(value[:20])}", lambda c, v=value: b"4;a=%b\r\nevil\r\n0\r\n\r\n%b" % (v, c.hidden_page))
+        _add(
+            book,
+            f"quoted {shown(value[:20])}",
+            lambda c, v=value: b"4;a=%b\r\nevil\r\n0\r\n\r\n%b" % (v, c.hidden_page),
+        )
 
 
 def _sizes(book):
@@ -132,7 +136,7 @@ def _lengths_inside(book):
 
 
 def _trailers(book):
-    """What merges trailers into the head reads another message (TR.CL, TR.TE); a blank line is one in no other words."""
+    """What merges trailers into the head reads another message (TR.CL, TR.TE); a blank line is CRLF alone."""
     for line in (
         b"x: y\n\ncontent-length: 90",
         b"x: y\r\r\n",

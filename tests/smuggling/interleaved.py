@@ -1,8 +1,8 @@
-"""The HTTP/2 cases about frames: in an order, on a stream or of a size that nobody may send, and honest ones that are rare.
+"""The HTTP/2 cases about frames: in an order, on a stream or of a size that nobody may send, and rare honest ones.
 
 What two streams send in turns, or one stream begins and another one ends, must never become one message. Sources: RFC
-9113 §4 to §6 and §8.1, RFC 7541 §2 to §6; "CONTINUATION flood" and "rapid reset" (2023, 2024) for the places. Must never
-keep to hyperframe where it would refuse to write what is meant.
+9113 §4 to §6 and §8.1, RFC 7541 §2 to §6; "rapid reset" (2023) and "CONTINUATION flood" (2024) for the places. Must
+never keep to hyperframe where it would refuse to write what is meant.
 """
 
 from downgrades import AUTHORITY, SCHEME, Attack, Streams
@@ -33,7 +33,7 @@ class Frames(Attack):
         return self.write(self, block)
 
     def other(self, connection_fields=()):
-        """The block of another delivery, genuine but for its end: literals alone, so the encoder's table stays as it is."""
+        """The block of another delivery, genuine but for its end. Literals alone leave the encoder's table as it is."""
         body = self.hidden * 2
         path = b"%s?m=%s.s" % (PATH.encode(), self.mark.encode())
         fields = [(b":method", b"POST"), SCHEME, AUTHORITY, (b":path", path), *sign(f"msg_{self.mark}_s", body)]
@@ -254,8 +254,8 @@ def _padding(book):
         return frame(HEADERS, flags, 1, payload) + frame(DATA, END_STREAM, 1, attack.hidden)
 
     _add(book, "a request in the padding of HEADERS", head, Shape.ONE)
-    only = lambda a, b: frame(HEADERS, END_HEADERS, 1, b) + frame(DATA, PADDED, 1, b"\4evil") + frame(
-        DATA, END_STREAM, 1, a.hidden
+    only = lambda a, b: (
+        frame(HEADERS, END_HEADERS, 1, b) + frame(DATA, PADDED, 1, b"\4evil") + frame(DATA, END_STREAM, 1, a.hidden)
     )
     _add(book, "DATA that is padding alone", only, Shape.ONE)
     for name, payload in (("as long as its frame", b"\x06evil!"), ("of no length", b"")):

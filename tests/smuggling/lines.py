@@ -31,7 +31,7 @@ class Answer:
 
 @dataclass
 class Talk:
-    """What a connection brought back. `ended`: it was closed, or handed over, in time. `interim`: heads of 1xx answers."""
+    """What a connection brought back. `ended`: it was closed, or handed over, in time. `interim`: the heads of 1xx."""
 
     answers: list = field(default_factory=list)
     ended: bool = True

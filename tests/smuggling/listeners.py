@@ -220,7 +220,12 @@ def _strangers(book):
     book.add("listener: a stranger", Shape.ONE, _post, bodies=_hidden, door=door, origin=own)
     told = lambda c: c.post(b"x-forwarded-for: 192.0.2.66\r\n" + LENGTH % len(c.hidden), c.hidden)
     book.add("listener: a stranger that tells", Shape.ONE, told, bodies=_hidden, door=door, origin=own)
-    for name, first in (("version 1", V1), ("version 2", v2()), ("LOCAL", v2(0x20, 0, b"")), ("a line end", b"\r\n" + V1)):
+    for name, first in (
+        ("version 1", V1),
+        ("version 2", v2()),
+        ("LOCAL", v2(0x20, 0, b"")),
+        ("a line end", b"\r\n" + V1),
+    ):
         for listener in ("proxied", "plain", "proxied-tls"):
             shakes = listener == "proxied-tls"
             more = {"bodies": lambda _: set(), "silent": True}

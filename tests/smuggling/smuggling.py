@@ -111,7 +111,7 @@ async def against(app, processes, work, binary, table):
 
 
 async def can_fail(processes, work):
-    """Behind proxies that do not check, the oracle finds each hidden request and each stray answer. How many it missed."""
+    """Behind proxies that do not check, the oracle finds hidden requests and stray answers. How many it missed."""
     (work / "naive").mkdir()
     behind_length = ("CL.TE: transfer-encoding: chunked (", "CL.TE: te: chunked", "CL.TE: transfer-encoding:chunked (")
     behind_frames = ("HTTP/2: transfer-encoding: chunked, and", "HTTP/2: value \\r\\n\\r\\n and")

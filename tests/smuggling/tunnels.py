@@ -1,9 +1,9 @@
 """The cases about other protocols on the same connection: who asks for one, who agrees to it, and what comes behind.
 
 What stands behind a request for an upgrade is a tunnel's if both sides agreed, and a request like any other if not (RFC
-9110 §7.8; "h2c smuggling", 2020; "What's wrong with WebSocket APIs", 2019: a proxy that takes any answer, or any request,
-for the beginning of a tunnel). The app is [`Scripted`], and agrees to anything. Must never hold a case in which an app and
-a sender that did agree are kept apart.
+9110 §7.8; "h2c smuggling", 2020; "What's wrong with WebSocket APIs", 2019: a proxy that takes any answer, or any
+request, for the beginning of a tunnel). The app is [`Scripted`], and agrees to anything. Must never hold a case in
+which an app and a sender that did agree are kept apart.
 """
 
 from case import Table
@@ -62,7 +62,9 @@ def _answers(book, scripts):
             for pause in (0, 0.06):
 
                 def make(context, which=which, pause=pause):
-                    behind = {"nothing": b"", "a page": context.hidden_page, "an unsigned delivery": context.hidden}[which]
+                    behind = {"nothing": b"", "a page": context.hidden_page, "an unsigned delivery": context.hidden}[
+                        which
+                    ]
                     asks = context.post(ASKS, b"", method=b"GET")
                     return [asks, pause, behind] if pause else asks + behind
 
@@ -70,7 +72,6 @@ def _answers(book, scripts):
                 if which != "a page" or TUNNEL in script:
                     title = f"{name}; {which} behind it, {pause} s late"
                     _add(book, scripts, title, make, script, on=(False,), method="GET", alone="and agreed" in name)
-
 
     for size in (9_000, 200_000):
         # More than is held back while it is not decided what it is.

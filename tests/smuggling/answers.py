@@ -41,8 +41,8 @@ def _add(
         if gap:
             half = len(request) - len(body) // 2
             return [request[:half], gap, request[half:], WHILE_RESTING * 3]
-        # The followers come when the app's connection rests, with whatever else is on it.
-        return [request, WHILE_RESTING * 3]
+        # The followers come when the app's connection rests, with whatever else is on it: well behind what comes late.
+        return [request, WHILE_RESTING * (10 if more.get("alone") else 3)]
 
     on = (False, True) if method == "POST" else (False,)
     more.setdefault("lost", ("a",))

@@ -13,7 +13,7 @@ from apps import Entry
 from oracle import mark_of
 
 # Pieces of a script that are no bytes. EARLY, at its beginning: the body is not waited for. TUNNEL: no more requests.
-# SHUT: no more bytes. FADE: where only the end of the connection ends the answer, it comes; nobody else can be on it then.
+# SHUT: no more bytes. FADE: where only the end of the connection ends the answer, it comes; nobody else is on it then.
 CLOSE, RESET, EARLY, TUNNEL, SHUT, FADE = "close", "reset", "early", "tunnel", "shut", "fade"
 FADES_AFTER = 0.3
 TUNNEL_LASTS = 0.2

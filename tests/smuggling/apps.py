@@ -11,6 +11,7 @@ import subprocess
 import time
 from dataclasses import dataclass
 
+from doors import NAMES, listeners
 from signer import PATH, SECRET
 
 START_LIMIT = 20
@@ -93,7 +94,8 @@ class Node:
         self.name = "node-lenient" if lenient else "node"
         self.log = work / f"{self.name}.log"
         script = os.path.join(os.path.dirname(__file__), "app.mjs")
-        flags = ["--insecure-http-parser"] if lenient else []
+        # Room for the longest head that passes and for what is added to it on the way.
+        flags = ["--max-http-header-size=65536", *(["--insecure-http-parser"] if lenient else [])]
         process = processes.start(["node", *flags, script], self.log)
         self.address = ("127.0.0.1", ready(self.name, process, self.log, line_with('"ready"', "port")))
 
@@ -119,6 +121,7 @@ class Nginx:
     """nginx, which reads a request with its body, hands it to itself, and writes it down."""
 
     name = "nginx"
+    recorded = ("svix_id", "svix_timestamp", "svix_signature", "verified_event", "x_forwarded_for", "x_forwarded_proto")
 
     def __init__(self, processes, work):
         self.address, self.itself = free_address(), free_address()
@@ -139,7 +142,7 @@ class Nginx:
             f"  {kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         )
         fields = ["request_method", "request_uri", "request", "request_body", "request_completion", "status"]
-        fields += ["http_svix_id", "http_svix_timestamp", "http_svix_signature", "http_verified_event"]
+        fields += [f"http_{name}" for name in self.recorded]
         record = ",".join(f'"{field}":"${field}"' for field in fields)
         return f"""
 daemon off;
@@ -150,6 +153,7 @@ events {{ worker_connections 2000; }}
 http {{
 {temporary}
   log_format record escape=json '{{{record}}}';
+  large_client_header_buffers 4 64k;
   keepalive_timeout 120;
   keepalive_requests 1000000;
   server {{
@@ -179,8 +183,8 @@ http {{
                 # A connection that was closed before it said anything has no line.
                 garbage.append(line)
                 continue
-            names = ("svix_id", "svix_timestamp", "svix_signature", "verified_event")
-            headers = [(name.replace("_", "-"), said[f"http_{name}"]) for name in names if said[f"http_{name}"]]
+            recorded = [(name.replace("_", "-"), said[f"http_{name}"]) for name in self.recorded]
+            headers = [(name, value) for name, value in recorded if value]
             whole = said["status"] in ("200", "304") and said["request_completion"] == "OK"
             body = said["request_body"].encode("latin-1")
             entries.append(Entry(said["request_method"], said["request_uri"], headers, body, whole))
@@ -188,15 +192,14 @@ http {{
 
 
 def hookward(processes, work, binary, app):
-    """hookward in front of an app: its address."""
+    """hookward in front of an app: its addresses, by the name of the listener."""
     config, out = work / f"hookward-{app.name}.toml", work / f"hookward-{app.name}.log"
     host, port = app.address
     config.write_text(
         f"""
 [server]
-listen = "127.0.0.1:0"
 upstream = "http://{host}:{port}"
-[app]
+{listeners()}[app]
 framework = "none"
 [limits]
 head_timeout = "{SENDER_LIMIT}s"
@@ -204,6 +207,7 @@ body_timeout = "{SENDER_LIMIT}s"
 [routes.clerk]
 path = "{PATH}"
 provider = "clerk"
+events = ["user.*"]
 """
     )
     environment = {**os.environ, "CLERK_WEBHOOK_SIGNING_SECRET": SECRET}
@@ -211,5 +215,5 @@ provider = "clerk"
     command = [binary, "run", "--config", str(config), "--log", "json"]
     process = processes.start(command, out, env=environment, cwd=work)
     listen = ready("hookward", process, out, line_with('"ready"', "listen"))
-    host, _, port = listen.rpartition(":")
-    return host, int(port)
+    addresses = [address.rpartition(":") for address in listen.split(", ")]
+    return {name: (host, int(port)) for name, (host, _, port) in zip(NAMES, addresses, strict=True)}

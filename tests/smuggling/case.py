@@ -6,6 +6,7 @@ a genuine delivery (`g`). Must never need to know how hookward reads a request: 
 
 from dataclasses import dataclass
 
+from doors import PLAIN, Door
 from oracle import Shape
 from signer import PATH, sign
 
@@ -38,6 +39,13 @@ class Case:
     ordered: bool = True
     # It may end without any answer.
     silent: bool = False
+    # Requests whose answer may be lost, though the app has them: the app broke it, or the sender left.
+    lost: tuple = ()
+    door: Door = PLAIN
+    # It comes when no other connection asks for anything: what the app says late could be for any of them.
+    alone: bool = False
+    # Whose address and which scheme the app must be told.
+    origin: tuple | None = None
 
 
 class Context:
@@ -90,8 +98,10 @@ class Table:
         self.letter = letter
         self.cases = []
 
-    def add(self, name, shape, make, bodies=None, on=(False, True), page=None, **more):
-        """`make` gives an attack: bytes, or a list of pieces. `page`: the shape where nothing is protected."""
+    def add(self, name, shape, make, bodies=None, on=(False, True), page=None, then=(), **more):
+        """`make` gives an attack: bytes, or a list of pieces. `page`: the shape where nothing is protected. `then`:
+        pieces that come last.
+        """
         for protected in on:
             mark = f"{self.letter}{len(self.cases)}"
             context = Context(mark, protected)
@@ -100,7 +110,7 @@ class Table:
             title = f"{name} ({'delivery' if protected else 'page'})"
             expected = shape if protected or page is None else page
             allowed = bodies(context) if bodies else {b""}
-            pieces = [*pieces, context.followers()]
+            pieces = [*pieces, context.followers(), *then]
             self.cases.append(Case(title, mark, pieces, expected, allowed, genuine=DATA, **more))
 
 

@@ -35,18 +35,24 @@ class Attack:
         self.reading = None
         # Nothing will be said of it.
         self.withdrawn = False
+        # The first stream of those that follow.
+        self.next = 3
 
     def replace(self, name, value):
         """Another value of a pseudo-header."""
         self.pseudo = [(found, value if found == name else old) for found, old in self.pseudo]
         return self
 
-    def frames(self, connection):
-        """All of it, as bytes."""
+    def all_fields(self):
+        """Those of its head."""
         body = b"".join(self.body) if self.reading is None else self.reading
         signed = sign(f"msg_{self.mark}_a", body) if self.protected else []
+        return [*self.pseudo, *signed, *self.fields]
+
+    def frames(self, connection):
+        """All of it, as bytes."""
         ends = not self.body and self.trailers is None and self.end
-        sent = connection.head(1, [*self.pseudo, *signed, *self.fields], ends, self.pieces)
+        sent = connection.head(1, self.all_fields(), ends, self.pieces)
         for index, piece in enumerate(self.body):
             last = index + 1 == len(self.body) and self.trailers is None
             sent += connection.data(1, piece, last and self.end)
@@ -56,18 +62,19 @@ class Attack:
 
 
 class Streams:
-    """Collects cases, each on both targets."""
+    """Collects cases, each on both targets. The letter begins their marks."""
 
-    def __init__(self):
+    def __init__(self, letter, kind=Attack):
+        self.letter, self.kind = letter, kind
         self.cases = []
 
-    def add(self, name, make, shape=Shape.SAFE, on=(False, True), method="POST", **more):
-        """`make` changes an attack. The body that may be in the app is the one that its frames carry."""
+    def add(self, name, make, shape=Shape.SAFE, on=(False, True), method="POST", bodies=None, **more):
+        """`make` changes an attack. The body that may be in the app is what its frames carry, unless `bodies` says."""
         for protected in on:
-            mark = f"t{len(self.cases)}"
-            attack = Attack(mark, protected)
+            mark = f"{self.letter}{len(self.cases)}"
+            attack = self.kind(mark, protected)
             make(attack)
-            allowed = {b"".join(attack.body)}
+            allowed = {b"".join(attack.body)} if bodies is None else bodies
             title = f"HTTP/2: {name} ({'delivery' if protected else 'page'})"
             more |= {"genuine": DATA, "ordered": False, "silent": True}
             case = Case(title, mark, [attack], shape, allowed, method, **more)
@@ -76,7 +83,7 @@ class Streams:
 
 def table():
     """All of them."""
-    book = Streams()
+    book = Streams("t")
     for group in (_connection_specific, _lengths, _values, _names, _pseudo, _framing, _trailers, _honest):
         group(book)
     return book.cases
@@ -477,19 +484,20 @@ def _honest(book):
     book.add("chunks for a body", chunks, Shape.ONE)
 
 
-async def talk(address, case):
+async def talk(addresses, case):
     """One connection: the attack, and the followers if it goes on."""
     [attack] = case.pieces
     result = Talk()
     try:
-        connection = await Connection.open(address)
+        connection = await Connection.open(addresses, case.door)
         try:
-            for stream, sent in ((1, attack.frames(connection)), (3, None), (5, None)):
+            for stream, sent in ((1, attack.frames(connection)), (attack.next, None), (attack.next + 2, None)):
                 try:
                     if stream == 1 and attack.withdrawn:
                         connection.writer.write(sent)
                         continue
-                    result.answers.append(await connection.ask(stream, sent or _follower(connection, stream, case)))
+                    sent = sent or _follower(connection, stream, case, stream == attack.next)
+                    result.answers.append(await connection.ask(stream, sent))
                 except Reset:
                     if stream != 1:
                         raise
@@ -502,9 +510,9 @@ async def talk(address, case):
     return result
 
 
-def _follower(connection, stream, case):
+def _follower(connection, stream, case, is_page):
     mark = case.mark.encode()
-    if stream == 3:
+    if is_page:
         page = [(b":method", b"GET"), SCHEME, AUTHORITY, (b":path", b"/page?m=%s.f" % mark)]
         return connection.head(stream, page, True)
     path = b"%s?m=%s.g" % (PATH.encode(), mark)

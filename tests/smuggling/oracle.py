@@ -48,7 +48,7 @@ def mark_of(target):
 
 def marks_in(text):
     """Every mark in a text, each once."""
-    return set(re.findall(r"m=([bht]\d+)\.(\w)", text))
+    return set(re.findall(r"m=([a-z]\d+)\.(\w)", text))
 
 
 def _which(target):
@@ -59,6 +59,9 @@ def _which(target):
 def _for_all(case, talk, entries):
     if not talk.ended:
         yield "the connection does not end"
+    for head in talk.interim:
+        if re.search(rb"(?im)^(content-length|transfer-encoding|connection|upgrade)\s*:", head):
+            yield f"an interim answer of a body or of a connection: {head!r}"
     if talk.rest and not case.silent:
         yield f"no answer begins with {talk.rest[:60]!r}"
     for answer in talk.answers:
@@ -69,8 +72,16 @@ def _for_all(case, talk, entries):
     broken = [_which(entry.target) for entry in entries if not entry.complete]
     # The app may answer before it has the body: then its request is answered and not whole.
     in_app = [_which(entry.target) for entry in entries if entry.complete or _which(entry.target) in answered]
-    if case.empty and "a" not in answered:
-        in_app = [which for which in in_app if which != "a"]
+    may_be_lost = {"a"} if case.empty else set(case.lost)
+    in_app = [which for which in in_app if which in answered or which not in may_be_lost]
+    if len(set(whole)) < len(whole):
+        yield f"the app saw a request twice: {whole}"
+    for answer in talk.answers:
+        mark = mark_of(answer.seen or "")
+        if mark and mark[0] != case.mark:
+            yield f"an answer to another sender: {answer.seen!r}"
+        if mark and mark[1] in FOLLOWERS and answer.status == 200 and answer.body != b"seen":
+            yield f"the answer to {mark[1]} is {answer.body[:80]!r}"
     if case.ordered and in_app != answered:
         yield f"the app saw {in_app}, answered were {answered}"
     if not case.ordered and sorted(map(str, in_app)) != sorted(map(str, answered)):
@@ -78,7 +89,8 @@ def _for_all(case, talk, entries):
     if any(which not in ("a", *FOLLOWERS) for which in whole + broken):
         yield f"a hidden request reached the app: {whole + broken}"
     left = [which for which in broken if which not in answered]
-    if left not in ([], ["a"]) or (left and case.ordered and len(entries) > 1):
+    # One that an app refuses by itself is not whole there either.
+    if left not in ([], ["a"]) or (left and case.ordered and len(entries) > 1 and not case.foreign):
         yield f"half a request in the app, or something behind it: {left} of {[*whole, *broken]}"
     for entry in entries:
         yield from _entry(case, entry)
@@ -92,6 +104,10 @@ def _entry(case, entry):
     if which == "a" and entry.method != case.method:
         yield f"the method is {entry.method!r}, not {case.method!r}"
     names = [name.lower() for name, _ in entry.headers]
+    plain = [(name.lower().replace("_", "-"), value) for name, value in entry.headers]
+    told = [value for name, value in plain if name in ("x-forwarded-for", "x-forwarded-proto")]
+    if case.origin and sorted(told) != sorted(case.origin):
+        yield f"the app was told {told}, not {case.origin}"
     if _may_be_protected(entry.target):
         if entry.target.partition("?")[0] != PATH:
             yield f"another spelling of the protected path: {entry.target!r}"
@@ -102,6 +118,8 @@ def _entry(case, entry):
     for name in ("host", "content-length", "transfer-encoding"):
         if names.count(name) > 1 or names.count(name.replace("-", "_")) > (name == "host"):
             yield f"{name} is there more than once"
+    if names.count("cookie") > 1:
+        yield "cookie is there more than once"
     if "content-length" in names and "transfer-encoding" in names:
         yield "both Content-Length and Transfer-Encoding"
 
@@ -139,5 +157,5 @@ def _shape(case, talk, entries):
     elif case.shape is Shape.CUT:
         if any(entry.complete for entry in entries) or 200 in statuses or len(statuses) > 1:
             yield f"not cut off: {statuses}, {[entry.complete for entry in entries]} in the app"
-    elif case.shape is Shape.SAFE and not statuses and not case.silent:
+    elif case.shape is Shape.SAFE and not statuses and not case.silent and "a" not in case.lost:
         yield "no answer at all"

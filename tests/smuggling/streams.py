@@ -41,9 +41,9 @@ class Connection:
         self.encoder, self.decoder = Encoder(), Decoder()
 
     @classmethod
-    async def open(cls, address):
+    async def open(cls, addresses, door):
         """With prior knowledge (RFC 9113 §3.3)."""
-        connection = cls(*await asyncio.open_connection(*address))
+        connection = cls(*await door.open(addresses))
         window = WindowUpdateFrame(0, window_increment=1 << 24)
         connection.writer.write(PREFACE + SettingsFrame(0).serialize() + window.serialize())
         return connection
@@ -106,4 +106,4 @@ class Connection:
     @staticmethod
     def _said(fields, body):
         code = code_of(fields.get("content-type", ""), body)
-        return Answer(int(fields[":status"]), fields.get("x-seen"), code, body if code else b"")
+        return Answer(int(fields[":status"]), fields.get("x-seen"), code, body if code else b"", body)

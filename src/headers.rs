@@ -117,16 +117,18 @@ pub(crate) fn apply_connection<'n>(
 }
 
 /// Removes the hop-by-hop headers of a response (RFC 9110 §7.6.1), and those of a body that hyper frames anew: a length beside
-/// chunks is not the body's (RFC 9112 §6.3), and one that is there twice is said once.
+/// chunks is not the body's (RFC 9112 §6.3), and one that is there twice, or as a list, is said once (RFC 9110 §8.6).
 pub(crate) fn end_hop_of_response(headers: &mut HeaderMap) {
     let mut removed = Vec::new();
     // The first length, and whether further ones say the same.
     let (mut length, mut are_alike) = (None, None);
     for (name, value) in &*headers {
         if *name == CONTENT_LENGTH {
-            match length {
-                None => length = Some(value),
-                Some(first) => are_alike = Some(are_alike != Some(false) && first == value),
+            for item in value.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                match length {
+                    None => length = Some(item),
+                    Some(first) => are_alike = Some(are_alike != Some(false) && first == item),
+                }
             }
         } else if *name == TRANSFER_ENCODING {
             removed.push(CONTENT_LENGTH);
@@ -141,8 +143,9 @@ pub(crate) fn end_hop_of_response(headers: &mut HeaderMap) {
             removed.push(name.clone());
         }
     }
-    if let Some(are_alike) = are_alike {
-        let length = headers.remove(CONTENT_LENGTH).filter(|_| are_alike);
+    let said_once = are_alike.map(|are_alike| HeaderValue::from_bytes(length.filter(|_| are_alike)?).ok());
+    if let Some(length) = said_once {
+        headers.remove(CONTENT_LENGTH);
         headers.extend(length.map(|length| (CONTENT_LENGTH, length)));
     }
     for name in removed {

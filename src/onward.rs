@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 use http::{Request, Response, StatusCode, Uri, Version};
 
@@ -41,10 +41,11 @@ pub(crate) fn forward_interim(request: &mut Request<Outbound>, line: Arc<Line>) 
             return;
         }
         let mut bytes = format!("HTTP/1.1 {}\r\n", response.status()).into_bytes();
-        for (name, value) in response.headers() {
-            if name == CONNECTION || name == CONTENT_LENGTH {
-                continue;
-            }
+        // Nothing of the app's own connection, and no word about a body: there is none (RFC 9112 §6.1).
+        let mut headers = response.headers().clone();
+        headers::end_hop_of_response(&mut headers);
+        headers.remove(CONTENT_LENGTH);
+        for (name, value) in &headers {
             bytes.extend_from_slice(name.as_str().as_bytes());
             bytes.extend_from_slice(b": ");
             bytes.extend_from_slice(value.as_bytes());

@@ -49,7 +49,7 @@ impl Rule {
             return Verdict::Refused;
         }
         let plain = self.plain(path);
-        if !self.nextjs && self.is_routed_by_query(method, query, plain) {
+        if !self.nextjs && self.is_routed_by_query(method, path, query, plain) {
             return Verdict::Refused;
         }
         if let Some(route) = plain {
@@ -116,46 +116,90 @@ impl Rule {
     }
 
     /// Whether a front controller that takes its path from a parameter would run a route, and another one than `plain`.
-    fn is_routed_by_query(&self, method: &[u8], query: &[u8], plain: Option<usize>) -> bool {
+    fn is_routed_by_query(&self, method: &[u8], path: &[u8], query: &[u8], plain: Option<usize>) -> bool {
+        const ROUTERS: [&str; 22] = [
+            "q",
+            "r",
+            "s",
+            "p",
+            "c",
+            "m",
+            "rt",
+            "do",
+            "uri",
+            "url",
+            "_url",
+            "path",
+            "_path",
+            "page",
+            "view",
+            "route",
+            "_route",
+            "_route_",
+            "action",
+            "request",
+            "rest_route",
+            "controller",
+        ];
+        let is_page = matches!(method, b"GET" | b"HEAD");
+        let mut directory = segments(path);
+        if !path.ends_with(b"/") {
+            directory.pop();
+        }
         let others = Rule { routes: &[], aliases: self.aliases, ..*self };
-        let named = |text: &[u8], alone: bool| {
+        // A plain route's own path in its query leads nowhere else.
+        let is_hit = |path: Segments| match plain {
+            None => self.hits(path),
+            Some(_) if self.routes.len() == 1 => false,
+            Some(own) => {
+                others.hits(path.clone())
+                    || self.routes.iter().enumerate().any(|(index, route)| match route.strip_suffix("/*") {
+                        None => index != own && path == segments(route.as_bytes()),
+                        // What lies below a prefix is no other route than a longer one below it.
+                        Some(prefix) => {
+                            let prefix = segments(prefix.as_bytes());
+                            path.starts_with(&prefix) && !segments(self.routes[own].as_bytes()).starts_with(&prefix)
+                        }
+                    })
+            }
+        };
+        // A path to everybody, or a word to a router; to a page only what begins with a slash, or has one for a router.
+        let named = |text: &[u8], is_path: bool| {
             let (text, settled) = decoded(&spaced(text));
             let path = segments(text.split(|byte| matches!(byte, b'?' | b'#' | 0)).next().unwrap_or(&[]));
-            if !settled || path.is_empty() || !(alone || text.contains(&b'/')) {
-                return false;
-            }
-            // A plain route's own path in its query leads nowhere else.
-            match plain {
-                None => self.hits(path),
-                Some(_) if self.routes.len() == 1 => false,
-                Some(own) => {
-                    others.hits(path.clone())
-                        || self.routes.iter().enumerate().any(|(index, route)| match route.strip_suffix("/*") {
-                            None => index != own && path == segments(route.as_bytes()),
-                            // What lies below a prefix is no other route than a longer one below it.
-                            Some(prefix) => {
-                                let prefix = segments(prefix.as_bytes());
-                                path.starts_with(&prefix) && !segments(self.routes[own].as_bytes()).starts_with(&prefix)
-                            }
-                        })
-                }
-            }
+            let has_slash = text.contains(&b'/');
+            let is_wanted = text.starts_with(b"/") || if is_page { has_slash && is_path } else { has_slash || is_path };
+            settled
+                && is_wanted
+                && !path.is_empty()
+                && (is_hit(path.clone()) || is_hit([directory.clone(), path].concat()))
         };
         query.split(|byte| *byte == b'&' || *byte == b';').any(|pair| {
             let (key, value) = match pair.iter().position(|byte| *byte == b'=') {
                 Some(at) => (&pair[..at], &pair[at + 1..]),
                 None => (pair, &b""[..]),
             };
-            let routes = [&b"q"[..], b"r", b"s", b"route", b"rest_route", b"_url", b"url", b"path", b"_route_"];
-            let alone = !matches!(method, b"GET" | b"HEAD") && routes.contains(&&key.to_ascii_lowercase()[..]);
-            named(key, false) || named(value, alone)
+            let is_router = ROUTERS.iter().any(|router| key.eq_ignore_ascii_case(router.as_bytes()));
+            named(key, value.is_empty())
+                || named(value, is_router)
+                || (!value.is_empty() && named(&[b"/", key, b"/", value].concat(), false))
         })
     }
 
     fn is_protected(&self, reading: &[Vec<u8>]) -> bool {
+        // To some, all punctuation is one.
+        let folded = |path: &[Vec<u8>]| -> Segments {
+            let fold = |byte: &u8| if !self.nextjs && byte.is_ascii_punctuation() { b'_' } else { *byte };
+            path.iter().map(|segment| segment.iter().map(fold).collect()).collect()
+        };
+        let reading = folded(reading);
         self.routes.iter().chain(self.aliases).any(|path| match path.strip_suffix("/*") {
-            Some(prefix) => reading.starts_with(&segments(prefix.as_bytes())),
-            None => reading == segments(path.as_bytes()),
+            Some(prefix) => reading.starts_with(&folded(&segments(prefix.as_bytes()))),
+            // A script is served without its extension as well.
+            None => [Some(*path), path.strip_suffix(".php").filter(|_| !self.nextjs)]
+                .into_iter()
+                .flatten()
+                .any(|path| reading == folded(&segments(path.as_bytes()))),
         })
     }
 

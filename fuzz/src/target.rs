@@ -100,7 +100,7 @@ pub fn run(data: &[u8]) {
     let is_file = !rule.nextjs
         && target
             .split(|byte| !is_plain(byte))
-            .any(|path| paths::segments(path).last().is_some_and(|last| last == b"index" || last == b"default"));
+            .any(|path| paths::segments(path).iter().any(|segment| segment == b"index" || segment == b"default"));
     // Nor so strict that genuine deliveries and plain pages are turned away.
     if let paths::Verdict::Route(route) = expected
         && !rule.routes[route].ends_with("/*")

@@ -191,6 +191,10 @@ impl Context<'_, '_> {
             let hint = "remove it, or write framework = \"nextjs\"";
             self.findings.warn(&table.spot_of("locales"), "locales are a matter of Next.js", hint);
         }
+        if framework == Framework::None && !asset_prefix.is_empty() {
+            let hint = "remove it, or write framework = \"nextjs\"";
+            self.findings.warn(&table.spot_of("asset_prefix"), "an asset prefix is a matter of Next.js", hint);
+        }
         let mut aliases: Vec<(RoutePath, &Spot)> = Vec::new();
         for (text, spot) in table.texts("aliases") {
             match RoutePath::parse(text) {

@@ -25,7 +25,7 @@ describe("without hookward", () => {
   const reached = new Set();
 
   test("the recorded requests are all there and each has a class", () => {
-    assert.equal(cases.length, 660);
+    assert.equal(cases.length, 671);
     assert.deepEqual(cases.filter(({ classes }) => classes.length === 0), []);
   });
 
@@ -105,15 +105,15 @@ function placed(recorded) {
 }
 
 function groupOf({ place, recorded }) {
-  const { base_path, locales, protected: path } = recorded;
-  return `${place}, ${path ?? "the rewrites"}, base path "${base_path}", locales [${locales}]`;
+  const { base_path, asset_prefix = "", locales, protected: path } = recorded;
+  return `${place}, ${path ?? "the rewrites"}, base path "${base_path}", asset prefix "${asset_prefix}", locales [${locales}]`;
 }
 
-function configFor({ routes, aliases, base_path, locales }, app) {
+function configFor({ routes, aliases, base_path, asset_prefix = "", locales }, app) {
   const route = (path) => ({ path, provider: "clerk", secrets: [{ label: "current", env: "CLERK_WEBHOOK_SIGNING_SECRET" }] });
   return {
     server: { upstream: upstreamOf(app) },
-    app: { framework: "nextjs", base_path, locales, aliases: [...aliases] },
+    app: { framework: "nextjs", base_path, asset_prefix, locales, aliases: [...aliases] },
     routes: Object.fromEntries(routes.map((path, number) => [`hook-${number}`, route(path)])),
   };
 }

@@ -60,6 +60,14 @@ describe("hookward check --next-manifest", { skip: noHookward }, () => {
     }
   });
 
+  test("finds an asset prefix that the configuration does not know", async () => {
+    const config = complete("i18n");
+    await assertFinds(config, manifestOf("assets"), 'asset_prefix = "/cdn"');
+    config.app.asset_prefix = "/cdn";
+    const { code, output } = await check(config, manifestOf("assets"));
+    assert.equal(code, 0, output);
+  });
+
   test("finds a base path that the app does not have", async () => {
     const config = complete("base");
     config.app.base_path = "/base";

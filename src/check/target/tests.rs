@@ -101,7 +101,7 @@ fn strings(value: &Value) -> Vec<String> {
 fn every_measured_bypass_gets_the_verdict_it_is_owed() {
     let cases: Value = serde_json::from_str(data!("bypass-cases.json")).unwrap();
     let cases = cases.as_array().unwrap();
-    assert_eq!(cases.len(), 660);
+    assert_eq!(cases.len(), 671);
     for case in cases {
         let (method, target) = (case["method"].as_str().unwrap(), case["request_target"].as_str().unwrap());
         let mut routes = vec![case["protected"].as_str().unwrap_or("/api/clerk-webhook")];
@@ -114,6 +114,7 @@ fn every_measured_bypass_gets_the_verdict_it_is_owed() {
         }
         let table = next(&routes)
             .base(case["base_path"].as_str().unwrap())
+            .assets(case["asset_prefix"].as_str().unwrap_or_default())
             .locales(&strings(&case["locales"]))
             .aliases(aliases);
         let verdict = table.compile().unwrap().classify(method.as_bytes(), &latin1(target));

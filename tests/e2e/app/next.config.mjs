@@ -8,14 +8,16 @@ const variants = {
   slash: { skipTrailingSlashRedirect: true },
   i18n: { i18n: locales },
   basepath: { basePath: "/base", i18n: locales },
+  // With a build id like a branch's name.
+  assets: { assetPrefix: "/cdn", i18n: locales, generateBuildId: () => "rel/1.2" },
 };
 
 const variant = process.env.VARIANT ?? "base";
 
 export default {
+  generateBuildId: () => "BUILDID", // as the recorded cases spell it
   ...variants[variant],
   distDir: `.next/${process.env.DIST ?? variant}`,
-  generateBuildId: () => "BUILDID", // as the recorded cases spell it
   turbopack: { root: fileURLToPath(new URL("..", import.meta.url)) },
   outputFileTracingRoot: fileURLToPath(new URL("..", import.meta.url)),
   experimental: { proxyClientMaxBodySize: "64mb" }, // a proxy.js lets only the first 10 MB through otherwise

@@ -15,9 +15,10 @@ export const cases = JSON.parse(readFileSync(join(here, "data/bypass-cases.json"
 }));
 
 // The builds of the app in which this case can run its handler, and how they are started.
-export function placesOf({ base_path, locales, request_target }) {
+export function placesOf({ base_path, asset_prefix, locales, request_target }) {
   if (request_target.startsWith("/_next/data/development/")) return ["i18n dev"];
   if (base_path) return ["basepath start"];
+  if (asset_prefix) return ["assets start"];
   if (locales.length) return ["i18n start"];
   return ["base start", "slash start", "base custom"];
 }
@@ -32,8 +33,11 @@ function classesOf({ method, request_target: target, base_path, locales }) {
   const plain = path.replace(base_path, "");
   const dotted = path.replace(/%2e/gi, ".").split(/[/\\]/).some((segment) => segment === "." || segment === "..");
   const found = {
-    "a /_next/data address": /\/_next\/data\/(BUILDID|development)\//.test(path),
-    "the image optimizer": /\/_next\/image\/?$/.test(path),
+    "a /_next/data address": /\/_next\/data\/(BUILDID|development|rel\/1\.2)\//.test(path),
+    "a build id with a slash": path.startsWith("/_next/data/rel/1.2/"),
+    "an asset prefix": /^\/cdn\//i.test(path),
+    "the image optimizer": /\/_next\/image\/?$/i.test(path),
+    "the image optimizer behind a /_next/data address": /\/_next\/data\/.*\/_next\/image\.json$/.test(path),
     "a fragment": target.includes("#"),
     "dot segments": dotted,
     "a backslash": path.includes("\\"),

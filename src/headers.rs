@@ -75,7 +75,7 @@ const NEXTJS_PREFETCH_PREFIX: &str = "next-";
 const RETARGETING: [&str; 2] = ["x-original-url", "x-rewrite-url"];
 /// Some servers take a part off the path for these: gunicorn from its proxy, which we are, and Daphne from anyone.
 const MOUNTING: [&str; 3] = ["script-name", "path-info", "daphne-root-path"];
-/// And some middleware for these, which a proxy in front may mean: Flask's `ReverseProxied`, FastAPI behind Traefik.
+/// And some middleware for these, which a proxy in front may mean: Flask's `ReverseProxied`, `FastAPI` behind Traefik.
 const MOUNTING_BY_PROXIES: [&str; 5] =
     ["x-script-name", "x-forwarded-prefix", "x-forwarded-script-name", "x-forwarded-path", "x-forwarded-uri"];
 

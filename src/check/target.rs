@@ -17,7 +17,7 @@ mod tests;
 
 use memchr::memchr;
 
-use self::reading::{Protected, Readings, Seen};
+use self::reading::{Image, Protected, Readings, Seen};
 pub use self::route_path::{RoutePath, RoutePathError};
 pub use self::spec::{SpecFault, TargetSpec};
 
@@ -244,19 +244,16 @@ impl Targets {
             })?;
         }
         seen.refuse()?;
-        if (seen.image || seen.odd_image || seen.data) && !matches!(method, b"GET" | b"HEAD") {
+        if (seen.image != Image::No || seen.data) && !matches!(method, b"GET" | b"HEAD") {
             return Err(TargetFault::InternalMethod);
         }
-        if seen.odd_image {
-            return Err(TargetFault::InternalForm);
-        }
         match (seen.image, spelling) {
-            (false, _) => {
+            (Image::No, _) => {
                 self.inspect_parameters(method, path, query, owner)?;
                 self.inspect_parameters_in_path(path, owner)
             }
-            (true, Spelling::Plain) => self.inspect_image_sources(query, owner),
-            (true, Spelling::PathParameters | Spelling::Other) => Err(TargetFault::InternalForm),
+            (Image::Usual, Spelling::Plain) => self.inspect_image_sources(query, owner),
+            (Image::Usual | Image::Odd, _) => Err(TargetFault::InternalForm),
         }
     }
 

@@ -149,12 +149,10 @@ impl<'c> Walk<'c> {
             let detail = "the Connection list names a header that has to arrive";
             return Err(self.steps.refuse(StepName::Framing, Reject::Framing, detail));
         }
-        match self.case.plan() {
-            Some(plan) => headers::remove_reserved(&mut self.headers, plan.framework, true, &plan.client.header, false),
-            None => {
-                headers::remove_reserved(&mut self.headers, Framework::None, true, &headers::X_FORWARDED_FOR, false)
-            }
-        }
+        let usual = headers::X_FORWARDED_FOR;
+        let plan = self.case.plan().map(|plan| (plan.framework, &plan.client.header));
+        let (framework, believed) = plan.unwrap_or((Framework::None, &usual));
+        headers::remove_reserved(&mut self.headers, framework, true, believed, false);
         Ok(())
     }
 

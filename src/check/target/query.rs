@@ -1,12 +1,12 @@
 //! What a query may name: a path that the app asks itself for, or runs instead of the one that stands before the `?`.
 //!
-//! Sources: Next.js `image-optimizer` (`url`); WordPress' `rest_route`, Drupal's `q`, Yii's `r`, OpenCart's `route`,
-//! ThinkPHP's `s`, Phalcon's `_url`, CodeIgniter's and Slim's bare `/index.php?/hook`. Must never refuse a query of everyday
+//! Sources: Next.js `image-optimizer` (`url`); `WordPress`' `rest_route`, Drupal's `q`, Yii's `r`, `OpenCart`'s `route`,
+//! `ThinkPHP`'s `s`, Phalcon's `_url`, `CodeIgniter`'s and Slim's bare `/index.php?/hook`. Must never refuse a query of everyday
 //! traffic: what a parameter means is the app's affair, unless its value is the path of a route.
 
 use memchr::{memchr, memchr2, memmem, memrchr};
 
-use super::reading::{self, Protected, Seen};
+use super::reading::{self, Image, Protected, Seen};
 use super::{Framework, TargetFault, Targets, canonical};
 
 /// Parameters that front controllers take their path from, and for which `hook` is `/hook`.
@@ -42,7 +42,7 @@ const MOST_PARAMETERS_IN_PATH: usize = 16;
 /// No directory of a route is longer than its path by more than this.
 const LONGEST_WRAPPER: usize = 128;
 
-/// Where WordPress serves what `rest_route` names: `?rest_route=/x/v1/hook` is `/wp-json/x/v1/hook`.
+/// Where `WordPress` serves what `rest_route` names: `?rest_route=/x/v1/hook` is `/wp-json/x/v1/hook`.
 const WORDPRESS: &[u8] = b"/wp-json/";
 
 impl Targets {
@@ -182,11 +182,12 @@ impl Targets {
         }
         seen.refuse()?;
         // An internal path inside an internal one.
-        if seen.image || seen.odd_image || seen.data { Err(TargetFault::InternalForm) } else { Ok(()) }
+        if seen.image != Image::No || seen.data { Err(TargetFault::InternalForm) } else { Ok(()) }
     }
 }
 
 /// What stands between two parameters.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as `split` calls it")]
 const fn is_between(byte: &u8) -> bool {
     matches!(byte, b'&' | b';')
 }

@@ -39,15 +39,25 @@ pub(super) enum Owner {
     Alias,
 }
 
+/// How Next's image optimizer is asked for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Image {
+    /// Not at all.
+    #[default]
+    No,
+    /// In the one form that its client has.
+    Usual,
+    /// In another one.
+    Odd,
+}
+
 /// What was found in all readings of one request so far.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
     /// Whose path one of the readings is.
     pub(super) shadow: Option<Owner>,
-    /// One of them is Next's image optimizer, in the one form that its client asks for.
-    pub(super) image: bool,
-    /// One of them is the image optimizer in another form.
-    pub(super) odd_image: bool,
+    /// Whether one of them is Next's image optimizer.
+    pub(super) image: Image,
     /// One of them is Next's data namespace.
     pub(super) data: bool,
     /// There were more of them than anybody looks at.
@@ -136,9 +146,8 @@ impl Readings {
         while let Some(internal) = after_next(rest) {
             if let Some(tail) = strip_prefix(internal, b"/image") {
                 // Some versions look at the beginning of the name alone, and where data is asked for a `.json` goes first.
-                let is_usual = tail.is_empty() && !is_inside;
-                seen.image |= is_usual;
-                seen.odd_image |= !is_usual;
+                let form = if tail.is_empty() && !is_inside { Image::Usual } else { Image::Odd };
+                seen.image = seen.image.max(form);
             }
             let data = strip_prefix(internal, b"/data").filter(|rest| ends_segment(rest));
             seen.data |= data.is_some();
@@ -323,7 +332,7 @@ const fn is_session(segment: &[u8]) -> bool {
     matches!(segment, [b'/', b'(', .., b')'])
 }
 
-/// As [`strip_prefix`], for readers to whom all punctuation is one, too: CherryPy looks for `my-hook` as `my_hook`.
+/// As [`strip_prefix`], for readers to whom all punctuation is one, too: `CherryPy` looks for `my-hook` as `my_hook`.
 fn strip_loosely<'a>(path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
     let is_mark = |byte: u8| byte.is_ascii_punctuation() && byte != b'/';
     let (start, rest) = path.split_at_checked(prefix.len())?;

@@ -42,8 +42,8 @@ const PROVIDERS: [(&str, &str); 3] =
     [("clerk", "svix-signature"), ("github", "x-hub-signature-256"), ("stripe", "stripe-signature")];
 const ROUTES: &[&str] = &["/api/webhooks/clerk", "/api/hooks/*", "/api/stripe"];
 const RULES: [Rule; 2] = [
-    Rule { nextjs: true, base: "", locales: &["en"], aliases: &["/legacy-hook"], routes: ROUTES },
-    Rule { nextjs: false, base: "", locales: &[], aliases: &["/legacy-hook"], routes: ROUTES },
+    Rule { nextjs: true, base: "", assets: "", locales: &["en"], aliases: &["/legacy-hook"], routes: ROUTES },
+    Rule { nextjs: false, base: "", assets: "", locales: &[], aliases: &["/legacy-hook"], routes: ROUTES },
 ];
 
 /// One of the two gates.

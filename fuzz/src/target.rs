@@ -104,7 +104,7 @@ pub fn run(data: &[u8]) {
     // Nor so strict that genuine deliveries and plain pages are turned away.
     if let paths::Verdict::Route(route) = expected
         && !rule.routes[route].ends_with("/*")
-        && (rule.nextjs || (plain && !is_file))
+        && (rule.nextjs || query.is_empty())
     {
         assert_eq!(found, Verdict::Route(route), "a route's own spelling: {:?}", shown());
     }
@@ -114,7 +114,8 @@ pub fn run(data: &[u8]) {
         && !internal
         && !is_file
         && !path.windows(2).any(|pair| pair == b"//")
-        && is_short(path)
+        && is_short(target)
+        && target.len() < 400
     {
         assert_eq!(found, Verdict::Unmatched, "a plain page: {:?}", shown());
     }

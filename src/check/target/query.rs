@@ -66,8 +66,14 @@ impl Targets {
         }
         let is_page = matches!(method, b"GET" | b"HEAD");
         let longest = self.readings.protected.iter().map(|entry| entry.path.len()).max().unwrap_or_default();
-        let directory = memrchr(b'/', path).and_then(|end| path.get(..end)).unwrap_or_default();
-        let directory = if directory.len() <= longest.saturating_add(LONGEST_WRAPPER) { directory } else { b"" };
+        let mut directory = Vec::new();
+        // What is still not plain after the last round is refused as a path.
+        let _ = canonical::each_round(path, |text| {
+            let before = memrchr(b'/', text).and_then(|end| text.get(..end)).unwrap_or_default();
+            let is_near = before.len() <= longest.saturating_add(LONGEST_WRAPPER);
+            directory = if is_near { before.to_vec() } else { Vec::new() };
+            Ok(())
+        });
         let mut seen = Seen::default();
         for pair in query.split(is_between) {
             let (key, value) = key_and_value(pair);
@@ -85,14 +91,13 @@ impl Targets {
                         _ => has_slash || is_path,
                     };
                     if is_wanted {
-                        self.read_parameter(text, directory, owner, &mut seen);
+                        self.read_parameter(text, &directory, owner, &mut seen);
                     }
                     Ok(())
                 });
             }
         }
-        // As many prefixes as there may be are no reason here: a value is no path until it is a route's.
-        if seen.shadow.is_some() { Err(TargetFault::RouteInQuery) } else { Ok(()) }
+        if seen.shadow.is_some() { Err(TargetFault::RouteInQuery) } else { seen.refuse() }
     }
 
     /// Where a rewrite rule makes a parameter of the path, what follows a `&` there is a further one: `/x&url=/hook`.
@@ -119,9 +124,6 @@ impl Targets {
                     return;
                 }
                 self.readings.read(form, owner, seen);
-                if !directory.is_empty() {
-                    self.readings.read(&[directory, form].concat(), owner, seen);
-                }
                 for entry in &self.readings.protected {
                     let end = memmem::find(&entry.path, WORDPRESS)
                         .and_then(|at| at.checked_add(WORDPRESS.len().saturating_sub(1)));
@@ -131,11 +133,15 @@ impl Targets {
                 }
             });
         };
-        read(text);
-        if canonical::has_dot_segment(text) {
-            // Some leave them out, some resolve them.
-            for is_resolved in [false, true] {
-                read(&without_dots(text, is_resolved));
+        let from_directory = [directory, b"/", text].concat();
+        let texts = [Some(text), Some(from_directory.as_slice()).filter(|_| !directory.is_empty())];
+        for text in texts.into_iter().flatten() {
+            read(text);
+            if canonical::has_dot_segment(text) {
+                // Some leave them out, some resolve them.
+                for is_resolved in [false, true] {
+                    read(&without_dots(text, is_resolved));
+                }
             }
         }
     }

@@ -132,8 +132,11 @@ impl Readings {
                 // route may have been written with the directory, and without the script.
                 if let Some((directory, rest)) = around_script(path) {
                     self.read_inside(rest, depth, owner, seen);
-                    if !directory.is_empty() {
+                    let mut behind = (!directory.is_empty()).then_some(rest);
+                    for _ in 0..depth {
+                        let Some(rest) = behind else { break };
                         self.compare(&[directory, rest].concat(), owner, seen);
+                        behind = around_script(rest).filter(|(before, _)| before.is_empty()).map(|(_, rest)| rest);
                     }
                 }
             }

@@ -659,6 +659,7 @@ fn a_route_counts_as_written_and_as_other_servers_serve_it() {
         // With the directory written out, a front controller in it takes what follows.
         ("/blog/index.php/My-Hook_x", SHADOW),
         ("/blog/wp-signup.php/My-Hook_x", SHADOW),
+        ("/blog/index.php/index.php/My-Hook_x", SHADOW),
         ("/blog/index.php/other", Unmatched),
         // Some take all punctuation for the same.
         ("/blog/My_Hook_x", SHADOW),
@@ -739,6 +740,9 @@ fn refuses_a_query_that_makes_a_front_controller_run_a_route() {
             ("/b/black&white", Unmatched, Unmatched),
             // What is asked for counts from where the front controller lies.
             ("/b/shop/?url=/wp-json/pay/v1/stripe", NAMED, NAMED),
+            ("/b//shop//x?url=/wp-json/pay/v1/stripe", NAMED, NAMED),
+            ("/b/%73hop/x?url=/wp-json/pay/v1/stripe", NAMED, NAMED),
+            ("/b/shop/x/?url=../wp-json/pay/v1/stripe", NAMED, NAMED),
             ("/b/shop/index.php?url=wp-json/pay/v1/stripe", NAMED, NAMED),
             ("/b/?rest_route=/pay/v1/stripe", NAMED, NAMED),
             ("/b/shop/?rest_route=pay/v1/stripe/", NAMED, NAMED),
@@ -753,7 +757,12 @@ fn refuses_a_query_that_makes_a_front_controller_run_a_route() {
             ("/b/search?q=/&&=&x", Unmatched, Unmatched),
             ("/b/search?q=/b", Unmatched, Unmatched),
             ("/b/search?q=%25252525252f", Unmatched, Unmatched),
-            ("/b/search?q=/a.php/b.php/c.php/d.php/e.php/f.php/g.php/h.php/i.php/j", Unmatched, Unmatched),
+            ("/b/search?q=/a.php/b.php/c.php/j", Unmatched, Unmatched),
+            (
+                "/b/search?q=/a.php/b.php/c.php/d.php/e.php/f.php/g.php/h.php/i.php/j",
+                Refused(TooManyReadings),
+                Refused(TooManyReadings),
+            ),
             ("/b/login?next=/b/about", Unmatched, Unmatched),
         ],
     );

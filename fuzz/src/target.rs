@@ -133,7 +133,10 @@ pub fn run(data: &[u8]) {
         }
     }
     // The query decides nothing about a route, and the verdict nothing but the bytes.
-    if let Verdict::Route(route) = found {
+    // Internal paths below a prefix are for GET and HEAD, whoever signs.
+    if let Verdict::Route(route) = found
+        && !internal
+    {
         assert_eq!(targets.classify(b"POST", path), Verdict::Route(route), "{:?}", shown());
         assert_eq!(targets.classify(b"POST", &[path, b"?x=%zz//"].concat()), Verdict::Route(route), "{:?}", shown());
     }

@@ -18,6 +18,7 @@ SPECS = [
     dict(base="/app/web", locales=["en-US"], aliases=[], routes=["/api/Webhooks/Clerk", "/v1/in/*"]),
     dict(base="", locales=["de"], aliases=[], routes=["/hook/*"]),
     dict(base="", locales=["en"], aliases=[], routes=["/", "/api/hook"]),
+    dict(base="", assets="/cdn/x", locales=["en"], aliases=["/old/hook"], routes=["/api/hook"]),
 ]
 SUFFIXES = [".json", ".rsc", ".prefetch.rsc", ".segment.rsc", ".action", ".html", ".txt", ".body", ".meta", ".png",
             ".segments/_tree.segment.rsc", "/index", "/route", "/page", "/index.json", "/.json", "/.rsc/", "/x", "x", "-status", "/", "//"]
@@ -55,8 +56,8 @@ def image(rng, spec, text):
     for _ in range(rng.choice([0, 1, 1, 1, 2, 5])):
         value = "".join(c if c.isalnum() or c in ".-_" else "%%%02X" % ord(c) for c in value)
     key = rng.choice(["url", "url", "url", "%75rl", "URL", "url[]", "src"])
-    end = rng.choice(["", "", "/", "/x"])
-    head = rng.choice(["", "", spec["base"], spec["base"] + "/" + rng.choice(spec["locales"] or ["x"])])
+    end = rng.choice(["", "", "/", "/x", ".json", "x"])
+    head = rng.choice(["", "", "/cdn", "/_next/data/BUILDID", spec["base"], spec["base"] + "/" + rng.choice(spec["locales"] or ["x"])])
     more = rng.choice(["", "", "", "&url=%2Flogo.png"])
     return f"{head}/_next/image{end}?{key}={value}&w=640&q=75{more}"
 
@@ -74,10 +75,10 @@ def mutate(rng, spec, text):
     if kind == 3:
         return "/" + rng.choice([str.lower, str.upper, str.title])(rng.choice(locales)) + text
     if kind == 4:
-        return (spec["base"] or "/base") + text
+        return (spec.get("assets") or spec["base"] or "/base") + text
     if kind == 5:
         page = rng.choice(["", "", "/index", "/index/index", "/INDEX", "/index/" + rng.choice(locales)]) + text
-        return "/_next/data/" + rng.choice(["BUILDID", "development", "a%2fb", "x"]) + page + rng.choice([".json", ".json", ""])
+        return rng.choice(["", "", "/cdn"]) + "/_next/data/" + rng.choice(["BUILDID", "rel/1.2", "a%2fb", "x"]) + page + rng.choice([".json", ".json", ""])
     if kind == 6:
         return text + rng.choice(SUFFIXES)
     if kind == 7:
@@ -119,7 +120,7 @@ def main():
     for spec in SPECS:
         exact = [r for r in spec["routes"] if not r.endswith("/*")]
         prefix = [r.removesuffix("*") for r in spec["routes"] if r.endswith("/*")]
-        rule = target_rule.Rule(exact, prefix, spec["base"], spec["locales"], spec["aliases"])
+        rule = target_rule.Rule(exact, prefix, spec["base"], spec["locales"], spec["aliases"], spec.get("assets", ""))
         paths = [r.replace("/*", "/stripe") for r in spec["routes"]] + [r.removesuffix("/*") for r in spec["routes"]]
         seeds = [spec["base"] + p for p in paths] * 3 + paths + spec["aliases"] * 2
         seeds += [s + end for s in paths for end in (".json", "-old", "/more")] + rng.sample(legitimate, 16)

@@ -164,6 +164,10 @@ impl Readings {
         // The build id is not known here, and may have a slash itself (a branch's name); what is stripped behind it has one too.
         while let Some(behind) = page.filter(|page| !page.is_empty()) {
             self.compare(behind, owner, seen);
+            // A root's page has no other name than what is stripped from it.
+            for rest in self.wrappers.iter().filter_map(|wrapper| strip_prefix(behind, wrapper)) {
+                self.compare(rest, owner, seen);
+            }
             page = without_first_segment(behind);
         }
     }

@@ -133,6 +133,11 @@ impl Targets {
                 }
             });
         };
+        // What names nothing is no way from a directory to itself.
+        let first = text.iter().find(|byte| !matches!(byte, b'/' | b'\\'));
+        if matches!(first, None | Some(b'?' | b'#' | b';' | 0)) {
+            return;
+        }
         let from_directory = [directory, b"/", text].concat();
         let texts = [Some(text), Some(from_directory.as_slice()).filter(|_| !directory.is_empty())];
         for text in texts.into_iter().flatten() {

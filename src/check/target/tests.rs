@@ -753,6 +753,8 @@ fn refuses_a_query_that_makes_a_front_controller_run_a_route() {
             ("/b/hook?rest_route=/pay/v1/stripe", NAMED, NAMED),
             ("/b/hook?q=/old/hook", NAMED, NAMED),
             ("/b/search?q=", Unmatched, Unmatched),
+            ("/b/hook/x??y", Unmatched, Unmatched),
+            ("/b/hook/x?q=/", Unmatched, Unmatched),
             ("/b/search?q=/&&=&x", Unmatched, Unmatched),
             ("/b/search?q=/b", Unmatched, Unmatched),
             ("/b/search?q=%25252525252f", Unmatched, Unmatched),

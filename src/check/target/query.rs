@@ -4,6 +4,8 @@
 //! `ThinkPHP`'s `s`, Phalcon's `_url`, `CodeIgniter`'s and Slim's bare `/index.php?/hook`. Must never refuse a query of everyday
 //! traffic: what a parameter means is the app's affair, unless its value is the path of a route.
 
+use std::iter;
+
 use memchr::{memchr, memchr2, memmem, memrchr};
 
 use super::reading::{self, Image, Protected, Seen};
@@ -66,12 +68,15 @@ impl Targets {
         }
         let is_page = matches!(method, b"GET" | b"HEAD");
         let longest = self.readings.protected.iter().map(|entry| entry.path.len()).max().unwrap_or_default();
-        let mut directory = Vec::new();
+        // One for each depth of decoding: `/api/h%2fook` is in `/api`, or in `/api/h`.
+        let mut directories: Vec<Vec<u8>> = Vec::new();
         // What is still not plain after the last round is refused as a path.
         let _ = canonical::each_round(path, |text| {
             let before = memrchr(b'/', text).and_then(|end| text.get(..end)).unwrap_or_default();
             let is_near = before.len() <= longest.saturating_add(LONGEST_WRAPPER);
-            directory = if is_near { before.to_vec() } else { Vec::new() };
+            if is_near && !before.is_empty() && !directories.iter().any(|known| known == before) {
+                directories.push(before.to_vec());
+            }
             Ok(())
         });
         let mut seen = Seen::default();
@@ -91,7 +96,7 @@ impl Targets {
                         _ => has_slash || is_path,
                     };
                     if is_wanted {
-                        self.read_parameter(text, &directory, owner, &mut seen);
+                        self.read_parameter(text, &directories, owner, &mut seen);
                     }
                     Ok(())
                 });
@@ -115,8 +120,8 @@ impl Targets {
         })
     }
 
-    /// One text that may be a path, from the root or from the directory that was asked.
-    fn read_parameter(&self, text: &[u8], directory: &[u8], owner: Option<&Protected>, seen: &mut Seen) {
+    /// One text that may be a path, from the root or from a directory that was asked.
+    fn read_parameter(&self, text: &[u8], directories: &[Vec<u8>], owner: Option<&Protected>, seen: &mut Seen) {
         let mut read = |text: &[u8]| {
             canonical::each_form(text, |form| {
                 // `?next=/` is no way to a route at the root.
@@ -138,14 +143,13 @@ impl Targets {
         if matches!(first, None | Some(b'?' | b'#' | b';' | 0)) {
             return;
         }
-        let from_directory = [directory, b"/", text].concat();
-        let texts = [Some(text), Some(from_directory.as_slice()).filter(|_| !directory.is_empty())];
-        for text in texts.into_iter().flatten() {
-            read(text);
-            if canonical::has_dot_segment(text) {
+        let from_directories = directories.iter().map(|directory| [directory, b"/".as_slice(), text].concat());
+        for text in iter::once(text.to_vec()).chain(from_directories) {
+            read(&text);
+            if canonical::has_dot_segment(&text) {
                 // Some leave them out, some resolve them.
                 for is_resolved in [false, true] {
-                    read(&without_dots(text, is_resolved));
+                    read(&without_dots(&text, is_resolved));
                 }
             }
         }

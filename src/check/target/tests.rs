@@ -741,6 +741,8 @@ fn refuses_a_query_that_makes_a_front_controller_run_a_route() {
             ("/b/shop/?url=/wp-json/pay/v1/stripe", NAMED, NAMED),
             ("/b//shop//x?url=/wp-json/pay/v1/stripe", NAMED, NAMED),
             ("/b/%73hop/x?url=/wp-json/pay/v1/stripe", NAMED, NAMED),
+            ("/b/shop/x%2fy?url=/wp-json/pay/v1/stripe", NAMED, NAMED),
+            ("/b/shop%2fx%252fy?url=/wp-json/pay/v1/stripe", NAMED, NAMED),
             ("/b/shop/x/?url=../wp-json/pay/v1/stripe", NAMED, NAMED),
             ("/b/shop/index.php?url=wp-json/pay/v1/stripe", NAMED, NAMED),
             ("/b/?rest_route=/pay/v1/stripe", NAMED, NAMED),

@@ -4,6 +4,8 @@
 //! of words fits everything, so that the answer errs on the side of a way that does not exist. Source: path-to-regexp 6,
 //! which Next.js uses; Next's page file conventions.
 
+use std::collections::BTreeSet;
+
 /// Enough witnesses to find an undeclared one; a bound on the work.
 const MOST: usize = 64;
 
@@ -48,7 +50,8 @@ impl Pattern {
                     let (name, after) = after.split_at_checked(name_length).unwrap_or((after, ""));
                     rest = param(name, after, &mut literal, &mut tokens);
                 }
-                '(' => {
+                // One without its end is what it looks like.
+                '(' if parenthesis(rest).is_some() => {
                     rest = param(&unnamed.to_string(), rest, &mut literal, &mut tokens);
                     unnamed = unnamed.saturating_add(1);
                 }
@@ -135,9 +138,9 @@ impl Pattern {
 
     /// Every way to be `path`, or (`below`) to be `path` or anything below it.
     pub(super) fn ways_to(&self, path: &str, below: bool) -> Vec<Bindings> {
-        let mut found = Vec::new();
-        search(&self.0, path, below, &mut Vec::new(), &mut found);
-        found
+        let mut search = Search { below, bindings: Vec::new(), found: Vec::new(), dead: BTreeSet::new() };
+        search.tokens(&self.0, path);
+        search.found
     }
 
     /// Whether its first segment is this literal one, `/x`.
@@ -253,57 +256,62 @@ fn push_literal(tokens: &mut Vec<Token>, literal: &mut String) {
     }
 }
 
-/// Backtracks over all ways in which `tokens` can produce `text`.
-fn search(tokens: &[Token], text: &str, below: bool, bindings: &mut Bindings, found: &mut Vec<Bindings>) {
-    if found.len() >= MOST {
-        return;
-    }
-    let Some((token, rest)) = tokens.split_first() else {
-        if text.is_empty() {
-            found.push(bindings.clone());
-        }
-        return;
-    };
-    match token {
-        Token::Literal(literal) => match strip_ignoring_case(text, literal) {
-            Some(after) => search(rest, after, below, bindings, found),
-            // The literal goes on below the protected prefix: whatever follows is inside.
-            None if below && strip_ignoring_case(literal, text).is_some_and(|more| more.starts_with('/')) => {
-                found.push(bindings.clone());
-            }
-            None => {}
-        },
-        Token::Param(param) => search_param(param, rest, text, below, bindings, found),
-    }
+/// Backtracks over all ways in which a pattern's tokens can produce a path.
+struct Search {
+    /// Whether a way to anything below the path counts.
+    below: bool,
+    /// Of the way that is being tried.
+    bindings: Bindings,
+    found: Vec<Bindings>,
+    /// How many tokens and bytes were left where no way went on: without it, many parameters take exponential time.
+    dead: BTreeSet<(usize, usize)>,
 }
 
-fn search_param(
-    param: &Param,
-    rest: &[Token],
-    text: &str,
-    below: bool,
-    bindings: &mut Bindings,
-    found: &mut Vec<Bindings>,
-) {
-    if below && text.is_empty() && param.slash {
-        found.push(bindings.clone());
-        return;
+impl Search {
+    fn tokens(&mut self, tokens: &[Token], text: &str) {
+        let (state, before) = ((tokens.len(), text.len()), self.found.len());
+        if before >= MOST || self.dead.contains(&state) {
+            return;
+        }
+        match tokens.split_first() {
+            None if text.is_empty() => self.found.push(self.bindings.clone()),
+            None => {}
+            Some((Token::Literal(literal), rest)) => match strip_ignoring_case(text, literal) {
+                Some(after) => self.tokens(rest, after),
+                // The literal goes on below the protected prefix: whatever follows is inside.
+                None if self.below && strip_ignoring_case(literal, text).is_some_and(|more| more.starts_with('/')) => {
+                    self.found.push(self.bindings.clone());
+                }
+                None => {}
+            },
+            Some((Token::Param(param), rest)) => self.param(param, rest, text),
+        }
+        if self.found.len() == before {
+            self.dead.insert(state);
+        }
     }
-    let mut attempt = |value: &str, after: &str| {
-        bindings.push((param.name.clone(), value.to_owned()));
-        search(rest, after, below, bindings, found);
-        bindings.pop();
-    };
-    if param.optional {
-        attempt("", text);
-    }
-    let Some(body) = (if param.slash { text.strip_prefix('/') } else { Some(text) }) else { return };
-    for (at, c) in body.char_indices() {
-        let end = at.saturating_add(c.len_utf8());
-        if let Some((value, after)) = body.split_at_checked(end)
-            && param.fits(value)
-        {
-            attempt(value, after);
+
+    fn param(&mut self, param: &Param, rest: &[Token], text: &str) {
+        if self.below && text.is_empty() && param.slash {
+            self.found.push(self.bindings.clone());
+            return;
+        }
+        let mut attempt = |value: &str, after: &str| {
+            self.bindings.push((param.name.clone(), value.to_owned()));
+            self.tokens(rest, after);
+            self.bindings.pop();
+        };
+        if param.optional {
+            attempt("", text);
+        }
+        let Some(body) = (if param.slash { text.strip_prefix('/') } else { Some(text) }) else { return };
+        for (at, c) in body.char_indices() {
+            let end = at.saturating_add(c.len_utf8());
+            if let Some((value, after)) = body.split_at_checked(end)
+                && param.fits(value)
+            {
+                attempt(value, after);
+            }
         }
     }
 }
@@ -345,6 +353,20 @@ mod tests {
         assert_eq!(sources("/x/:a/:b", "/:b/:a", "/api/clerk", false), ["/x/clerk/api"]);
         assert_eq!(sources("/v-:a.json", "/api/:a", "/api/clerk", false), ["/v-clerk.json"]);
         assert_eq!(sources("/((?!api).*)", "/api/:0", "/api/a/b", false), ["/a/b"]);
+    }
+
+    #[test]
+    fn a_parenthesis_without_its_end_is_a_character() {
+        assert_eq!(sources("/in/:x*", "/api/clerk(/:x*", "/api/clerk(/a", false), ["/in/a"]);
+        assert_eq!(sources("/in(", "/api/clerk", "/api/clerk", false), ["/in("]);
+        assert_eq!(sources("/in(a(b)", "/api/clerk", "/api/clerk", false), ["/in(ab"]);
+    }
+
+    #[test]
+    fn many_parameters_do_not_take_exponential_time() {
+        let many: String = (0..40).map(|n| format!("/:a{n}*")).collect();
+        assert!(sources("/in", &format!("{many}/end"), &"/a".repeat(100), false).is_empty());
+        assert!(!sources("/in", &many, &"/a".repeat(100), false).is_empty());
     }
 
     #[test]

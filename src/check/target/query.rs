@@ -4,7 +4,7 @@
 //! `ThinkPHP`'s `s`, Phalcon's `_url`, `CodeIgniter`'s and Slim's bare `/index.php?/hook`. Must never refuse a query of everyday
 //! traffic: what a parameter means is the app's affair, unless its value is the path of a route.
 
-use std::iter;
+use std::collections::BTreeSet;
 
 use memchr::{memchr, memchr2, memmem, memrchr};
 
@@ -41,6 +41,8 @@ const ROUTERS: [&[u8]; 22] = [
 /// they did to send.
 const MOST_PARAMETERS: usize = 256;
 const MOST_PARAMETERS_IN_PATH: usize = 16;
+/// Bytes of parameters that are read, each once for every depth of decoding, directory and way to resolve dots: some 2 ms.
+const MOST_BYTES: usize = 128 * 1024;
 /// No directory of a route is longer than its path by more than this.
 const LONGEST_WRAPPER: usize = 128;
 
@@ -68,14 +70,13 @@ impl Targets {
         }
         let is_page = matches!(method, b"GET" | b"HEAD");
         let longest = self.readings.protected.iter().map(|entry| entry.path.len()).max().unwrap_or_default();
-        // One for each depth of decoding: `/api/h%2fook` is in `/api`, or in `/api/h`.
-        let mut directories: Vec<Vec<u8>> = Vec::new();
+        // The root, and one for each depth of decoding: `/api/h%2fook` is in `/api`, or in `/api/h`.
+        let mut directories = BTreeSet::from([Vec::new()]);
         // What is still not plain after the last round is refused as a path.
         let _ = canonical::each_round(path, |text| {
             let before = memrchr(b'/', text).and_then(|end| text.get(..end)).unwrap_or_default();
-            let is_near = before.len() <= longest.saturating_add(LONGEST_WRAPPER);
-            if is_near && !before.is_empty() && !directories.iter().any(|known| known == before) {
-                directories.push(before.to_vec());
+            if before.len() <= longest.saturating_add(LONGEST_WRAPPER) {
+                directories.insert(before.to_vec());
             }
             Ok(())
         });
@@ -120,9 +121,13 @@ impl Targets {
         })
     }
 
-    /// One text that may be a path, from the root or from a directory that was asked.
-    fn read_parameter(&self, text: &[u8], directories: &[Vec<u8>], owner: Option<&Protected>, seen: &mut Seen) {
+    /// One text that may be a path, from each of these directories.
+    fn read_parameter(&self, text: &[u8], directories: &BTreeSet<Vec<u8>>, owner: Option<&Protected>, seen: &mut Seen) {
         let mut read = |text: &[u8]| {
+            if seen.bytes > MOST_BYTES {
+                seen.too_deep = true;
+                return;
+            }
             canonical::each_form(text, |form| {
                 // `?next=/` is no way to a route at the root.
                 if form.is_empty() {
@@ -143,8 +148,8 @@ impl Targets {
         if matches!(first, None | Some(b'?' | b'#' | b';' | 0)) {
             return;
         }
-        let from_directories = directories.iter().map(|directory| [directory, b"/".as_slice(), text].concat());
-        for text in iter::once(text.to_vec()).chain(from_directories) {
+        for directory in directories {
+            let text = [directory, b"/".as_slice(), text].concat();
             read(&text);
             if canonical::has_dot_segment(&text) {
                 // Some leave them out, some resolve them.

@@ -62,6 +62,8 @@ pub(super) struct Seen {
     pub(super) data: bool,
     /// There were more of them than anybody looks at.
     pub(super) too_deep: bool,
+    /// Bytes that were read, each as often as it was.
+    pub(super) bytes: usize,
 }
 
 impl Seen {
@@ -102,6 +104,7 @@ impl Readings {
     ///
     /// Routes that contain `owner` are not reported, since the plain path of `owner` is theirs too.
     pub(super) fn read(&self, path: &[u8], owner: Option<&Protected>, seen: &mut Seen) {
+        seen.bytes = seen.bytes.saturating_add(path.len());
         self.read_inside(path, MAX_DEPTH, owner, seen);
         if self.framework == Framework::NextJs {
             self.read_internal(path, owner, seen);

@@ -364,7 +364,7 @@ mod tests {
 
     #[test]
     fn many_parameters_do_not_take_exponential_time() {
-        let many: String = (0..40).map(|n| format!("/:a{n}*")).collect();
+        let many = "/:a*".repeat(40);
         assert!(sources("/in", &format!("{many}/end"), &"/a".repeat(100), false).is_empty());
         assert!(!sources("/in", &many, &"/a".repeat(100), false).is_empty());
     }

@@ -1,6 +1,6 @@
 """The traffic that the profile is collected from: what a busy hookward sees, in about its shares.
 
-    python3 profile/traffic.py TURNS COMMAND...   TURNS of each client; the command that starts hookward
+    python3 profile/traffic.py TURNS COMMAND...   TURNS of each of 16 clients, or of fewer; the command that starts hookward
 
 Deliveries of three providers, of 1 KiB mostly; forged, stale, repeated and foreign ones; pages, a download and an upload; over
 HTTP/1.1, HTTP/2 and TLS; connections that are kept, that rest and that are opened again; with claims in memory, and in Redis.
@@ -250,7 +250,7 @@ def serve(hookward, turns, more=""):
         tls.check_hostname = False
         clients = [
             threading.Thread(target=client, args=(number, *((tls_port, tls) if number % 8 == 7 else (port, None)), turns))
-            for number in range(16)
+            for number in range(min(16, 2 * turns))
         ]
         for thread in clients:
             thread.start()

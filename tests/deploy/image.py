@@ -66,8 +66,9 @@ def stage(work):
         raise Failed(done.stderr.strip())
     for script in ("deploy/build-static", "profile/rustc"):
         holds(f"{script} can be run", os.access(folder / script, os.X_OK))
-    # Without it the compiler would stop.
-    holds("the profile is there", (folder / "profile/hookward.profdata").is_file())
+    # Without the one the compiler would stop; without the other it would build, but another binary.
+    for file in ("hookward.profdata", "order.txt"):
+        holds(f"profile/{file} is there", (folder / "profile" / file).is_file())
 
 
 def static(binary):

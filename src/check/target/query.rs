@@ -41,7 +41,8 @@ const ROUTERS: [&[u8]; 22] = [
 /// they did to send.
 const MOST_PARAMETERS: usize = 256;
 const MOST_PARAMETERS_IN_PATH: usize = 16;
-/// Bytes of parameters that are read, each once for every depth of decoding, directory and way to resolve dots: some 2 ms.
+/// Bytes of parameters that are read, each once for every depth of decoding, directory and way to resolve dots. A bound on the worst
+/// case only: 12 KB of parameters that reach it were measured at 7 ms of CPU.
 const MOST_BYTES: usize = 128 * 1024;
 /// No directory of a route is longer than its path by more than this.
 const LONGEST_WRAPPER: usize = 128;

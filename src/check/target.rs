@@ -56,7 +56,8 @@ pub enum TargetFault {
     DotSegment,
     /// Still changing after four rounds of percent-decoding.
     UnstableEncoding,
-    /// More prefixes (locale, base path, data) one inside the other than any app understands.
+    /// More prefixes (locale, base path, data) one inside the other than any app understands, or a query of which more could be a
+    /// path than anybody sends.
     TooManyReadings,
     /// Some reader would take it for a protected route, or for a declared alias of one.
     ShadowOfRoute,
@@ -139,7 +140,7 @@ impl TargetFault {
             Self::Backslash => "it has a backslash",
             Self::DotSegment => "it has a `.` or `..` segment",
             Self::UnstableEncoding => "it is percent-encoded again and again",
-            Self::TooManyReadings => "it has more prefixes than an app understands",
+            Self::TooManyReadings => "more could be read as a path, in it or in its query, than any app would",
             Self::ShadowOfRoute => "it is another spelling of a protected path, or an alias of one",
             Self::RouteInQuery => "its query names a protected path, and some apps run what their query names",
             Self::InternalMethod => "this is an internal path of the framework, for GET and HEAD without a body alone",

@@ -118,6 +118,9 @@ fn push(joined: &mut Vec<u8>, segment_starts: &mut bool, byte: u8) {
 
 /// One round. `None` when nothing changed; a change always shortens, so repeating it ends.
 fn decode(text: &[u8], decoder: Decoder) -> Option<Vec<u8>> {
+    if decoder == Decoder::Standard && memchr(b'%', text).is_none() {
+        return None;
+    }
     let mut next = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some(escape) = memchr(b'%', rest) {
@@ -246,6 +249,7 @@ mod tests {
             ("/%e2%84%aa/%c5%bf/%c4%b0/%c4%b1", "/k/s/i/i"),
             ("/a%20/b%09%0d%0a%7f", "/a/b"),
             ("/%%0961/b", "/a/b"),
+            ("/%c1%01%a1/b", "/a/b"),
             ("/a%00/b", "/a\0/b"),
             ("/%", "/%"),
             ("/%6", "/%6"),

@@ -4,9 +4,10 @@
 //! `ThinkPHP`'s `s`, Phalcon's `_url`, `CodeIgniter`'s and Slim's bare `/index.php?/hook`. Must never refuse a query of everyday
 //! traffic: what a parameter means is the app's affair, unless its value is the path of a route.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
-use memchr::{memchr, memchr2, memmem, memrchr};
+use memchr::{memchr, memchr2, memrchr};
 
 use super::reading::{self, Image, Protected, Seen};
 use super::{Framework, TargetFault, Targets, canonical};
@@ -41,14 +42,12 @@ const ROUTERS: [&[u8]; 22] = [
 /// they did to send.
 const MOST_PARAMETERS: usize = 256;
 const MOST_PARAMETERS_IN_PATH: usize = 16;
-/// Bytes of parameters that are read, each once for every depth of decoding, directory and way to resolve dots. A bound on the worst
-/// case only: 12 KB of parameters that reach it were measured at 7 ms of CPU.
+/// What reading the parameters may cost, each once for every depth of decoding, directory and way to resolve dots: bytes, and
+/// comparisons with the routes, of which a path with scripts in it takes dozens. The reading that goes past either is the last.
 const MOST_BYTES: usize = 128 * 1024;
+const MOST_COMPARISONS: usize = 8 * 1024;
 /// No directory of a route is longer than its path by more than this.
 const LONGEST_WRAPPER: usize = 128;
-
-/// Where `WordPress` serves what `rest_route` names: `?rest_route=/x/v1/hook` is `/wp-json/x/v1/hook`.
-const WORDPRESS: &[u8] = b"/wp-json/";
 
 impl Targets {
     /// Refuses a query that makes some front controller run a route other than those that contain `owner`.
@@ -100,11 +99,16 @@ impl Targets {
                     if is_wanted {
                         self.read_parameter(text, &directories, owner, &mut seen);
                     }
-                    Ok(())
+                    // What is known ends this text here, and the whole below.
+                    seen.refuse()
                 });
+                if seen.shadow.is_some() {
+                    return Err(TargetFault::RouteInQuery);
+                }
+                seen.refuse()?;
             }
         }
-        if seen.shadow.is_some() { Err(TargetFault::RouteInQuery) } else { seen.refuse() }
+        Ok(())
     }
 
     /// Where a rewrite rule makes a parameter of the path, what follows a `&` there is a further one: `/x&url=/hook`.
@@ -125,24 +129,20 @@ impl Targets {
     /// One text that may be a path, from each of these directories.
     fn read_parameter(&self, text: &[u8], directories: &BTreeSet<Vec<u8>>, owner: Option<&Protected>, seen: &mut Seen) {
         let mut read = |text: &[u8]| {
-            if seen.bytes > MOST_BYTES {
-                seen.too_deep = true;
-                return;
-            }
             canonical::each_form(text, |form| {
                 // `?next=/` is no way to a route at the root.
                 if form.is_empty() {
                     return;
                 }
                 self.readings.read(form, owner, seen);
-                for entry in &self.readings.protected {
-                    let end = memmem::find(&entry.path, WORDPRESS)
-                        .and_then(|at| at.checked_add(WORDPRESS.len().saturating_sub(1)));
-                    if let Some(before) = end.and_then(|end| entry.path.get(..end)) {
-                        self.readings.read(&[before, form].concat(), owner, seen);
-                    }
+                for before in &self.readings.wordpress {
+                    self.readings.read(&[before, form].concat(), owner, seen);
                 }
             });
+            if seen.bytes > MOST_BYTES || seen.comparisons > MOST_COMPARISONS {
+                seen.too_deep = true;
+            }
+            seen.refuse().is_ok()
         };
         // What names nothing is no way from a directory to itself.
         let first = text.iter().find(|byte| !matches!(byte, b'/' | b'\\'));
@@ -151,12 +151,12 @@ impl Targets {
         }
         for directory in directories {
             let text = [directory, b"/".as_slice(), text].concat();
-            read(&text);
-            if canonical::has_dot_segment(&text) {
-                // Some leave them out, some resolve them.
-                for is_resolved in [false, true] {
-                    read(&without_dots(&text, is_resolved));
-                }
+            // Some leave dot segments out, some resolve them.
+            let goes_on = read(&text)
+                && (!canonical::has_dot_segment(&text)
+                    || (read(&without_dots(&text, false)) && read(&without_dots(&text, true))));
+            if !goes_on {
+                return;
             }
         }
     }
@@ -249,7 +249,10 @@ fn without_dots(text: &[u8], is_resolved: bool) -> Vec<u8> {
 }
 
 /// As a form has it, where `+` is a space.
-fn spaced(text: &[u8]) -> Vec<u8> {
+fn spaced(text: &[u8]) -> Cow<'_, [u8]> {
+    if memchr(b'+', text).is_none() {
+        return Cow::Borrowed(text);
+    }
     text.iter().map(|byte| if *byte == b'+' { b' ' } else { *byte }).collect()
 }
 

@@ -5,9 +5,14 @@
 //! Next.js `normalize-next-data`, `rsc` and `segment-prefix-rsc` path normalisers, `denormalizePagePath`, and `resolve-routes`
 //! (asset prefix); Rails' `(.:format)`; CGI's `PATH_INFO` (RFC 3875 §4.1.5); ASP.NET's `cookieless` sessions.
 
+use memchr::{memchr, memchr2, memmem, memrchr};
+
 use super::route_path::RoutePath;
 use super::spec::TargetSpec;
 use super::{Framework, TargetFault};
+
+/// Where `WordPress` serves what `rest_route` names: `?rest_route=/x/v1/hook` is `/wp-json/x/v1/hook`.
+const WORDPRESS: &[u8] = b"/wp-json/";
 
 /// Prefixes that may stand one inside the other; an app strips three at most.
 const MAX_DEPTH: usize = 8;
@@ -19,6 +24,8 @@ pub(super) struct Readings {
     /// The base path, the asset prefix and the locales, each as `/x`, lower case.
     pub(super) wrappers: Vec<Box<[u8]>>,
     pub(super) protected: Vec<Protected>,
+    /// Where a route is below `WordPress`' `/wp-json`: that path, with what stands before it.
+    pub(super) wordpress: Vec<Box<[u8]>>,
 }
 
 /// A route or alias among the readings.
@@ -64,6 +71,8 @@ pub(super) struct Seen {
     pub(super) too_deep: bool,
     /// Bytes that were read, each as often as it was.
     pub(super) bytes: usize,
+    /// Readings that were compared with the routes.
+    pub(super) comparisons: usize,
 }
 
 impl Seen {
@@ -97,7 +106,10 @@ impl Readings {
             let shorter: Vec<Protected> = protected.iter().filter_map(Protected::without_script).collect();
             protected.extend(shorter);
         }
-        Self { framework: spec.framework, wrappers, protected }
+        let mut wordpress: Vec<Box<[u8]>> = protected.iter().filter_map(Protected::wordpress).collect();
+        wordpress.sort();
+        wordpress.dedup();
+        Self { framework: spec.framework, wrappers, protected, wordpress }
     }
 
     /// Adds to `seen` what `path` may be read as: a path in canonical form, though its case may be as received.
@@ -177,6 +189,7 @@ impl Readings {
 
     /// Adds to `seen` whose path this is.
     fn compare(&self, path: &[u8], owner: Option<&Protected>, seen: &mut Seen) {
+        seen.comparisons = seen.comparisons.saturating_add(1);
         let is_foreign = |entry: &Protected| !owner.is_some_and(|owner| entry.contains(owner) || entry.is_kin(owner));
         let hit = self.protected.iter().find(|entry| self.is_reading_of(path, entry) && is_foreign(entry));
         seen.shadow = seen.shadow.or(hit.map(|hit| hit.owner));
@@ -228,6 +241,12 @@ impl Protected {
         Some(Self { path: path.into(), prefix: self.prefix, owner: self.owner })
     }
 
+    /// `/wp-json` with what stands before it, where that is above this path.
+    fn wordpress(&self) -> Option<Box<[u8]>> {
+        let end = memmem::find(&self.path, WORDPRESS)?.checked_add(WORDPRESS.len().checked_sub(1)?)?;
+        self.path.get(..end).map(Into::into)
+    }
+
     /// Whether both are spellings of one route.
     fn is_kin(&self, other: &Self) -> bool {
         matches!((self.owner, other.owner), (Owner::Route(mine), Owner::Route(theirs)) if mine == theirs)
@@ -245,29 +264,36 @@ impl Protected {
 
 /// What follows the first segment, or `None` at the end of the path.
 pub(super) fn without_first_segment(path: &[u8]) -> Option<&[u8]> {
+    split_first_segment(path).map(|(_, rest)| rest)
+}
+
+/// `/a` and `/b/c` of `/a/b/c`.
+fn split_first_segment(path: &[u8]) -> Option<(&[u8], &[u8])> {
     let inside = path.strip_prefix(b"/")?;
-    let end = memchr::memchr(b'/', inside).unwrap_or(inside.len());
-    inside.get(end..)
+    let end = memchr(b'/', inside).unwrap_or(inside.len());
+    path.split_at_checked(end.checked_add(1)?)
 }
 
 /// What follows the first segment `_next`.
 fn after_next(mut path: &[u8]) -> Option<&[u8]> {
-    loop {
-        let rest = without_first_segment(path)?;
-        if path.strip_suffix(rest).is_some_and(|segment| segment.eq_ignore_ascii_case(b"/_next")) {
+    while let Some((segment, rest)) = split_first_segment(path) {
+        if segment.eq_ignore_ascii_case(b"/_next") {
             return Some(rest);
         }
         path = rest;
     }
+    None
 }
 
 /// What stands before the first script or session in a path, and what follows it, if anything does.
 fn around_script(path: &[u8]) -> Option<(&[u8], &[u8])> {
+    // Quicker than by segment, and there is none in most paths.
+    memchr2(b'.', b'(', path)?;
     let mut from_here = path;
-    while let Some(rest) = without_first_segment(from_here) {
-        let segment = from_here.strip_suffix(rest)?;
+    while let Some((segment, rest)) = split_first_segment(from_here) {
         if !rest.is_empty() && (is_script(segment) || is_session(segment)) {
-            return Some((path.strip_suffix(from_here)?, rest));
+            let before = path.len().checked_sub(from_here.len())?;
+            return Some((path.get(..before)?, rest));
         }
         from_here = rest;
     }
@@ -301,7 +327,7 @@ fn is_next_tail(mut tail: &[u8]) -> bool {
 fn is_plain_tail(tail: &[u8]) -> bool {
     let is_extension = |tail: &[u8]| {
         // `/hook.php/x` is the script behind `/hook`, with an argument.
-        let name = memchr::memchr(b'/', tail).map_or(Some(tail), |end| tail.get(..end).filter(|name| is_script(name)));
+        let name = memchr(b'/', tail).map_or(Some(tail), |end| tail.get(..end).filter(|name| is_script(name)));
         name.is_some_and(|name| name.starts_with(b"."))
     };
     // Behind the usual action stand its arguments (`/hook/index/5`), `&` begins a query that a rewrite rule made of the path, and an
@@ -329,12 +355,8 @@ const SCRIPTS: [&[u8]; 22] = [
 
 /// Whether the last segment names a script, which takes the rest of the path as its argument.
 fn is_script(path: &[u8]) -> bool {
-    SCRIPTS.iter().any(|extension| {
-        path.len()
-            .checked_sub(extension.len())
-            .and_then(|at| path.get(at..))
-            .is_some_and(|end| end.eq_ignore_ascii_case(extension))
-    })
+    let extension = memrchr(b'.', path).and_then(|dot| path.get(dot..));
+    extension.is_some_and(|found| SCRIPTS.iter().any(|extension| found.eq_ignore_ascii_case(extension)))
 }
 
 /// Whether a segment is a session of ASP.NET without cookies, `/(S(lit3py55t21z5v55vlm25s55))`, which it takes off the path.

@@ -762,6 +762,7 @@ fn refuses_a_query_that_makes_a_front_controller_run_a_route() {
             ("/b/hook/x?q=/", Unmatched, Unmatched),
             ("/b/search?q=/&&=&x", Unmatched, Unmatched),
             ("/b/search?q=/b", Unmatched, Unmatched),
+            ("/b/search?q=/h+ook", NAMED, NAMED),
             ("/b/search?q=%25252525252f", Unmatched, Unmatched),
             ("/b/search?q=/a.php/b.php/c.php/j", Unmatched, Unmatched),
             (
@@ -786,15 +787,31 @@ fn refuses_a_query_that_makes_a_front_controller_run_a_route() {
     assert_eq!(several.classify(b"GET", in_path(16).as_bytes()), Unmatched);
     assert_eq!(several.classify(b"GET", in_path(17).as_bytes()), Refused(TooManyReadings));
     assert_eq!(next(&["/hook"]).compile().unwrap().classify(b"GET", in_path(17).as_bytes()), Unmatched);
-    // Nor does looking cost more than it did to send.
-    let odd = |count: usize| format!("/shop/x?{}", "q=/../a.php/../b.php/./c%2e%2e/d.php/%252e%252e/x&".repeat(count));
-    assert_eq!(several.classify(b"GET", odd(10).as_bytes()), Unmatched);
-    assert_eq!(several.classify(b"GET", odd(250).as_bytes()), Refused(TooManyReadings));
-    assert_eq!(several.classify(b"GET", format!("/shop/x?next={}", "/about".repeat(2000)).as_bytes()), Unmatched);
     // With one route, its own query leads nowhere else.
     check_queries(&any_app(&["/hook"]).aliases(&["/old/hook"]), &[("/hook?q=/old/hook", Route(0), Route(0))]);
     // Next.js has no such parameter.
     check_queries(&next(&["/hook"]), &[("/?q=/hook", Unmatched, Unmatched)]);
+}
+
+#[test]
+fn refuses_a_query_that_costs_more_to_read_than_any_page_has() {
+    let targets = any_app(&["/hook", "/other"]).compile().unwrap();
+    let verdict = |query: &str| targets.classify(b"GET", format!("/shop/x?{query}").as_bytes());
+    // A list of scripts, as a file manager sends it, and a very long address.
+    assert_eq!(verdict(&"file[]=%2Fapp%2Fa.php&".repeat(200)), Unmatched);
+    assert_eq!(verdict(&format!("next={}", "/about".repeat(2000))), Unmatched);
+    // Too many comparisons, and too many bytes.
+    let odd = |count: usize| "q=/.pl/.pl/.pl/.pl/.pl/.pl/x&".repeat(count);
+    assert_eq!(verdict(&odd(10)), Unmatched);
+    assert_eq!(verdict(&odd(250)), Refused(TooManyReadings));
+    let long = |count: usize| format!("next={}&", "/about".repeat(1000)).repeat(count);
+    assert_eq!(verdict(&long(2)), Unmatched);
+    assert_eq!(verdict(&long(10)), Refused(TooManyReadings));
+    // What was seen before has its name, and nothing hides behind.
+    for much in [odd(250), long(10)] {
+        assert_eq!(verdict(&format!("q=/hook&{much}")), Refused(RouteInQuery));
+        assert_eq!(verdict(&format!("{much}q=/hook")), Refused(TooManyReadings));
+    }
 }
 
 #[test]

@@ -23,8 +23,8 @@ use crate::plan::Plan;
 pub(crate) enum Outbound {
     /// A verified body: its frames, in reverse order.
     Whole(Vec<Bytes>),
-    /// A body that streams through.
-    Stream(Streamed),
+    /// A body that streams through. In a box, as a request changes hands many times.
+    Stream(Box<Streamed>),
 }
 
 /// A body on its way through.
@@ -56,7 +56,10 @@ impl Outbound {
 
     /// A body as it comes. `stall`: how long nothing may arrive, if nobody else sees to that.
     pub(crate) fn stream(body: Incoming, plan: Arc<Plan>, stall: Option<Duration>) -> Self {
-        Self::Stream(Streamed { body, plan, stall: stall.map(|limit| (limit, None)) })
+        if body.is_end_stream() {
+            return Self::Whole(Vec::new());
+        }
+        Self::Stream(Box::new(Streamed { body, plan, stall: stall.map(|limit| (limit, None)) }))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The body that goes to the app.
 //!
-//! A verified body is the received frames themselves, handed on without joining them; everything else streams. Must never
+//! A verified body is the received frames themselves, handed on without joining them; every other body streams. Must never
 //! change a byte; only trailers lose reserved names.
 
 use std::future::Future;
@@ -21,7 +21,7 @@ use crate::plan::Plan;
 /// What goes to the app.
 #[derive(Debug)]
 pub(crate) enum Outbound {
-    /// A verified body: its frames, in reverse order.
+    /// A verified body: its frames, in reverse order. Without any, also a passed request that has no body.
     Whole(Vec<Bytes>),
     /// A body that streams through. In a box, as a request changes hands many times.
     Stream(Box<Streamed>),

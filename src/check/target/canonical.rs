@@ -69,13 +69,14 @@ pub(super) fn each_form(text: &[u8], mut read: impl FnMut(&[u8])) {
     }
 }
 
-/// Whether a segment is `.` or `..`, also with something behind it that a reader may cut off (`..;x` in servlet containers,
-/// `..?x` where it was encoded).
+/// Whether a segment is `.` or `..`, by its [`name`].
 pub(super) fn has_dot_segment(text: &[u8]) -> bool {
-    text.split(|byte| is_separator(*byte)).any(|segment| {
-        let name = segment.split(|byte| matches!(byte, b';' | b'?' | b'#' | 0)).next().unwrap_or(segment);
-        matches!(name, b"." | b"..")
-    })
+    text.split(|byte| is_separator(*byte)).any(|segment| matches!(name(segment), b"." | b".."))
+}
+
+/// A segment without what a reader may cut off (`..;x` in servlet containers, `..?x` where it was encoded).
+pub(super) fn name(segment: &[u8]) -> &[u8] {
+    segment.split(|byte| matches!(byte, b';' | b'?' | b'#' | 0)).next().unwrap_or(segment)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

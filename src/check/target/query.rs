@@ -128,22 +128,6 @@ impl Targets {
 
     /// One text that may be a path, from each of these directories.
     fn read_parameter(&self, text: &[u8], directories: &BTreeSet<Vec<u8>>, owner: Option<&Protected>, seen: &mut Seen) {
-        let mut read = |text: &[u8]| {
-            canonical::each_form(text, |form| {
-                // `?next=/` is no way to a route at the root.
-                if form.is_empty() {
-                    return;
-                }
-                self.readings.read(form, owner, seen);
-                for before in &self.readings.wordpress {
-                    self.readings.read(&[before, form].concat(), owner, seen);
-                }
-            });
-            if seen.bytes > MOST_BYTES || seen.comparisons > MOST_COMPARISONS {
-                seen.too_deep = true;
-            }
-            seen.refuse().is_ok()
-        };
         // What names nothing is no way from a directory to itself.
         let first = text.iter().find(|byte| !matches!(byte, b'/' | b'\\'));
         if matches!(first, None | Some(b'?' | b'#' | b';' | 0)) {
@@ -151,14 +135,24 @@ impl Targets {
         }
         for directory in directories {
             let text = [directory, b"/".as_slice(), text].concat();
-            // Some leave dot segments out, some resolve them.
-            let goes_on = read(&text)
-                && (!canonical::has_dot_segment(&text)
-                    || (read(&without_dots(&text, false)) && read(&without_dots(&text, true))));
-            if !goes_on {
+            canonical::each_form(&text, |form| each_without_dots(form, |path| self.read_path(path, owner, seen)));
+            if seen.refuse().is_err() {
                 return;
             }
         }
+    }
+
+    /// One reading of a parameter, unless those before said enough.
+    fn read_path(&self, path: &[u8], owner: Option<&Protected>, seen: &mut Seen) {
+        // `?next=/` is no way to a route at the root.
+        if path.is_empty() || seen.refuse().is_err() {
+            return;
+        }
+        self.readings.read(path, owner, seen);
+        for before in &self.readings.wordpress {
+            self.readings.read(&[before, path].concat(), owner, seen);
+        }
+        seen.too_deep |= seen.bytes > MOST_BYTES || seen.comparisons > MOST_COMPARISONS;
     }
 
     /// The image optimizer asks the app's own router for `url`, so its value is judged like a path.
@@ -235,17 +229,34 @@ fn is_router(key: &[u8]) -> bool {
     found
 }
 
-/// A path without its dot segments: left out, or resolved (RFC 3986 §5.2.4).
-fn without_dots(text: &[u8], is_resolved: bool) -> Vec<u8> {
+/// Calls `read` with a form, and, if it has dot segments, with it as readers see it who leave them out, and who resolve them
+/// (RFC 3986 §5.2.4). Such a reader may have cut off a query or parameters before, after which `/hook/.?x` ends in a dot segment.
+fn each_without_dots(form: &[u8], mut read: impl FnMut(&[u8])) {
+    read(form);
+    if !canonical::has_dot_segment(form) {
+        return;
+    }
+    let before = |is_end: fn(&u8) -> bool| form.split(is_end).next().unwrap_or_default();
+    let without_query = before(|byte| matches!(byte, b'?' | b'#' | 0));
+    let without_parameters = before(|byte| matches!(byte, b'?' | b'#' | b';' | 0));
+    for path in [form, without_query, without_parameters] {
+        read(&without_dots(path, false));
+        read(&without_dots(path, true));
+    }
+}
+
+/// A form without its dot segments: left out, or resolved.
+fn without_dots(form: &[u8], is_resolved: bool) -> Vec<u8> {
     let mut kept: Vec<&[u8]> = Vec::new();
-    for segment in text.split(|byte| matches!(byte, b'/' | b'\\')) {
-        match segment {
+    for segment in form.split(|byte| *byte == b'/') {
+        match canonical::name(segment) {
             b".." if is_resolved => drop(kept.pop()),
             b"." | b".." => {}
-            segment => kept.push(segment),
+            _ if segment.is_empty() => {}
+            _ => kept.push(segment),
         }
     }
-    kept.join(&b'/')
+    kept.iter().flat_map(|segment| [b"/".as_slice(), segment]).collect::<Vec<_>>().concat()
 }
 
 /// As a form has it, where `+` is a space.

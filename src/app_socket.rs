@@ -17,10 +17,17 @@ use tokio_rustls::client::TlsStream;
 
 use crate::gather::gather;
 use crate::plan::{Transport, Upstream};
+use crate::read_width::ReadWidth;
 
 /// A connection to the app.
 #[derive(Debug)]
-pub(crate) enum AppSocket {
+pub(crate) struct AppSocket {
+    stream: Stream,
+    width: ReadWidth,
+}
+
+#[derive(Debug)]
+enum Stream {
     /// Plain TCP.
     Tcp(Patient<TcpStream>),
     /// TLS over TCP.
@@ -30,11 +37,17 @@ pub(crate) enum AppSocket {
 }
 
 impl AppSocket {
-    /// Connects, with TLS where the upstream wants it.
+    /// Connects, with TLS where the upstream wants it. `width` is that of its reads.
     ///
     /// # Errors
     /// The socket's, and of TLS: a certificate that is not trusted or has another name.
-    pub(crate) async fn connect(upstream: &Upstream) -> io::Result<Self> {
+    pub(crate) async fn connect(upstream: &Upstream, width: ReadWidth) -> io::Result<Self> {
+        Ok(Self { stream: Stream::connect(upstream).await?, width })
+    }
+}
+
+impl Stream {
+    async fn connect(upstream: &Upstream) -> io::Result<Self> {
         if let Transport::Unix(path) = &upstream.transport {
             return Ok(Self::Unix(Patient::new(UnixStream::connect(path).await?)));
         }
@@ -52,34 +65,33 @@ impl AppSocket {
 /// Hands a call on to the transport.
 macro_rules! transport {
     ($socket:expr, $stream:ident => $call:expr) => {
-        match $socket.get_mut() {
-            Self::Tcp($stream) => $call,
-            Self::Tls(boxed) => {
+        match &mut $socket.stream {
+            Stream::Tcp($stream) => $call,
+            Stream::Tls(boxed) => {
                 let $stream = &mut **boxed;
                 $call
             }
-            Self::Unix($stream) => $call,
+            Stream::Unix($stream) => $call,
         }
     };
 }
 
-/// The most that one read brings. hyper makes its buffer twice what was filled, up to 408 KiB, and a client that does not take
-/// an answer holds as much of our memory. One byte less than 64 KiB leaves it at that.
-const MOST: u64 = 64 * 1024 - 1;
-
 impl AsyncRead for AppSocket {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        transport!(self, stream => Pin::new(&mut stream.take(MOST)).poll_read(cx, buf))
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let (most, before) = (u64::try_from(self.width.most()).unwrap_or(u64::MAX), buf.filled().len());
+        let result = ready!(transport!(self, stream => Pin::new(&mut stream.take(most)).poll_read(cx, buf)));
+        self.width.brought(buf.filled().len().saturating_sub(before));
+        Poll::Ready(result)
     }
 }
 
 impl AsyncWrite for AppSocket {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         transport!(self, stream => Pin::new(stream).poll_write(cx, bytes))
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
@@ -87,18 +99,18 @@ impl AsyncWrite for AppSocket {
     }
 
     fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Tcp(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
-            Self::Unix(stream) => stream.is_write_vectored(),
+        match &self.stream {
+            Stream::Tcp(stream) => stream.is_write_vectored(),
+            Stream::Tls(stream) => stream.is_write_vectored(),
+            Stream::Unix(stream) => stream.is_write_vectored(),
         }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         transport!(self, stream => Pin::new(stream).poll_flush(cx))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         transport!(self, stream => Pin::new(stream).poll_shutdown(cx))
     }
 }

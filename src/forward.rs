@@ -28,6 +28,7 @@ use crate::clock;
 use crate::in_flight::InFlight;
 use crate::outbound::Outbound;
 use crate::plan::{OnStoreError, Plan, Upstream};
+use crate::read_width::WideReads;
 use crate::reject::Reject;
 
 pub(crate) use self::exchange::{Answer, Exchange};
@@ -82,6 +83,7 @@ impl From<&ForwardError> for Reject {
 pub(crate) struct Forwarder {
     shards: Box<[Mutex<Vec<Resting>>]>,
     in_flight: InFlight,
+    wide_reads: WideReads,
 }
 
 #[derive(Debug)]
@@ -114,7 +116,7 @@ impl Link {
 impl Forwarder {
     pub(crate) fn new(workers: usize, in_flight: InFlight) -> Arc<Self> {
         let shards = (0..workers.max(1)).map(|_| Mutex::new(Vec::new())).collect();
-        Arc::new(Self { shards, in_flight })
+        Arc::new(Self { shards, in_flight, wide_reads: WideReads::new() })
     }
 
     /// Closes connections that have rested long enough, for ever.
@@ -167,7 +169,7 @@ impl Forwarder {
             let is_fresh = rested.is_none();
             let mut link = match rested {
                 Some(link) => link,
-                None => match Box::pin(connect(plan, deadline)).await {
+                None => match Box::pin(self.connect(plan, deadline)).await {
                     Ok(link) => link,
                     Err(error) => return Err(Failed { error, unsent: Some((request, passage)) }),
                 },
@@ -214,7 +216,7 @@ impl Forwarder {
     /// [`ForwardError`]; `Timeout` after `limits.upgrade_timeout`.
     pub(crate) async fn upgrade(&self, admitted: Admitted, plan: &Plan) -> Result<Response<Incoming>, ForwardError> {
         let (request, _) = admitted.into_parts();
-        let Link { connection, mut sender, .. } = *connect(plan, None).await?;
+        let Link { connection, mut sender, .. } = *self.connect(plan, None).await?;
         let driver = tokio::spawn(async move {
             if let Some(connection) = connection {
                 // Its error reaches the request that waits on it.
@@ -226,6 +228,19 @@ impl Forwarder {
             driver.abort();
         }
         answer.map_err(|_elapsed| ForwardError::Timeout)?.map_err(ForwardError::Answer)
+    }
+
+    /// A connection of its own.
+    async fn connect(&self, plan: &Plan, deadline: Option<Instant>) -> Result<Box<Link>, ForwardError> {
+        let limit = plan.limits.connect_timeout;
+        let limit =
+            deadline.map_or(limit, |deadline| limit.min(deadline.saturating_duration_since(clock::monotonic())));
+        let socket = tokio::time::timeout(limit, AppSocket::connect(&plan.upstream, self.wide_reads.width()))
+            .await
+            .map_err(|_elapsed| ForwardError::ConnectTimeout)?
+            .map_err(ForwardError::Connect)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(socket)).await.map_err(ForwardError::Answer)?;
+        Ok(Box::new(Link { connection: Some(connection), sender }))
     }
 
     /// The connection that rested last and is still good: of this worker, or else of another. One that is there already is
@@ -265,18 +280,6 @@ impl Forwarder {
         let index = WORKER.with(|worker| worker.checked_rem(self.shards.len())).unwrap_or(0);
         self.shards.get(index).unwrap_or(&NONE)
     }
-}
-
-/// A connection of its own.
-async fn connect(plan: &Plan, deadline: Option<Instant>) -> Result<Box<Link>, ForwardError> {
-    let limit = plan.limits.connect_timeout;
-    let limit = deadline.map_or(limit, |deadline| limit.min(deadline.saturating_duration_since(clock::monotonic())));
-    let socket = tokio::time::timeout(limit, AppSocket::connect(&plan.upstream))
-        .await
-        .map_err(|_elapsed| ForwardError::ConnectTimeout)?
-        .map_err(ForwardError::Connect)?;
-    let (sender, connection) = http1::handshake(TokioIo::new(socket)).await.map_err(ForwardError::Answer)?;
-    Ok(Box::new(Link { connection: Some(connection), sender }))
 }
 
 type Reply = Pin<Box<dyn Future<Output = Result<Response<Incoming>, TrySendError<Request<Outbound>>>> + Send>>;

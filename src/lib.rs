@@ -13,7 +13,7 @@
 //!
 //! | level | modules |
 //! |---|---|
-//! | 0 | `reject`, `civil`, `clock`, `secret`, `hex`, `quiet` |
+//! | 0 | `reject`, `civil`, `clock`, `secret`, `hex`, `quiet`, `read_width` |
 //! | 1 | `check` (pure: no async, I/O, clock), `providers` (the catalogue, data), `token` (the signed proof), `redis_place` |
 //! | 2 | `plan` (the compiled configuration) |
 //! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket`, `https`, `capture`, `live`, `client_socket`, `proxy_protocol`, `descriptors`, `replay` |
@@ -68,6 +68,7 @@ pub mod plan;
 pub mod providers;
 mod proxy_protocol;
 mod quiet;
+mod read_width;
 mod receive;
 pub mod redis_place;
 mod refusal;

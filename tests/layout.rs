@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Lowest level first. A module imports only modules of a lower level, or of its own folder.
 const LEVELS: &[&[&str]] = &[
-    &["reject", "civil", "clock", "secret", "hex", "quiet"],
+    &["reject", "civil", "clock", "secret", "hex", "quiet", "read_width"],
     &["check", "providers", "token", "redis_place"],
     &["plan"],
     &[

@@ -10,7 +10,7 @@ import socket
 import relay
 import sender
 from case import IN_FLIGHT, SEVERAL, UNKNOWN, case, fault, labels, ran, ran_once, send_all, staged, went
-from hookward import SHORT, UPSTREAM_MAX
+from hookward import MIB, SHORT, UPSTREAM_MAX
 
 # More than the sockets on the way hold.
 LARGE = 900_000
@@ -295,3 +295,33 @@ async def stalled_upload(bench):
     closes.set()
     await gate.came_to_rest(entries=0)
     assert sum((await gate.outcomes()).values()) == 1
+
+
+@case("64 clients stop reading a download", "200 whose end does not come", "64 runs", "20 MiB at most; then all back", alone=True)
+async def untaken_downloads(bench):
+    async def endless(reader, writer):
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n")
+            while True:
+                writer.write(bytes(MIB))
+                await writer.drain()
+
+    app = await asyncio.start_server(endless, "127.0.0.1", 0)
+    bench.stack.callback(app.close)
+    gate = await bench.gate(app.sockets[0].getsockname()[1])
+    writers = []
+    for _ in range(64):
+        reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+        writers.append(writer)
+        writer.write(f"GET /download HTTP/1.1\r\nhost: {sender.HOST}\r\n\r\n".encode())
+        # By then our reads are as large as they may become. From here on the stream's own buffer stays full.
+        await reader.readexactly(16 * MIB)
+    await asyncio.sleep(1)
+    held = gate.memory() - gate.memory_at_rest
+    assert held < 20 * MIB, f"{held // 1024} KiB"
+    for writer in writers:
+        relay.reset(writer)
+    # What the allocator keeps counts as rest.
+    gate.memory_at_rest += 12 * MIB
+    await gate.came_to_rest(entries=0)

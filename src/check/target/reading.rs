@@ -207,7 +207,11 @@ impl Readings {
             Some([b'/', ..]) if entry.prefix => true,
             Some(tail) => match self.framework {
                 Framework::NextJs => is_next_tail(tail),
-                Framework::None => is_plain_tail(tail) || (is_script(&entry.path) && tail.starts_with(b"/")),
+                Framework::None => {
+                    // Who takes `/hook-php` for `/hook.php` looks for a handler of that name, not for a script.
+                    let is_script = is_script(&entry.path) && path.get(..entry.path.len()).is_some_and(is_script);
+                    is_plain_tail(tail) || (is_script && tail.starts_with(b"/"))
+                }
             },
         }
     }

@@ -14,6 +14,7 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderName;
 use subtle::Choice;
 
+use super::media::Media;
 use super::strict_json::{self, Json};
 use super::{Coded, Held, tags};
 use crate::check::signature::flaw::SchemeProblem;
@@ -58,8 +59,9 @@ impl Coded for AdyenPayments {
         false
     }
 
-    fn present(&self, _head: Head<'_>, _window: Window) -> Result<Option<u64>, Failure> {
-        Ok(None)
+    fn present(&self, head: Head<'_>, _window: Window) -> Result<Option<u64>, Failure> {
+        // What is signed are fields, not bytes: as a form, or in UTF-7, what no signature covers could name other ones.
+        Media::one_of(head.headers, &[Media::Json]).map(|()| None)
     }
 
     fn verify(&self, _held: &Held, body: &[u8], keys: &[LabeledKey], _window: Window) -> Result<Proof, Failure> {

@@ -107,7 +107,7 @@ fn document(media: &Media, body: &[u8]) -> Option<Json> {
         Media::Multipart(boundary) => {
             strict_json::read(multipart::once(&multipart::read(body, boundary)?, FIELD)?.as_bytes())
         }
-        Media::Other => None,
+        Media::Text | Media::Other => None,
     }
 }
 

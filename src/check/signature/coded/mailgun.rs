@@ -136,7 +136,7 @@ impl Claims {
                 let once = |name: &str| multipart::once(&parts, name).map(str::to_owned);
                 (once("timestamp"), once("token"), [once("signature"), None], once("event"))
             }
-            Media::Other => return None,
+            Media::Text | Media::Other => return None,
         };
         let signatures: Vec<_> = signatures.iter().flatten().filter_map(|text| tags::hex(text.as_bytes())).collect();
         let is_usable = !signatures.is_empty() && token.as_deref().is_some_and(is_token);

@@ -259,3 +259,22 @@ fn what_a_reader_who_ignores_case_would_take_for_signed_is_refused() {
         assert_eq!(refusal(&REPORT.replacen(from, to, 1)), Some(Reject::SignatureMismatch), "{to}");
     }
 }
+
+/// Nothing but the fields is signed, so another parser, or another charset, must not find other fields in the rest.
+#[test]
+fn is_read_as_json_in_utf_8_by_everyone() {
+    let hidden = REPORT.replace(
+        r#""reason":"reason""#,
+        r#""reason":"x+ACIALAAi-success+ACI-:+ACI-false&notificationItems[0][NotificationRequestItem][success]=false&""#,
+    );
+    let trial = trial();
+    let typed = |value: &str| trial.refusal(&Request::post("https://example.com/webhook", value, hidden.as_str()));
+    assert_eq!((typed("application/json"), typed("application/json; charset=utf-8")), (None, None));
+    for value in ["application/json; charset=utf-7", "application/x-www-form-urlencoded", "text/plain", "text/xml"] {
+        assert_eq!(typed(value), Some(Reject::HeaderMalformed), "{value}");
+    }
+    let genuine = request(REPORT);
+    assert_eq!(trial.refusal(&genuine.clone().without("content-type")), None);
+    assert_eq!(trial.refusal(&genuine.clone().and("content-type", "text/plain")), Some(Reject::HeaderRepeated));
+    assert_eq!(trial.refusal(&genuine.with("content-encoding", "deflate")), Some(Reject::HeaderMalformed));
+}

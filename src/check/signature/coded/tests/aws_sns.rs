@@ -487,3 +487,19 @@ fn a_message_has_as_many_members_as_one_may_have() {
     assert_eq!(with_members(64), None);
     assert_eq!(with_members(65), Some(Reject::SignatureMismatch));
 }
+
+/// Nothing but the members is signed, so another parser, or another charset, must not find other members in the rest.
+#[test]
+fn is_read_as_json_in_utf_8_by_everyone() {
+    let mut message = signed(notification());
+    message["x"] = json!("+ACIALAAi-Message+ACI-:+ACI-forged&Message=forged&");
+    let genuine = request(&message);
+    let typed = |value: &str| with_file().refusal(&genuine.clone().with("content-type", value));
+    for value in ["text/plain; charset=UTF-8", "text/plain", "application/json"] {
+        assert_eq!(typed(value), None, "{value}");
+    }
+    for value in ["text/plain; charset=utf-7", "application/json;charset=utf-16", "application/x-www-form-urlencoded"] {
+        assert_eq!(typed(value), Some(Reject::HeaderMalformed), "{value}");
+    }
+    assert_eq!(with_file().refusal(&genuine.with("content-encoding", "br")), Some(Reject::HeaderMalformed));
+}

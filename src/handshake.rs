@@ -61,7 +61,7 @@ pub(crate) async fn signed(
     documents: &Documents,
     detail: &mut Option<Cow<'static, str>>,
 ) -> Result<Option<Reply>, Reject> {
-    if handshake::could_be_of_our_making(&route.handshakes, frames) {
+    if route.signs_for_anyone && handshake::could_be_of_our_making(frames) {
         *detail = Some("the body could be a challenge, and anyone can have a challenge signed".into());
         return Err(Reject::SignatureMismatch);
     }

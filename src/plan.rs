@@ -387,6 +387,8 @@ pub struct Route {
     pub events: EventFilter,
     /// The provider's handshakes that are answered without the app.
     pub handshakes: Vec<Handshake>,
+    /// Whether the provider has handshakes, answered here or not, in which anyone can have a MAC made.
+    pub signs_for_anyone: bool,
     /// What tells its deliveries apart.
     pub replay: ReplayMode,
     /// Without the store.

@@ -177,11 +177,16 @@ pub fn signed(
     handshakes.iter().filter(|handshake| handshake.signed).find_map(|handshake| handshake.reply(evidence))
 }
 
-/// Whether anyone could have had this body's MAC made by an unsigned handshake, so that a fitting signature proves nothing.
-pub fn could_be_of_our_making(handshakes: &[Handshake], body: &[Bytes]) -> bool {
-    handshakes.iter().any(|handshake| !handshake.signed && handshake.mac.is_some())
-        && size(body) <= MAX_ECHO
-        && body.iter().all(|chunk| chunk.iter().copied().all(is_token))
+/// Whether one of a provider's handshakes makes a MAC for anyone who asks.
+pub fn signs_for_anyone(specs: &[HandshakeSpec]) -> bool {
+    specs.iter().any(|spec| !spec.signed && spec.hmac.is_some())
+}
+
+/// Whether a body could have been a challenge to a provider's endpoint that [signs for anyone](signs_for_anyone), so that a
+/// fitting signature proves nothing. Whether this route answers does not count: another one with the same secret may, or this
+/// one may have.
+pub fn could_be_of_our_making(body: &[Bytes]) -> bool {
+    size(body) <= MAX_ECHO && body.iter().all(|chunk| chunk.iter().copied().all(is_token))
 }
 
 fn size(body: &[Bytes]) -> usize {

@@ -17,6 +17,7 @@ use super::findings::{Findings, Spot};
 use super::hint::{alternatives, nearest};
 use super::raw::{Table, Text};
 use super::values::{show_duration, show_size};
+use crate::check::handshake::signs_for_anyone;
 use crate::check::signature::{Options, Scheme, SchemeSpec};
 use crate::check::target::{RoutePath, RoutePathError};
 use crate::plan::{Ingredients, Limits, Route};
@@ -78,6 +79,7 @@ pub(super) fn routes(
         let Some(chosen) = chosen else { continue };
         let tolerance = context.tolerance(table, &chosen);
         let handshakes = context.handshakes(table, &chosen);
+        let signs_for_anyone = chosen.provider.is_some() && signs_for_anyone(context.catalog.handshakes(&chosen.name));
         let deadline = context.deadline(table, &chosen, limits);
         let replay = context.replay_mode(table, &chosen);
         let on_store_error = context.on_store_error(table, replay);
@@ -105,6 +107,7 @@ pub(super) fn routes(
             max_body,
             events,
             handshakes,
+            signs_for_anyone,
             replay,
             on_store_error,
             retry,

@@ -34,7 +34,8 @@ impl<'c> Walk<'c> {
     /// One that is signed like a delivery.
     pub(super) fn signed_handshake(&mut self, judge: &Judge, verified: &Verified) -> Result<(), Stop> {
         let body = [Bytes::from(self.case.request.body.clone())];
-        if handshake::could_be_of_our_making(self.handshakes(), &body) {
+        let signs_for_anyone = self.case.route().is_some_and(|route| route.signs_for_anyone);
+        if signs_for_anyone && handshake::could_be_of_our_making(&body) {
             let detail = "the body could be a challenge, and anyone can have a challenge signed";
             return Err(self.steps.refuse(StepName::Mac, Reject::SignatureMismatch, detail));
         }

@@ -178,16 +178,20 @@ fn a_mac_is_made_of_tokens_alone_and_such_a_body_proves_nothing() {
     for delivery in ["{}", "[]", "[1]", "a.b", "a b", "a%3Db%26c", "%7B%22a%22:1%7D", "1.5"] {
         assert_eq!(twitter.get(&format!("crc_token={delivery}")), None, "{delivery}");
     }
-    let made = |body: &str| could_be_of_our_making(&twitter.handshakes, &[Bytes::copy_from_slice(body.as_bytes())]);
+    let made = |body: &str| could_be_of_our_making(&[Bytes::copy_from_slice(body.as_bytes())]);
     // Whatever a MAC can be had for.
     for token in ["1", "-1", "1e5", "true", "null", "challenge_string", "YQ==", "a+b/c"] {
         assert!(twitter.get(&format!("crc_token={}", token.replace('+', "%2B"))).is_some(), "{token}");
         assert!(made(token), "{token}");
     }
-    assert!(could_be_of_our_making(&twitter.handshakes, &[Bytes::from_static(b"tr"), Bytes::from_static(b"ue")]));
+    assert!(could_be_of_our_making(&[Bytes::from_static(b"tr"), Bytes::from_static(b"ue")]));
     assert!(!made(r#"{"for_user_id":"1"}"#));
-    let zoom = Route::new("zoom", &[], &["zoom_secret_token"]);
-    assert!(!could_be_of_our_making(&zoom.handshakes, &[Bytes::from_static(b"true")]));
+    let catalog = Catalog::load().unwrap();
+    assert!(signs_for_anyone(catalog.handshakes("twitter")));
+    // Zoom's challenge is signed itself, and Meta has none made.
+    for provider in ["zoom", "meta", "clerk"] {
+        assert!(!signs_for_anyone(catalog.handshakes(provider)), "{provider}");
+    }
 }
 
 /// What a verified body comes to, signed with a secret of Zoom's shape.

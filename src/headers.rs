@@ -86,7 +86,7 @@ pub(crate) struct ProtectedName;
 /// Removes what the client's `Connection` lists. `TE` stays for [`remove_reserved`] to look at.
 ///
 /// # Errors
-/// [`ProtectedName`] when the list names a header that must arrive; `signed` adds a route's own.
+/// [`ProtectedName`] when the list names a header that must arrive; `signed` adds a route's own, and what names the client.
 pub(crate) fn apply_connection<'n>(
     headers: &mut HeaderMap,
     signed: impl Iterator<Item = &'n HeaderName>,

@@ -145,13 +145,13 @@ impl<'c> Walk<'c> {
 
     /// Removes what the gate removes before anything is believed.
     fn reserved(&mut self, judge: &Judge) -> Result<(), Stop> {
-        if headers::apply_connection(&mut self.headers, judge.scheme.headers()).is_err() {
-            let detail = "the Connection list names a header that has to arrive";
-            return Err(self.steps.refuse(StepName::Framing, Reject::Framing, detail));
-        }
         let usual = headers::X_FORWARDED_FOR;
         let plan = self.case.plan().map(|plan| (plan.framework, &plan.client.header));
         let (framework, believed) = plan.unwrap_or((Framework::None, &usual));
+        if headers::apply_connection(&mut self.headers, judge.scheme.headers().chain([believed])).is_err() {
+            let detail = "the Connection list names a header that has to arrive";
+            return Err(self.steps.refuse(StepName::Framing, Reject::Framing, detail));
+        }
         headers::remove_reserved(&mut self.headers, framework, true, believed, false);
         Ok(())
     }

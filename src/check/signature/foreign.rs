@@ -1,8 +1,8 @@
 //! Signature headers that do not belong to the verified family: removed before anything is forwarded.
 //!
 //! An app that trusts `webhook-id` must not get one that nobody checked next to a genuine `svix-id`. Some servers read `_`
-//! or a dot as `-` (CGI, WSGI, PHP), so every spelling of every signature header counts, save the verified family's own. Must never
-//! name an unsigned header that belongs to no signature, such as an event type.
+//! or a dot as `-` (CGI, WSGI, PHP), so every spelling of every signature header counts, save the verified family's own, and every
+//! odd spelling of those. Must never name another scheme's header that belongs to no signature, such as an event type.
 
 use http::{HeaderMap, HeaderName};
 
@@ -105,7 +105,11 @@ impl ForeignHeaders {
             let (word, bit) = shape(text);
             self.shapes.get(word).is_some_and(|word| word & bit != 0)
         };
-        if is_odd(text) { known(&folded(text)) } else { is_likely(text) && known(text) }
+        if !is_odd(text) {
+            return is_likely(text) && known(text);
+        }
+        let plain = folded(text);
+        known(&plain) || self.own.iter().any(|own| folded(own.as_str()) == plain)
     }
 }
 

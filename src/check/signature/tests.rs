@@ -848,6 +848,18 @@ fn headers_of_other_families_are_foreign_in_every_spelling() {
         assert!(!foreign.contains(&HeaderName::from_static(own)), "{own}");
         assert!(github.headers().any(|name| name == own), "{own}");
     }
+    for odd in ["x_github_event", "x-github.event", "x-github--event"] {
+        assert!(foreign.contains(&HeaderName::from_static(odd)), "{odd}");
+    }
+    let contentful = scheme("contentful").foreign_headers(0, &[], catalog.schemes());
+    for (name, is_foreign) in [
+        ("x-contentful-topic", false),
+        ("x_contentful_topic", true),
+        ("x-contentful-idempotency-key", false),
+        ("x-contentful-idempotency_key", true),
+    ] {
+        assert_eq!(contentful.contains(&HeaderName::from_static(name)), is_foreign, "{name}");
+    }
 }
 
 #[test]
@@ -1159,7 +1171,13 @@ fn every_scheme_in_code_says_what_it_reads_and_signs() {
         ("aws-sns", &["x-amz-sns-message-id", "x-amz-sns-topic-arn", "x-amz-sns-message-type"], true, false, true),
         (
             "contentful",
-            &["x-contentful-signature", "x-contentful-signed-headers", "x-contentful-timestamp"],
+            &[
+                "x-contentful-signature",
+                "x-contentful-signed-headers",
+                "x-contentful-timestamp",
+                "x-contentful-idempotency-key",
+                "x-contentful-topic",
+            ],
             true,
             true,
             false,

@@ -124,7 +124,7 @@ impl Contentful {
 
 impl Coded for Contentful {
     fn headers(&self) -> Vec<HeaderName> {
-        vec![self.signature.clone(), LIST.clone(), self.timestamp.clone()]
+        [&self.signature, &LIST, &self.timestamp].into_iter().chain(&self.id).chain(&self.event_type).cloned().collect()
     }
 
     fn coverage(&self) -> Coverage {

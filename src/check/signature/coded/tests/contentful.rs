@@ -228,7 +228,7 @@ fn only_what_is_listed_is_called_signed() {
     assert_eq!((verified.timestamp(), verified.coverage()), (Some(NOW), Coverage::Body));
     assert!(trial().scheme().signs_id());
     let headers: Vec<String> = trial().scheme().headers().map(ToString::to_string).collect();
-    assert_eq!(headers, [SIGNATURE, SIGNED, TIME]);
+    assert_eq!(headers, [SIGNATURE, SIGNED, TIME, "x-contentful-idempotency-key", "x-contentful-topic"]);
 }
 
 #[test]

@@ -184,6 +184,7 @@ impl Seldom {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::End;
 
     /// Later than any grace.
     fn later() -> Instant {
@@ -192,7 +193,7 @@ mod tests {
 
     fn served(seat: &Seat) {
         seat.line.begin();
-        seat.line.end(true);
+        seat.line.end(End::Answered);
     }
 
     fn dismissed(seats: &[&Seat]) -> Vec<bool> {
@@ -212,7 +213,7 @@ mod tests {
         }
         let now = later();
         assert!(!crowd.make_room(now), "only the busy one is left");
-        busy.line.end(true);
+        busy.line.end(End::Answered);
         assert!(!crowd.make_room(now), "too early to look again");
         assert!(crowd.make_room(now + REST));
         assert_eq!(crowd.leaving(), 4);
@@ -256,7 +257,7 @@ mod tests {
         seat.line.begin();
         let leave = tokio::time::timeout(Duration::from_millis(50), seat.leave()).await;
         assert_eq!((leave.ok(), crowd.leaving()), (None, 0));
-        seat.line.end(true);
+        seat.line.end(End::Answered);
         assert!(crowd.make_room(later()), "it can be asked again");
         tokio::time::sleep(WELCOME).await;
         assert_eq!(seat.leave().await, Leave::Dismissed);

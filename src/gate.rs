@@ -4,6 +4,7 @@
 //! twelve steps are those of the design; read [`Gate::judge`] for their order. Must never forward a request to a protected
 //! path by any way but [`Admitted::delivery`].
 
+mod caller;
 mod pass;
 
 use std::borrow::Cow;
@@ -34,7 +35,7 @@ use crate::documents::Documents;
 use crate::forward::{Answer, ForwardError, Forwarder};
 use crate::handshake;
 use crate::head_checks::{address, allowed, framing, name_host, public_url, target};
-use crate::headers::{self, Peer};
+use crate::headers;
 use crate::hint::{Hints, Question};
 use crate::in_flight::InFlight;
 use crate::inbound::{Ending, Inbound};
@@ -52,6 +53,8 @@ use crate::verified_event;
 use crate::websocket;
 use crate::wire::{Head, Line, Protocol};
 
+pub(crate) use self::caller::Caller;
+
 /// Everything a request meets on its way.
 #[derive(Debug)]
 pub(crate) struct Gate {
@@ -64,20 +67,14 @@ pub(crate) struct Gate {
     pub(crate) access: AccessLog,
     pub(crate) in_flight: InFlight,
     pub(crate) connections: InFlight,
+    /// Requests that no route protects, and tunnels.
+    pub(crate) passing: InFlight,
     /// How many connections the descriptors of this process are enough for.
     pub(crate) places: usize,
     /// Becomes true when a shutdown begins.
     pub(crate) stopping: watch::Receiver<bool>,
     /// Becomes true when a shutdown can wait no longer.
     pub(crate) expired: watch::Receiver<bool>,
-}
-
-/// One connection, as its requests see it.
-#[derive(Debug)]
-pub(crate) struct Caller {
-    pub(crate) peer: Peer,
-    pub(crate) line: Arc<Line>,
-    pub(crate) protocol: Protocol,
 }
 
 /// What a request that was not refused comes to.
@@ -119,6 +116,7 @@ impl Gate {
             record: Record::new(self.access.clone(), caller.peer.text().clone(), request.method().clone(), path),
             line: Arc::clone(&caller.line),
             _ticket: self.in_flight.ticket(),
+            passing: None,
         };
         self.run(plan, caller, head, request, ending, crowded)
     }
@@ -135,7 +133,7 @@ impl Gate {
         let outcome = if crowded {
             Err(Reject::Overloaded.into())
         } else {
-            self.judge(&plan, &caller, head, request, &mut ending.record).await
+            self.judge(&plan, &caller, head, request, &mut ending).await
         };
         caller.line.answered();
         Ok(match outcome {
@@ -174,8 +172,10 @@ impl Gate {
         caller: &Caller,
         head: Option<Head>,
         mut request: Request<Incoming>,
-        record: &mut Record,
+        ending: &mut Ending,
     ) -> Result<Answered, Refusal> {
+        let Ending { record, passing, .. } = ending;
+        let record = &mut **record;
         // 1. Canonical target and framing: on every path, because a route is only as exact as the paths around it.
         framing(plan, caller.protocol, head, &mut request, record)?;
         let trusted = caller.peer.named && client::peer_is_trusted(&plan.client.rules, caller.peer.address);
@@ -197,11 +197,11 @@ impl Gate {
         let undecided = matches!(head, Some(Head::Approved(facts)) if facts.upgrade);
         let websocket = route.is_none() && undecided && websocket::is_asked_for(&request);
         let signed = route.map(|route| route.scheme.headers()).into_iter().flatten();
-        if headers::apply_connection(request.headers_mut(), signed).is_err() {
+        let believed = &plan.client.header;
+        if headers::apply_connection(request.headers_mut(), signed.chain([believed])).is_err() {
             record.detail = Some("the Connection list names a protected header".into());
             return Err(Reject::Framing.into());
         }
-        let believed = &plan.client.header;
         headers::remove_reserved(request.headers_mut(), plan.framework, route.is_some(), believed, trusted);
         correlate::join_trace(request.headers(), route, record);
         #[cfg(feature = "otlp")]
@@ -213,6 +213,7 @@ impl Gate {
         }
 
         let Some(route) = route else {
+            *passing = Some(self.place_to_pass(plan)?);
             headers::write_forwarded(request.headers_mut(), &caller.peer, trusted, &plan.client.header);
             correlate::write(request.headers_mut(), None, &record.request_id, record.trace);
             pass::as_empty_as_said(plan, caller, &mut request, record).await?;
@@ -402,19 +403,6 @@ impl Gate {
                 Ok(None)
             }
             permit => permit.map(Some),
-        }
-    }
-}
-
-impl Caller {
-    /// Begins a request; in HTTP/1, with the verdict on its head.
-    fn begin(&self) -> Option<Head> {
-        match self.protocol {
-            Protocol::Http1 => self.line.next_head(),
-            Protocol::Http2 => {
-                self.line.begin();
-                None
-            }
         }
     }
 }

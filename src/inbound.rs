@@ -13,8 +13,8 @@ use hyper::body::Incoming;
 
 use crate::forward::Answer;
 use crate::in_flight::Ticket;
-use crate::telemetry::access::Record;
-use crate::wire::Line;
+use crate::telemetry::access::{Outcome, Record};
+use crate::wire::{End, Line};
 
 thread_local! {
     /// What a stream that is being polled came to. hyper does not ask for a frame before it is rid of the last one, and does not
@@ -45,11 +45,17 @@ pub(crate) struct Ending {
     pub(crate) record: Box<Record>,
     pub(crate) line: Arc<Line>,
     pub(crate) _ticket: Ticket,
+    /// Its place among what streams through.
+    pub(crate) passing: Option<Ticket>,
 }
 
 impl Drop for Ending {
     fn drop(&mut self) {
-        self.line.end(self.record.status.is_some());
+        self.line.end(match (self.record.status, self.record.outcome) {
+            (None, _) => End::Withdrawn,
+            (Some(_), Outcome::Rejected(_)) => End::Refused,
+            (Some(_), _) => End::Answered,
+        });
     }
 }
 

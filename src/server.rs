@@ -223,6 +223,7 @@ impl Server {
             access: self.access,
             in_flight: in_flight.clone(),
             connections: connections.clone(),
+            passing: InFlight::default(),
             places: places(&self.live.plan()),
             stopping: stopping.clone(),
             expired,

@@ -38,7 +38,7 @@ pub(crate) fn is_named(headers: &HeaderMap) -> bool {
 pub(crate) async fn tunnel(
     client: OnUpgrade,
     app: OnUpgrade,
-    _tickets: [Ticket; 2],
+    _tickets: [Ticket; 3],
     mut expired: watch::Receiver<bool>,
 ) {
     let copy = async {

@@ -30,7 +30,7 @@ mod protocol;
 mod rest;
 
 pub(crate) use frames::Refusal;
-pub(crate) use line::{Abuse, BodyFault, Head, Line, News, Wait};
+pub(crate) use line::{Abuse, BodyFault, End, Head, Line, News, Wait};
 use multiplexed::Multiplexed;
 use patience::Waiting;
 pub(crate) use protocol::Protocol;

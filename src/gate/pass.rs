@@ -15,6 +15,7 @@ use super::{Answered, Caller, Gate};
 use crate::admit::Admitted;
 use crate::forward::ForwardError;
 use crate::head_checks::name_host;
+use crate::in_flight::{InFlight, Ticket};
 use crate::onward::{forward_interim, upstream_request};
 use crate::outbound::Outbound;
 use crate::plan::Plan;
@@ -55,7 +56,22 @@ pub(super) async fn as_empty_as_said(
     })
 }
 
+/// One in so many places is not for what streams through: that may be slow for as long as it likes, and would lock out every
+/// webhook.
+const KEPT: usize = 8;
+
 impl Gate {
+    /// A place among what streams through.
+    ///
+    /// # Errors
+    /// `overloaded`.
+    pub(super) fn place_to_pass(&self, plan: &Plan) -> Result<Ticket, Reject> {
+        let most = plan.limits.max_connections.min(self.places);
+        let most = most.saturating_sub(most.checked_div(KEPT).unwrap_or(0));
+        let place = self.passing.ticket();
+        if self.passing.running() > most { Err(Reject::Overloaded) } else { Ok(place) }
+    }
+
     /// Sends traffic that no route protects, streaming both ways.
     pub(super) async fn pass(
         self: &Arc<Self>,
@@ -99,7 +115,7 @@ impl Gate {
             let app = hyper::upgrade::on(&mut response);
             caller.line.switch();
             // A tunnel counts as a request to a shutdown, and as the connection that it is to `limits.max_connections`.
-            let tickets = [self.in_flight.ticket(), self.connections.ticket()];
+            let tickets = [&self.in_flight, &self.connections, &self.passing].map(InFlight::ticket);
             tokio::spawn(websocket::tunnel(client, app, tickets, self.expired.clone()));
         }
         Ok(Answered::Upgrade(response))

@@ -23,6 +23,17 @@ pub(crate) enum Head {
     Refused(Fault),
 }
 
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// With an answer, complete or not.
+    Answered,
+    /// With a refusal of our own.
+    Refused,
+    /// Before there was an answer.
+    Withdrawn,
+}
+
 /// By so many more requests may an HTTP/2 client withdraw than it lets us answer. Each cost us work, and a pass-through one a
 /// connection to the app (CVE-2023-44487, "rapid reset").
 const WITHDRAWN: u32 = 100;
@@ -151,18 +162,23 @@ impl Line {
     }
 
     /// Ends a request: its answer is complete or given up, or it was withdrawn before there was one.
-    pub(crate) fn end(&self, answered: bool) {
+    pub(crate) fn end(&self, how: End) {
         let mut shared = self.lock();
         shared.in_flight = shared.in_flight.saturating_sub(1);
         shared.idle_since = clock::monotonic();
         shared.committed = false;
-        if answered {
-            shared.served = true;
-            shared.withdrawn = shared.withdrawn.saturating_sub(1);
-        } else {
-            shared.withdrawn = shared.withdrawn.saturating_add(1);
-            if shared.withdrawn > WITHDRAWN {
-                self.told.notify_one();
+        match how {
+            End::Answered => {
+                shared.served = true;
+                shared.withdrawn = shared.withdrawn.saturating_sub(1);
+            }
+            // Costs a client nothing, so it makes up for nothing.
+            End::Refused => shared.served = true,
+            End::Withdrawn => {
+                shared.withdrawn = shared.withdrawn.saturating_add(1);
+                if shared.withdrawn > WITHDRAWN {
+                    self.told.notify_one();
+                }
             }
         }
         if let Some(waker) = shared.waiting.take() {
@@ -296,7 +312,7 @@ mod tests {
         assert_eq!(line.waits(now), None, "a head that the gate has not seen yet");
         assert!(line.next_head().is_some());
         assert_eq!(line.waits(now), None);
-        line.end(true);
+        line.end(End::Answered);
         let second = line.waits(now).unwrap();
         assert!(second.served && second.since >= first.since);
         line.lock().unsent = true;
@@ -309,7 +325,7 @@ mod tests {
         let now = clock::monotonic();
         begun(&line);
         assert!(!line.dismiss(now));
-        line.end(true);
+        line.end(End::Answered);
         assert!(line.dismiss(now));
         assert!(!line.dismiss(now), "it has been asked");
         line.stay();
@@ -320,7 +336,7 @@ mod tests {
     fn an_answer_over_http_2_has_a_second_to_leave_our_hands() {
         let line = Line::new();
         line.begin();
-        line.end(true);
+        line.end(End::Answered);
         let ended = line.lock().idle_since;
         assert_eq!(line.waits(ended + Duration::from_millis(999)), None);
         assert!(line.waits(ended + SETTLING).is_some());
@@ -331,17 +347,17 @@ mod tests {
         let line = Line::new();
         for _ in 0..3 {
             line.begin();
-            line.end(true);
+            line.end(End::Answered);
         }
         for _ in 0..WITHDRAWN {
             line.begin();
-            line.end(false);
+            line.end(End::Withdrawn);
         }
         assert_eq!(line.abuse(), None);
-        line.end(true);
-        line.end(false);
+        line.end(End::Answered);
+        line.end(End::Withdrawn);
         assert_eq!(line.abuse(), None, "an answer weighs one up");
-        line.end(false);
+        line.end(End::Withdrawn);
         assert_eq!(line.abuse(), Some(Abuse::Withdrawn));
     }
 }

@@ -156,6 +156,39 @@ async fn slow_forged_bodies_make_room_for_a_genuine_one() {
     assert_all_genuine(&app, 1);
 }
 
+#[tokio::test]
+async fn what_streams_through_slowly_on_every_connection_locks_no_sender_out() {
+    let app = App::start().await;
+    let gate = Gate::start(app.addr, "[limits]\nmax_connections = 16\n").await;
+    let mut slow = Vec::new();
+    for n in 0..20 {
+        let mut wire = Wire::dial(gate.addr).await;
+        let page = [
+            "GET /?delay=3000 HTTP/1.1\r\nhost: a\r\n\r\n",
+            "POST /page HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nx",
+        ];
+        wire.send(page[n % 2]).await;
+        slow.push(wire);
+        pause(10).await;
+    }
+    // An eighth of the places is for deliveries.
+    for wire in &mut slow[14..] {
+        let answer = wire.answer().await;
+        assert_eq!((answer.status(), answer.code().as_str()), (503, "overloaded"));
+    }
+    for n in 0..3 {
+        assert_genuine_passes(gate.addr, &format!("genuine {n}")).await;
+    }
+    // A place that is left is taken again.
+    drop(slow.remove(1));
+    pause(100).await;
+    let mut page = Wire::dial(gate.addr).await;
+    page.send(get("/page", "")).await;
+    assert_eq!(page.answer().await.status(), 200);
+    let delivered = app.seen().iter().filter(|seen| seen.headers.contains_key("verified-event")).count();
+    assert_eq!(delivered, 3);
+}
+
 /// A delivery over HTTP/2, without its body. `signed` is a line a header.
 fn delivery(signed: &str) -> Vec<u8> {
     let lines = signed.lines().map(|line| line.split_once(": ").unwrap());
@@ -271,14 +304,24 @@ async fn an_http_2_body_that_stalls_is_told_so() {
 
 #[tokio::test]
 async fn requests_that_are_withdrawn_at_once_end_their_connection() {
+    // What we refuse ourselves makes up for none of them.
+    for beside in [None, Some("//x")] {
+        withdrawn_at_once(beside).await;
+    }
+}
+
+async fn withdrawn_at_once(beside: Option<&str>) {
     let app = App::start().await;
     let gate = Gate::start(app.addr, "").await;
     let mut wire = dial(&gate, &[]).await;
     assert!(first(&mut wire, SETTINGS).await.is_some());
     let (mut sent, mut ended) = (0, false);
     for n in 0..400_u32 {
-        let stream = n * 2 + 1;
-        let request = frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("GET", "/?delay=5000"));
+        let stream = n * 4 + 1;
+        let mut request = frame(HEADERS, END_HEADERS | END_STREAM, stream, &head("GET", "/?delay=5000"));
+        if let Some(path) = beside {
+            request.extend(frame(HEADERS, END_HEADERS | END_STREAM, stream + 2, &head("GET", path)));
+        }
         if wire.try_send(request).await.is_err() {
             ended = true;
             break;

@@ -2,11 +2,12 @@
 //!
 //! What a listener asks for is taken from the plan in force when the connection arrives.
 //!
-//! Memory of all connections is meant to stay under `limits.buffered_bytes` + `limits.max_connections` × 128 KiB over HTTP/1
+//! Memory of all connections is meant to stay under `limits.buffered_bytes` + `limits.max_connections` × 192 KiB over HTTP/1
 //! and × 512 KiB over HTTP/2, with the default `limits.max_head`. Measured, KiB of resident memory a connection: 3 silent, 5
-//! at rest after a request, 35 with half a head of 16 KiB, 85 with a slow body in pieces of 16 KiB, 130 with four such streams
-//! over HTTP/2 ([`CONNECTION_WINDOW`] is the most that they may send ahead). A request that waits with its answer cost up to 75
-//! more, with 20,000 streams begun at once; the sum of those that run is held to `limits.max_connections`.
+//! at rest after a request, 35 with half a head of 16 KiB, 85 with a slow body in pieces of 16 KiB, 180 with a long answer that
+//! nobody takes, 130 with four slow bodies over HTTP/2 ([`CONNECTION_WINDOW`] is the most that they may send ahead). A request
+//! that waits with its answer cost up to 75 more, with 20,000 streams begun at once; the sum of those that run is held to
+//! `limits.max_connections`.
 //! Must never look into a request.
 
 mod chronicle;

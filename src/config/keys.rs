@@ -286,7 +286,12 @@ static LIMITS: Shape = shape(&[
         "\"64MiB\"",
         "All webhook bodies that are being verified, together. Passed-through bodies are never buffered.",
     ),
-    key("max_connections", Kind::Integer { min: 1, max: 1_000_000 }, "4096", "Open client connections."),
+    key(
+        "max_connections",
+        Kind::Integer { min: 1, max: 1_000_000 },
+        "4096",
+        "Open client connections; one in eight is for deliveries.",
+    ),
     key("max_headers", Kind::Integer { min: 8, max: 1_000 }, "100", "Header lines of one request."),
     key("max_head", Kind::Size { min: 8 * KIB, max: MIB }, "\"16KiB\"", "Request line and headers of one request."),
     key("head_timeout", milliseconds(100, 600_000), "\"10s\"", "From a head's first byte to its last."),

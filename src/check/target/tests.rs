@@ -775,7 +775,11 @@ fn refuses_a_query_that_makes_a_front_controller_run_a_route() {
     // What begins at the root is everything: a way back to the root is none to a route.
     check_queries(
         &any_app(&["/"]),
-        &[("/login?next=/", Unmatched, Unmatched), ("/login?q=index.php", NAMED, Unmatched)],
+        &[
+            ("/login?next=/", Unmatched, Unmatched),
+            ("/login?next=/x/..", Unmatched, Unmatched),
+            ("/login?q=index.php", NAMED, Unmatched),
+        ],
     );
     let many = |count: usize| format!("/search?{}", "a=b&".repeat(count));
     let several = any_app(&["/hook", "/other"]).compile().unwrap();

@@ -34,6 +34,8 @@ const SUFFIXES: [&str; 9] =
     [".json", ".rsc", ".prefetch.rsc", ".segment.rsc", ".action", ".html", ".txt", ".body", ".meta"];
 /// More readings than these are not looked for.
 const MOST: usize = 64;
+/// Nor more parameters: each takes long, and is like the others.
+pub const MOST_PARAMETERS: usize = 32;
 
 impl Rule {
     pub fn classify(&self, method: &[u8], target: &[u8]) -> Verdict {
@@ -174,8 +176,7 @@ impl Rule {
                 && !path.is_empty()
                 && (is_hit(path.clone()) || is_hit([directory.clone(), path].concat()))
         };
-        // Each takes long, and is like the others.
-        query.split(|byte| *byte == b'&' || *byte == b';').take(32).any(|pair| {
+        query.split(|byte| *byte == b'&' || *byte == b';').take(MOST_PARAMETERS).any(|pair| {
             let (key, value) = match pair.iter().position(|byte| *byte == b'=') {
                 Some(at) => (&pair[..at], &pair[at + 1..]),
                 None => (pair, &b""[..]),

@@ -116,6 +116,7 @@ pub fn run(data: &[u8]) {
         && !path.windows(2).any(|pair| pair == b"//")
         && is_short(target)
         && target.len() < 400
+        && query.split(|byte| *byte == b'&').count() <= paths::MOST_PARAMETERS
     {
         assert_eq!(found, Verdict::Unmatched, "a plain page: {:?}", shown());
     }

@@ -271,6 +271,19 @@ async fn the_believed_header_is_no_trailer() {
 }
 
 #[tokio::test]
+async fn a_connection_list_cannot_drop_the_believed_header() {
+    let app = App::start().await;
+    let gate = gate(&app, "cf-connecting-ip").await;
+    for list in ["cf-connecting-ip", "close, CF-Connecting-IP"] {
+        let head = format!(
+            "GET /page HTTP/1.1\r\nhost: app.example\r\ncf-connecting-ip: 203.0.113.9\r\nconnection: {list}\r\n\r\n"
+        );
+        let cases = [(head.into_bytes(), 400, "framing", list.to_owned())];
+        assert_all_refused(&gate, &app, cases).await;
+    }
+}
+
+#[tokio::test]
 async fn the_list_comes_before_the_signature_and_never_instead_of_it() {
     let app = App::start().await;
     let gate = gate(&app, "x-forwarded-for").await;

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use divan::{AllocProfiler, Bencher};
+use hookward::budget::Budget;
 use hookward::check::replay_key::ReplayKey;
 use hookward::in_flight::InFlight;
 use hookward::plan::{ReplayPolicy, ReplayStore};
@@ -46,8 +47,9 @@ fn terms(number: u64) -> Terms {
     }
 }
 
-async fn run(replay: &Arc<Replay>, terms: Terms, policy: &ReplayPolicy, headers: &HeaderMap) {
-    match replay.claim(terms, policy).await.unwrap() {
+async fn run((replay, budget): (&Arc<Replay>, &Budget), terms: Terms, policy: &ReplayPolicy, headers: &HeaderMap) {
+    let mut charge = budget.charge();
+    match replay.claim(terms, policy, &mut charge).await.unwrap() {
         Permit::Mine(claim) => drop(claim.settle(StatusCode::OK, headers)),
         Permit::Duplicate(_) => panic!("every id is new"),
     }
@@ -59,14 +61,15 @@ fn key_claim_commit(bencher: Bencher<'_, '_>, before: u64) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let (policy, headers) = (policy(), HeaderMap::new());
     let replay = Replay::new(&policy.store, ReplayMetrics::default(), InFlight::default());
+    let budget = Budget::new(1 << 20);
     let number = AtomicU64::new(0);
     let next = || terms(number.fetch_add(1, Ordering::Relaxed));
     runtime.block_on(async {
         for _ in 0..before {
-            run(&replay, next(), &policy, &headers).await;
+            run((&replay, &budget), next(), &policy, &headers).await;
         }
     });
-    bencher.bench_local(|| runtime.block_on(run(&replay, next(), &policy, &headers)));
+    bencher.bench_local(|| runtime.block_on(run((&replay, &budget), next(), &policy, &headers)));
 }
 
 /// The same with the runtime's own cost alone.

@@ -1,8 +1,9 @@
 //! One memory budget for all webhook bodies that are not yet verified or forwarded.
 //!
 //! Bytes are charged as they arrive, never as declared, so a client cannot reserve what it does not send. When the budget is
-//! short the slowest unverified body is dropped first: a slow forged body must not starve a genuine one. A body that
-//! arrives in one piece never touches the list. Must never be refunded twice: a charge is returned when it is dropped.
+//! short, a copy that waits for a delivery that runs is dropped first, then the slowest unverified body: a slow forged
+//! body must not starve a genuine one. A body that arrives in one piece never touches the list. Must never be refunded
+//! twice: a charge is returned when it is dropped.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +13,7 @@ use tokio::sync::Notify;
 
 /// The budget of the process, in bytes. Cheap to clone.
 #[derive(Debug, Clone)]
-pub(crate) struct Budget(Arc<Inner>);
+pub struct Budget(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -21,18 +22,20 @@ struct Inner {
     arriving: Mutex<Vec<Arc<Arriving>>>,
 }
 
-/// A body on its way in, as its competitors see it.
+/// A body that may be dropped, as its competitors see it: on its way in, or a copy that waits.
 #[derive(Debug)]
 struct Arriving {
     received: AtomicU64,
     since: Instant,
+    /// It is all there, and waits for another one's end.
+    waits: bool,
     dropped: AtomicBool,
     wake: Notify,
 }
 
 /// The bytes charged for one body. Returned when dropped.
 #[derive(Debug)]
-pub(crate) struct Charge {
+pub struct Charge {
     budget: Budget,
     bytes: u64,
     arriving: Option<Arc<Arriving>>,
@@ -46,7 +49,8 @@ const WELCOME: Duration = Duration::from_secs(1);
 pub(crate) struct Short;
 
 impl Budget {
-    pub(crate) fn new(limit: u64) -> Self {
+    /// Of so many bytes.
+    pub fn new(limit: u64) -> Self {
         let (limit, used) = (AtomicU64::new(limit), AtomicU64::new(0));
         Self(Arc::new(Inner { limit, used, arriving: Mutex::new(Vec::new()) }))
     }
@@ -57,7 +61,7 @@ impl Budget {
     }
 
     /// Begins a body that has cost nothing yet.
-    pub(crate) fn charge(&self) -> Charge {
+    pub fn charge(&self) -> Charge {
         Charge { budget: self.clone(), bytes: 0, arriving: None }
     }
 
@@ -83,7 +87,7 @@ impl Budget {
 
     /// Drops the slowest body that has been waited for, because the connection that it came by is in the way.
     pub(crate) fn make_room(&self, now: Instant) -> bool {
-        self.drop_slowest(now, |body, _| now.saturating_duration_since(body.since) >= WELCOME)
+        self.drop_slowest(now, |body, _| !body.waits && now.saturating_duration_since(body.since) >= WELCOME)
     }
 
     fn drop_slowest(&self, now: Instant, may_go: impl Fn(&Arriving, f64) -> bool) -> bool {
@@ -106,7 +110,7 @@ impl Budget {
 
 impl Arriving {
     fn rate(&self, now: Instant) -> f64 {
-        rate(self.received.load(Ordering::Relaxed), self.since, now)
+        if self.waits { 0.0 } else { rate(self.received.load(Ordering::Relaxed), self.since, now) }
     }
 }
 
@@ -144,15 +148,25 @@ impl Charge {
     /// Puts the body on the list of those that may be dropped. Called when it must be waited for.
     pub(crate) fn list(&mut self, since: Instant) {
         if self.arriving.is_none() {
-            let arriving = Arc::new(Arriving {
-                received: AtomicU64::new(self.bytes),
-                since,
-                dropped: AtomicBool::new(false),
-                wake: Notify::new(),
-            });
-            self.budget.0.arriving.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&arriving));
-            self.arriving = Some(arriving);
+            self.put_on_the_list(since, false);
         }
+    }
+
+    /// Puts a kept body back on the list, before all that arrive: what it carries is running already, and may be sent again.
+    pub(crate) fn wait(&mut self, since: Instant) {
+        self.put_on_the_list(since, true);
+    }
+
+    fn put_on_the_list(&mut self, since: Instant, waits: bool) {
+        let arriving = Arc::new(Arriving {
+            received: AtomicU64::new(self.bytes),
+            since,
+            waits,
+            dropped: AtomicBool::new(false),
+            wake: Notify::new(),
+        });
+        self.budget.0.arriving.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&arriving));
+        self.arriving = Some(arriving);
     }
 
     /// Resolves when the body has been dropped for a faster one. Pending for ever while it is not listed.
@@ -164,7 +178,7 @@ impl Charge {
         }
     }
 
-    /// The body is verified: it stays charged, but can no longer be dropped.
+    /// The body is verified, or waits no longer: it stays charged, but can no longer be dropped.
     ///
     /// # Errors
     /// [`Short`] if it was dropped before.
@@ -266,6 +280,44 @@ mod tests {
         slow.keep().unwrap();
         assert!(!budget.make_room(later), "a verified one stays");
         assert_eq!(budget.used(), 10);
+    }
+
+    #[test]
+    fn a_copy_that_waits_goes_before_the_slowest_body_and_gives_up_no_connection() {
+        let budget = Budget::new(100);
+        let start = crate::clock::monotonic();
+        let later = start + Duration::from_secs(5);
+        let (mut copy, mut slow, mut fast) = (budget.charge(), budget.charge(), budget.charge());
+        copy.list(start);
+        copy.add(60, start, || start).unwrap();
+        copy.keep().unwrap();
+        slow.add(1, start, || start).unwrap();
+        slow.list(start);
+        copy.wait(start);
+        assert_eq!((budget.make_room(later), slow.is_dropped(), copy.is_dropped()), (true, true, false));
+        let mut slow = budget.charge();
+        slow.add(1, start, || start).unwrap();
+        slow.list(start);
+        fast.add(50, later, || later).unwrap();
+        assert_eq!((copy.is_dropped(), slow.is_dropped(), budget.used()), (true, false, 51));
+        assert_eq!(copy.keep(), Err(Short));
+        drop((copy, slow, fast));
+        assert_eq!(budget.used(), 0);
+    }
+
+    #[test]
+    fn a_copy_that_waits_no_longer_stays() {
+        let budget = Budget::new(100);
+        let now = crate::clock::monotonic();
+        let (mut copy, mut fast) = (budget.charge(), budget.charge());
+        copy.add(60, now, || now).unwrap();
+        copy.wait(now);
+        copy.keep().unwrap();
+        assert_eq!(fast.add(50, now, || now), Err(Short));
+        copy.wait(now);
+        fast.add(50, now, || now).unwrap();
+        drop((copy, fast));
+        assert_eq!(budget.used(), 0);
     }
 
     #[test]

@@ -23,7 +23,7 @@ use tokio::sync::watch;
 
 use crate::admit::Admitted;
 use crate::answer;
-use crate::budget::{Budget, Short};
+use crate::budget::{Budget, Charge, Short};
 use crate::check::client::{self, Client};
 use crate::check::handshake::Reply;
 use crate::check::replay_key::ReplayKey;
@@ -31,7 +31,7 @@ use crate::check::signature::{self, Presented, Verified, Window};
 use crate::clock;
 use crate::correlate;
 use crate::deliver::deliver;
-use crate::documents::Documents;
+use crate::documents::{Asker, Documents};
 use crate::forward::{Answer, ForwardError, Forwarder};
 use crate::handshake;
 use crate::head_checks::{address, allowed, framing, name_host, public_url, target};
@@ -46,7 +46,7 @@ use crate::plan::{OnStoreError, Plan, ReplayMode, Route, Unmatched};
 use crate::receive::{Bounds, Whole, receive};
 use crate::refusal::{self, Refusal, broken_body, failed};
 use crate::reject::Reject;
-use crate::replay::{Copied, Denied, Memorable, Permit, Replay, Terms};
+use crate::replay::{Copied, Denied, Down, Memorable, Permit, Replay, Terms};
 use crate::report::Report;
 use crate::telemetry::access::{AccessLog, Outcome, Record};
 use crate::verified_event;
@@ -93,6 +93,7 @@ struct Received {
     frames: Vec<Bytes>,
     /// Its peer is a trusted proxy.
     trusted: bool,
+    client: Client,
 }
 
 impl Gate {
@@ -261,7 +262,7 @@ impl Gate {
 
         // 7. The body, bounded in bytes and time.
         let (parts, body) = request.into_parts();
-        let mut received = Received { parts, frames: Vec::new(), trusted };
+        let mut received = Received { parts, frames: Vec::new(), trusted, client };
         let whole = receive(body, &mut charge, record.started, &bounds, &mut record.bytes_in).await;
         let Whole { frames, waited } = whole.map_err(|stopped| refusal::stopped(stopped, &caller.line, record))?;
         record.body_came(waited);
@@ -303,7 +304,7 @@ impl Gate {
         // still waits for the answer.
         caller.line.commit();
         let key = replay_key(route, verified, (presented, frames));
-        let claim = match self.claim(plan, route, key, record.started, &mut record.detail).await {
+        let claim = match self.claim(plan, route, key, record.started, &mut charge, &mut record.detail).await {
             Ok(Some(Permit::Mine(claim))) => Some(claim),
             Ok(Some(Permit::Duplicate(copied))) => {
                 (record.replay_key, record.outcome) = (key, Outcome::Duplicate);
@@ -345,10 +346,12 @@ impl Gate {
     ) -> Result<Option<Verified>, Refusal> {
         let wanted = signature::wanted(&route.scheme, presented, &received.frames);
         if let Some(wanted) = wanted.map_err(|failure| failed(failure, record))? {
-            presented.supply(Box::pin(self.documents.get(&wanted)).await.map_err(|error| {
-                record.detail = Some(error.to_string().into());
-                Reject::KeyUnavailable
-            })?);
+            presented.supply(Box::pin(self.documents.get(&wanted, Asker::stranger(received.client))).await.map_err(
+                |error| {
+                    record.detail = Some(error.to_string().into());
+                    Reject::KeyUnavailable
+                },
+            )?);
         }
         let verify = |window| signature::verify(&route.scheme, &route.keys, presented, &received.frames, window);
         match report.signature(window, record, verify) {
@@ -368,7 +371,7 @@ impl Gate {
         plan: &Arc<Plan>,
         caller: &Caller,
         route: &Route,
-        Received { mut parts, frames, trusted }: Received,
+        Received { mut parts, frames, trusted, .. }: Received,
         record: &mut Record,
     ) -> Result<Answered, Refusal> {
         parts.headers.remove(EXPECT);
@@ -388,6 +391,7 @@ impl Gate {
         route: &Route,
         key: Option<ReplayKey>,
         began: Instant,
+        charge: &mut Charge,
         detail: &mut Option<Cow<'static, str>>,
     ) -> Result<Option<Permit>, Denied> {
         let Some(key) = key else { return Ok(None) };
@@ -395,7 +399,9 @@ impl Gate {
         // It may be signed as far in the future as it may be old; and whole seconds are compared, of which a part is lost.
         let window = route.window().and_then(|window| window.checked_mul(2)?.checked_add(Duration::from_secs(1)));
         let memorable = Memorable { ttl: plan.replay.ttl, window };
-        match self.replay.claim(Terms { key, memorable, began, deadline }, &plan.replay).await {
+        match self.replay.claim(Terms { key, memorable, began, deadline }, &plan.replay, charge).await {
+            // A store that is up again is asked a moment later; what runs may be known to it by then.
+            Err(denied @ Denied::StoreDown(Down::Settling)) => Err(denied),
             Err(denied @ (Denied::StoreDown(_) | Denied::NoRandom))
                 if route.on_store_error == OnStoreError::Forward =>
             {

@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use crate::budget::Charge;
 use crate::check::handshake::{self, Asked, MAX_FORM, Reply};
 use crate::check::signature::Verified;
-use crate::documents::Documents;
+use crate::documents::{Asker, Documents};
 use crate::plan::Route;
 use crate::receive::{Bounds, receive};
 use crate::reject::Reject;
@@ -68,7 +68,7 @@ pub(crate) async fn signed(
     let reply = handshake::signed(&route.handshakes, asked(parts), frames, verified, &route.keys).transpose()?;
     if let Some(wanted) = reply.as_ref().and_then(|reply| reply.confirm.as_ref()) {
         // The answer to the call says nothing more than that it arrived.
-        Box::pin(documents.get(wanted)).await.map_err(|error| {
+        Box::pin(documents.get(wanted, Asker::Proven)).await.map_err(|error| {
             *detail = Some(error.to_string().into());
             Reject::HandshakeFailed
         })?;

@@ -27,7 +27,7 @@ mod admin;
 mod admit;
 mod answer;
 mod app_socket;
-mod budget;
+pub mod budget;
 pub mod capture;
 pub mod check;
 pub mod civil;

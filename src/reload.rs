@@ -158,6 +158,9 @@ impl Reloader {
         for notice in &notices {
             tracing::warn!("{}", judge::line(notice));
         }
+        for line in judge::weaker(&self.live.plan(), &plan) {
+            tracing::warn!("{line}");
+        }
         for key in judge::needs_restart(&self.started, &plan) {
             tracing::warn!(key, "takes effect after a restart");
         }

@@ -24,6 +24,7 @@ pub use self::run::Copied;
 
 use self::memory::{ByKey, Memory, Seen, shard_of};
 use self::run::{End, Run};
+use crate::budget::{Charge, Short};
 use crate::check::replay_key::ReplayKey;
 use crate::clock;
 use crate::headers::WEBHOOK_DELIVERY;
@@ -134,11 +135,17 @@ impl Replay {
         }
     }
 
-    /// Asks for the right to run a delivery, and waits while another one has it.
+    /// Asks for the right to run a delivery, and waits while another one has it, unless memory is short: whoever has one
+    /// genuine delivery could fill it with copies.
     ///
     /// # Errors
     /// [`Denied`]; nothing was sent, and nothing is held.
-    pub async fn claim(self: &Arc<Self>, terms: Terms, policy: &ReplayPolicy) -> Result<Permit, Denied> {
+    pub async fn claim(
+        self: &Arc<Self>,
+        terms: Terms,
+        policy: &ReplayPolicy,
+        charge: &mut Charge,
+    ) -> Result<Permit, Denied> {
         let now = clock::monotonic();
         let until = now.checked_add(policy.wait).map_or(terms.deadline, |until| until.min(terms.deadline));
         let mut waited = false;
@@ -149,7 +156,14 @@ impl Replay {
                     if !std::mem::replace(&mut waited, true) {
                         self.metrics.waits.inc();
                     }
-                    match Box::pin(other.ended(until)).await {
+                    charge.wait(clock::monotonic());
+                    let ended = tokio::select! {
+                        biased;
+                        ended = Box::pin(other.ended(until)) => ended,
+                        () = charge.dropped() => None,
+                    };
+                    charge.keep().map_err(|Short| Denied::InFlight)?;
+                    match ended {
                         None => return Err(Denied::InFlight),
                         Some(End::Committed(copied)) => return Ok(Permit::Duplicate(copied)),
                         Some(End::Released) => continue,

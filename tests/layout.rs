@@ -63,6 +63,7 @@ const NEIGHBOURS: &[(&str, &str)] = &[
     ("outbound", "headers"),
     ("admit", "outbound"),
     ("admit", "replay"),
+    ("replay", "budget"),
     ("replay", "headers"),
     ("replay", "in_flight"),
     ("replay", "telemetry"),

@@ -55,7 +55,7 @@ pub(crate) static SCHEME: Shape = shape(&[
         "content",
         Kind::Text,
         "\"\"",
-        "What is signed: literals and {id}, {timestamp}, {method}, {url}, {body}, {secret}, each at most once, a literal between those that do not show their own end.",
+        "What is signed: literals and {id}, {timestamp}, {method}, {url} or {url_decoded}, {body}, {secret}, each at most once, a literal between those that do not show their own end.",
     ),
     key(
         "required_headers",

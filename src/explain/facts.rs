@@ -184,7 +184,7 @@ pub(super) fn odd_body(case: &Case, judge: &Judge) -> Option<Fact> {
 /// A body that stands beside the URL without anything between, and does not show where it begins or ends.
 pub(super) fn no_border(case: &Case, judge: &Judge) -> Option<Fact> {
     let body = case.request.body.trim_ascii();
-    let content = judge.spec.content.as_str();
+    let content = judge.spec.content.replace("{url_decoded}", "{url}");
     let begins = matches!(body.first(), None | Some(b'{' | b'['));
     let ends = matches!(body.last(), None | Some(b'}' | b']'));
     let is_unkeyed = judge.spec.engine == Engine::Template && judge.spec.algorithm == Algorithm::Sha256;

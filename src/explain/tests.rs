@@ -713,7 +713,7 @@ fn a_genuine_token_for_something_else_blames_no_secret() {
 
 #[test]
 fn a_body_without_a_border_is_told_from_a_wrong_secret() {
-    for provider in ["square", "trello", "hubspot-v1", "hubspot-v2"] {
+    for provider in ["square", "trello", "hubspot-v1", "hubspot-v2", "hubspot-v3"] {
         let key = "square-signature-key";
         let request = genuine(provider, key, "/in", "")
             .replace(BODY, "a=1")

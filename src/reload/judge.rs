@@ -1,11 +1,12 @@
-//! What a new plan means beside the old one: what it would take away, what waits for a restart, which secrets come and go.
+//! What a new plan means beside the old one: what it would take away, what it checks less of, what waits for a restart, which
+//! secrets come and go.
 //!
 //! Pure. Must never name anything of a secret but its label.
 
 use std::net::SocketAddr;
 
 use crate::config::{Problem, Report, Severity};
-use crate::plan::{Plan, ReplayStore, Route, Unmatched};
+use crate::plan::{Plan, ReplayMode, ReplayStore, Route, Unmatched};
 
 /// Every error of a report, one line each.
 pub(super) fn problems(report: &Report) -> Vec<String> {
@@ -30,6 +31,39 @@ pub(super) fn protection(old: &Plan, new: &Plan) -> Result<(), Vec<String>> {
     let say =
         |what| format!("{what} would lose its protection; write server.allow_route_removal = true if that is meant");
     Err(lost.into_iter().map(say).collect())
+}
+
+/// One line for each check that a route of `new` has no more. Applied all the same: whoever edits a route may mean it.
+pub(super) fn weaker(old: &Plan, new: &Plan) -> Vec<String> {
+    let mut lines = Vec::new();
+    for route in &new.routes {
+        let name = &route.name;
+        let (named, placed): (Vec<&Route>, Vec<&Route>) = old
+            .routes
+            .iter()
+            .filter(|before| before.name == *name || before.path == route.path)
+            .partition(|before| before.name == *name);
+        if let (true, Some(before)) = (named.is_empty(), placed.first())
+            && before.replay != ReplayMode::Off
+        {
+            lines.push(format!("route {name} was {}: it knows nothing of what that one has run", before.name));
+        }
+        let before: Vec<&Route> = named.into_iter().chain(placed).collect();
+        let had = |check: fn(&Route) -> bool| before.iter().any(|before| check(before));
+        if had(|before| before.allow_ips.is_some()) && route.allow_ips.is_none() {
+            lines.push(format!("route {name} takes deliveries from any address now (allow_ips)"));
+        }
+        if had(|before| before.replay != ReplayMode::Off) && route.replay == ReplayMode::Off {
+            lines.push(format!("route {name} runs a delivery as often as it is sent now (replay)"));
+        }
+        let only_logs = (had(|before| !before.reported.ip) && route.reported.ip)
+            || (had(|before| !before.reported.timestamp) && route.reported.timestamp)
+            || (had(|before| !before.reported.signature) && route.reported.signature);
+        if only_logs {
+            lines.push(format!("route {name} only logs what it refused before (insecure_report)"));
+        }
+    }
+    lines
 }
 
 /// The keys in which `new` differs from what was bound and opened at start.

@@ -191,6 +191,38 @@ fn an_optional_secret_comes_and_the_old_one_goes() {
 }
 
 #[test]
+fn what_a_route_checks_no_more_is_told() {
+    let mut bench = Bench::new();
+    let path = "path = \"/a\"\n";
+    bench.disk.edit(path, &format!("{path}allow_ips = [\"192.0.2.0/24\"]\nreplay = \"content\"\n"));
+    assert_eq!(bench.looks(), [Look::Unsettled, Look::Applied]);
+    let strict = bench.live.plan();
+    for (from, to, told) in [
+        ("allow_ips = [\"192.0.2.0/24\"]\n", "", "route a takes deliveries from any address now (allow_ips)"),
+        ("\"content\"", "\"off\"", "route a runs a delivery as often as it is sent now (replay)"),
+        (
+            "secrets = [",
+            "insecure_report = [\"ip\"]\nsecrets = [",
+            "route a only logs what it refused before (insecure_report)",
+        ),
+        ("routes.a", "routes.b", "route b was a: it knows nothing of what that one has run"),
+    ] {
+        bench.disk.edit(from, to);
+        assert_eq!(bench.looks(), [Look::Unsettled, Look::Applied]);
+        let weak = bench.live.plan();
+        assert_eq!(judge::weaker(&strict, &weak), [told]);
+        assert!(judge::weaker(&weak, &strict).iter().all(|line| line.contains("was b")), "nothing is less by that");
+        if to.is_empty() {
+            bench.disk.edit(path, &format!("{path}{from}"));
+        } else {
+            bench.disk.edit(to, from);
+        }
+        assert_eq!(bench.looks(), [Look::Unsettled, Look::Applied]);
+    }
+    assert!(judge::weaker(&strict, &strict).is_empty());
+}
+
+#[test]
 fn another_secret_under_the_same_name_is_a_change_that_the_fingerprint_does_not_show() {
     let mut bench = Bench::new();
     let before = bench.live.plan();

@@ -131,11 +131,12 @@ impl RedisStore {
     /// Takes the delivery, unless it ran or somebody has it. The same owner may ask again, and has it for another lease.
     ///
     /// # Errors
-    /// The store gave no answer. The claim may have been taken: then it is released in the background.
+    /// The store gave no answer. The claim may have been taken: then it is released in the background. [`Down::Settling`]: worth
+    /// another attempt soon.
     pub async fn claim(&self, key: &Key, owner: Owner, lease: Duration) -> Result<Claimed, Down> {
         let command = self.script(CLAIM, key, Some(owner), Some(lease));
         let mut claim = Unanswered { store: self, key: *key, owner, lease, maybe: false };
-        claimed(self.call(&command, Attempts::Several, &mut claim.maybe).await?)
+        claimed(self.call(&command, Attempts::Unsettled(lease), &mut claim.maybe).await?)
     }
 
     /// Begins the lease anew. `false`: it is not this owner's any more.
@@ -155,6 +156,30 @@ impl RedisStore {
     pub async fn retake(&self, key: &Key, owner: Owner, lease: Duration) -> Result<Claimed, Down> {
         let command = self.script(CLAIM, key, Some(owner), Some(lease));
         claimed(self.call(&command, Attempts::Several, &mut false).await?)
+    }
+
+    /// Resolves when there is a newer connection than `known`, with its number: the server may have lost what was claimed over
+    /// the others.
+    pub(super) async fn connected_anew(&self, known: u64) -> u64 {
+        let mut states = self.0.state.clone();
+        loop {
+            if let State::Up(link) = &*states.borrow_and_update()
+                && link.number() > known
+            {
+                return link.number();
+            }
+            if states.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    }
+
+    /// The number of the connection, if there is one.
+    pub(super) fn connection(&self) -> u64 {
+        match &*self.0.state.borrow() {
+            State::Up(link) => link.number(),
+            State::Connecting | State::Down(_) => 0,
+        }
     }
 
     /// Remembers for `ttl` that the delivery ran, whoever has the claim by now: a run cannot be undone.
@@ -229,8 +254,13 @@ impl RedisStore {
         loop {
             let link = timeout_at(until, self.link(used)).await.map_err(|_| Down::Timeout)??;
             used = link.number();
+            if let Attempts::Unsettled(lease) = attempts
+                && link.is_settling(lease)
+            {
+                return Err(Down::Settling);
+            }
             match self.once(&link, command, until, maybe).await {
-                Err(Down::Broken) if attempts == Attempts::Several => {}
+                Err(Down::Broken) if attempts != Attempts::One => {}
                 answer => return answer.and_then(|value| ::redis::from_redis_value(value).map_err(|_| Down::Answer)),
             }
         }
@@ -306,6 +336,8 @@ enum Attempts {
     One,
     /// Another one when the connection breaks, within the same limit.
     Several,
+    /// The same, for a new claim of such a lease: not before those that were running have theirs again.
+    Unsettled(Duration),
 }
 
 /// A claim on its way. Also for the caller who leaves before the answer.

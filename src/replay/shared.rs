@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::task::AbortHandle;
 
-use super::redis::{Claimed, Owner, RedisStore};
+use super::redis::{Claimed, Down, Owner, RedisStore};
 use super::run::End;
 use super::{Claim, Denied, Held, Permit, Terms, too_late};
 use crate::check::replay_key::ReplayKey;
@@ -29,6 +29,8 @@ pub(super) struct Lease {
     store: RedisStore,
     key: ReplayKey,
     owner: Owner,
+    /// Which connection of the store it was claimed over, or an older one.
+    connection: u64,
     /// Renews it; none while nothing has to be.
     renewal: Option<AbortHandle>,
     good: Good,
@@ -61,15 +63,21 @@ pub(super) async fn claim(
     until: Instant,
 ) -> Result<Permit, Denied> {
     let mut pause = FIRST_LOOK;
-    let mut waited = false;
+    let connection = store.connection();
+    let (mut waited, mut settling) = (false, false);
     loop {
         let owner = Owner::random().ok_or(Denied::NoRandom)?;
         let asked = clock::monotonic();
         match store.claim(&terms.key, owner, claim.lease).await {
             Ok(Claimed::Mine) => {
                 let metrics = claim.replay.metrics.clone();
-                claim.held = Held::Shared(Lease::new(store, terms.key, owner, (asked, claim.lease), metrics));
-                return if waited && too_late(terms) { Err(Denied::InFlight) } else { Ok(Permit::Mine(claim)) };
+                claim.held =
+                    Held::Shared(Lease::new((store, connection), terms.key, owner, (asked, claim.lease), metrics));
+                return if (waited || settling) && too_late(terms) {
+                    Err(Denied::InFlight)
+                } else {
+                    Ok(Permit::Mine(claim))
+                };
             }
             Ok(Claimed::Committed) => {
                 claim.end(End::Committed(None));
@@ -80,6 +88,7 @@ pub(super) async fn claim(
                     claim.replay.metrics.waits.inc();
                 }
             }
+            Err(Down::Settling) => settling = true,
             Err(down) => {
                 claim.replay.metrics.store_errors.inc();
                 return Err(Denied::StoreDown(down));
@@ -87,7 +96,8 @@ pub(super) async fn claim(
         }
         let left = until.saturating_duration_since(clock::monotonic());
         if left.is_zero() {
-            return Err(Denied::InFlight);
+            // What is known to run elsewhere is not to be forwarded without the store either.
+            return Err(if waited { Denied::InFlight } else { Denied::StoreDown(Down::Settling) });
         }
         tokio::time::sleep(pause.min(left)).await;
         pause = pause.saturating_mul(2).min(LONGEST_LOOK);
@@ -126,7 +136,7 @@ pub(super) fn commit(mut lease: Lease, claim: Claim) {
 
 impl Lease {
     fn new(
-        store: &RedisStore,
+        (store, connection): (&RedisStore, u64),
         key: ReplayKey,
         owner: Owner,
         (asked, length): (Instant, Duration),
@@ -134,7 +144,7 @@ impl Lease {
     ) -> Self {
         let good = Good(Arc::default());
         good.set(asked, length);
-        let mut lease = Self { store: store.clone(), key, owner, renewal: None, good };
+        let mut lease = Self { store: store.clone(), key, owner, connection, renewal: None, good };
         lease.begin(length, metrics);
         lease
     }
@@ -142,11 +152,16 @@ impl Lease {
     /// Renews it from now on.
     fn begin(&mut self, length: Duration, metrics: ReplayMetrics) {
         let (store, key, owner, good) = (self.store.clone(), self.key, self.owner, self.good.clone());
+        let mut connection = self.connection;
         let renewal = tokio::spawn(async move {
             let third = length.checked_div(3).unwrap_or(length);
             let mut pause = third;
             loop {
-                tokio::time::sleep(pause).await;
+                tokio::select! {
+                    () = tokio::time::sleep(pause) => {}
+                    // Others wait a moment then, for those that have claims to see whether they still have them.
+                    number = store.connected_anew(connection) => connection = number,
+                }
                 let asked = clock::monotonic();
                 let renewal = match store.renew(&key, owner, length).await {
                     // Lost with a failover, or over while the store was away; the app is still at work on it.

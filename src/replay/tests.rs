@@ -1,6 +1,7 @@
 //! Claims by themselves: who has one, who waits, and what a drop does. What the wire sees of it is in `tests/it/replay.rs`.
 
 use super::*;
+use crate::budget::Budget;
 use http::HeaderValue;
 
 const POLICY: ReplayPolicy = ReplayPolicy {
@@ -13,6 +14,11 @@ const POLICY: ReplayPolicy = ReplayPolicy {
 
 fn replay() -> Arc<Replay> {
     Replay::new(&ReplayStore::Memory, ReplayMetrics::default(), InFlight::default())
+}
+
+/// Enough of it.
+fn memory() -> Charge {
+    Budget::new(1 << 20).charge()
 }
 
 fn after(duration: Duration) -> Instant {
@@ -29,7 +35,7 @@ fn terms(id: &[u8]) -> Terms {
 }
 
 async fn mine(replay: &Arc<Replay>, id: &[u8]) -> Claim {
-    match replay.claim(terms(id), &POLICY).await {
+    match replay.claim(terms(id), &POLICY, &mut memory()).await {
         Ok(Permit::Mine(claim)) => claim,
         other => panic!("{other:?}"),
     }
@@ -37,7 +43,7 @@ async fn mine(replay: &Arc<Replay>, id: &[u8]) -> Claim {
 
 /// What is known at once.
 async fn at_once(replay: &Arc<Replay>, id: &[u8]) -> Result<Permit, Denied> {
-    replay.claim(terms(id), &ReplayPolicy { wait: Duration::ZERO, ..POLICY }).await
+    replay.claim(terms(id), &ReplayPolicy { wait: Duration::ZERO, ..POLICY }, &mut memory()).await
 }
 
 #[tokio::test]
@@ -70,7 +76,7 @@ async fn those_that_wait_get_the_answer_but_not_what_is_meant_for_one() {
     let claim = mine(&replay, b"1").await;
     let waiting = tokio::spawn({
         let replay = Arc::clone(&replay);
-        async move { replay.claim(terms(b"1"), &POLICY).await }
+        async move { replay.claim(terms(b"1"), &POLICY, &mut memory()).await }
     });
     tokio::task::yield_now().await;
     let names = ["set-cookie", "webhook-delivery", "content-length", "transfer-encoding", "trailer", "x-kept"];
@@ -84,6 +90,45 @@ async fn those_that_wait_get_the_answer_but_not_what_is_meant_for_one() {
     let Ok(Permit::Duplicate(Some(answer))) = waiting.await.unwrap() else { panic!("no copy") };
     assert_eq!((answer.status, answer.body.as_ref()), (StatusCode::CREATED, b"an answer".as_slice()));
     assert_eq!(answer.headers.keys().collect::<Vec<_>>(), ["x-kept"]);
+}
+
+#[tokio::test]
+async fn those_that_wait_give_way_when_memory_is_short() {
+    let (replay, budget) = (replay(), Budget::new(100));
+    let claim = mine(&replay, b"1").await;
+    let now = clock::monotonic();
+    let (mut copy, mut another) = (budget.charge(), budget.charge());
+    copy.add(60, now, || now).unwrap();
+    let waiting = tokio::spawn({
+        let replay = Arc::clone(&replay);
+        async move { replay.claim(terms(b"1"), &POLICY, &mut copy).await }
+    });
+    tokio::task::yield_now().await;
+    another.add(60, now, || now).unwrap();
+    assert_eq!(waiting.await.unwrap().unwrap_err(), Denied::InFlight);
+    assert_eq!(budget.used(), 60);
+    drop(claim);
+    drop(mine(&replay, b"1").await);
+}
+
+/// It runs, or is done: nothing may take its memory any more.
+#[tokio::test]
+async fn one_that_has_waited_and_runs_keeps_its_memory() {
+    let (replay, budget) = (replay(), Budget::new(100));
+    let claim = mine(&replay, b"1").await;
+    let now = clock::monotonic();
+    let mut copy = budget.charge();
+    copy.add(60, now, || now).unwrap();
+    let waiting = tokio::spawn({
+        let replay = Arc::clone(&replay);
+        async move { (replay.claim(terms(b"1"), &POLICY, &mut copy).await, copy) }
+    });
+    tokio::task::yield_now().await;
+    drop(claim);
+    let (permit, copy) = waiting.await.unwrap();
+    assert!(matches!(permit, Ok(Permit::Mine(_))));
+    assert_eq!(budget.charge().add(60, now, || now), Err(Short));
+    drop(copy);
 }
 
 #[tokio::test]

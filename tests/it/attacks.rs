@@ -5,7 +5,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::harness::{App, BODY, Gate, PATH, SECRET, genuine, get, signed_headers};
+use crate::runs::{ask_http2, asking, http2};
 use crate::script::*;
+use crate::sender::Sent;
 
 pub const DATA: u8 = 0;
 pub const HEADERS: u8 = 1;
@@ -266,6 +268,26 @@ async fn a_window_that_never_opens_ends_its_stream_and_lets_the_app_go() {
     let took = since.elapsed().as_millis();
     assert!((900..4000).contains(&took), "{took} ms");
     soon("the app is let go", told.recv()).await.unwrap();
+}
+
+/// Behind a balancer that puts many clients on one connection: what one of them uploads, and the app does not take.
+#[tokio::test]
+async fn uploads_that_the_app_does_not_read_hold_up_nothing_else_on_their_connection() {
+    let app = Scripted::start(|_, mut wire| async move {
+        if wire.head().await.unwrap().contains("/up") {
+            return std::future::pending().await;
+        }
+        wire.send("HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nran").await;
+    })
+    .await;
+    let gate = Gate::start(app.addr, "").await;
+    let shared = http2(gate.addr).await;
+    let up = Sent::post("/up", "x".repeat(16 << 20));
+    let ups: Vec<_> = (0..15).map(|_| tokio::spawn(ask_http2(&shared, &up))).collect();
+    pause(1500).await;
+    let passed = soon("the delivery", ask_http2(&shared, &asking("msg_1", ""))).await;
+    assert_eq!(passed, (200, "ran".to_owned()));
+    assert!(ups.iter().all(|up| !up.is_finished()), "they still wait");
 }
 
 #[tokio::test]

@@ -287,6 +287,37 @@ async fn one_that_waits_may_leave() {
     app.assert_begun(2);
 }
 
+/// Whoever has one genuine delivery can send it as often as memory holds, while the app is at work on it.
+#[tokio::test]
+async fn copies_that_wait_keep_no_other_delivery_out() {
+    let app = Worker::start().await;
+    let limits = "max_body = \"30KiB\"\n[limits]\nmax_body = \"30KiB\"\nbuffered_bytes = \"64KiB\"\n";
+    let gate = Gate::deduping(app.addr, limits).await;
+    let large = |id: &str, wanted: &str| {
+        let body = format!("{{\"fill\":\"{}\"}}", "x".repeat(25_000));
+        let signed = svix_family("svix", SECRET, id, &now().to_string(), body.as_bytes());
+        Sent::post(PATH, &body).signed(signed).with("x-do", wanted)
+    };
+    let first = asked(gate.addr, &large("msg_1", "delay=1000"));
+    app.wait_begun(1).await;
+    let copy = asked(gate.addr, &large("msg_1", ""));
+    pause(200).await;
+    assert_of_run(&ask(gate.addr, &large("msg_2", "")).await, 1);
+    assert_in_flight(&copy.await.unwrap());
+    let copies: Vec<_> = (0..8).map(|_| asked(gate.addr, &large("msg_1", ""))).collect();
+    pause(200).await;
+    assert_of_run(&ask(gate.addr, &large("msg_3", "")).await, 2);
+    assert_of_run(&first.await.unwrap(), 0);
+    let mut statuses = Vec::new();
+    for copy in copies {
+        statuses.push(copy.await.unwrap().status());
+    }
+    // The first of them has waited until its turn came, or gave way too.
+    assert!(statuses.iter().all(|status| [200, 409, 503].contains(status)), "{statuses:?}");
+    app.assert_begun(3);
+    assert_once(&app.runs());
+}
+
 #[tokio::test]
 async fn a_run_outlives_its_deadline_and_then_counts_as_what_it_was() {
     let app = Worker::start().await;

@@ -243,6 +243,59 @@ async fn a_claim_that_the_store_has_lost_is_taken_again_while_the_app_works() {
     assert_eq!(setting.app.runs("msg_1"), ONCE);
 }
 
+/// The server forgot them all, as one without a disk does when it restarts; their owners are at work and come first.
+#[tokio::test]
+async fn after_a_restart_of_the_store_nobody_claims_before_those_that_run() {
+    owners_come_first("wait = \"3s\"", "").await;
+}
+
+/// A store that is there again is no store that is away.
+#[tokio::test]
+async fn nobody_runs_without_a_claim_either_while_the_owners_take_theirs_again() {
+    owners_come_first("wait = \"0ms\"", "insecure_on_store_error = \"forward\"").await;
+}
+
+async fn owners_come_first(replay: &str, route: &str) {
+    let mut setting = Setting::start("", "").await;
+    let other = Gate::start(&toml(&setting.app, &url(&setting.server), replay, route), &[]).await;
+    let ids: Vec<String> = (0..24).map(|number| format!("msg_{number}")).collect();
+    let deliveries: Vec<Delivery> = ids.iter().map(|id| Delivery::new(id).held()).collect();
+    let mut senders = Vec::new();
+    for delivery in &deliveries {
+        senders.push(setting.gate.sends(delivery));
+    }
+    for id in &ids {
+        setting.app.begun(id, 1).await;
+    }
+    for restart in 1..4 {
+        setting.server.kill();
+        eventually("the other has not noticed", || other.log().matches("the replay store is down").count() == restart)
+            .await;
+        // It is the last one to find the store again.
+        setting.gate.signal("STOP");
+        setting.server.restart();
+        eventually("the other is not connected", || {
+            other.log().matches("the replay store is reachable again").count() == restart
+        })
+        .await;
+        // As senders do that were told to come again: at once, and to whoever answers.
+        let again: Vec<_> = deliveries.iter().map(|delivery| other.sends(delivery)).collect();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        setting.gate.signal("CONT");
+        for answer in again {
+            let answer = answer.await.unwrap();
+            assert!(matches!(answer.status, 409 | 503), "{answer:?}");
+        }
+    }
+    setting.app.let_go();
+    for sender in senders {
+        sender.await.unwrap().assert_ran();
+    }
+    for id in &ids {
+        assert_eq!(setting.app.runs(id), ONCE, "{id}");
+    }
+}
+
 /// What this process has not handed over yet, another one may run by now.
 #[tokio::test]
 async fn a_claim_that_is_lost_before_the_app_is_reached_is_not_run() {

@@ -1,5 +1,5 @@
-//! What is signed: literals and `{id}`, `{timestamp}`, `{method}`, `{url}`, `{body}`, `{secret}`, in the order of the
-//! scheme's `content`.
+//! What is signed: literals and `{id}`, `{timestamp}`, `{method}`, `{url}` or `{url_decoded}`, `{body}`, `{secret}`, in the
+//! order of the scheme's `content`.
 //!
 //! The same signed bytes must not be readable in two ways. With `{id}.{timestamp}.{body}` a genuine delivery
 //! `msg_1` · `1700000000` · `1700000009.x` would also be `msg_1.1700000000` · `1700000009` · `x`: a new id, a new time, a
@@ -13,7 +13,13 @@
 //!   or braces ([`Template::takes`]);
 //! - the secret next to anything, for it does not vary.
 //!
-//! Source: Standard Webhooks, "Signature scheme" (neither id nor timestamp may include a `.`).
+//! A decoded URL shows its end as the other does: no bracket comes out of it, and nothing that tells parameters apart
+//! (`&`, `=`, `%`, `#`, `+`), but for the `;` that some old parsers take for a `&`.
+//!
+//! Sources: Standard Webhooks, "Signature scheme" (neither id nor timestamp may include a `.`); `HubSpot` "Validating requests",
+//! version 3 (what is decoded).
+
+use std::borrow::Cow;
 
 use super::flaw::SchemeFlaw;
 use super::scheme::TimeUnit;
@@ -28,7 +34,13 @@ pub(super) struct Template {
     url_before_body: bool,
     /// The body ends where the URL begins.
     body_before_url: bool,
+    /// The URL's query is signed with [`DECODED`] in place of their escapes.
+    decodes_url: bool,
 }
+
+const URL_DECODED: &str = "{url_decoded}";
+/// What stands for itself in a decoded URL.
+const DECODED: &[u8] = b":/?@!$'()*,;";
 
 /// A part of the signed content.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +63,9 @@ impl Template {
                 return Err(SchemeFlaw::PlaceholderTwice);
             }
         }
-        let mut template = Self { pieces, borders_of_id: Vec::new(), url_before_body: false, body_before_url: false };
+        let decodes_url = text.contains(URL_DECODED);
+        let borders_of_id = Vec::new();
+        let mut template = Self { pieces, borders_of_id, url_before_body: false, body_before_url: false, decodes_url };
         let pieces = template.pieces.clone();
         let neighbours = pieces.iter().zip(pieces.iter().skip(1));
         for (left, right) in neighbours.clone() {
@@ -97,6 +111,16 @@ impl Template {
         Ok(())
     }
 
+    /// The URL as it is signed.
+    pub(super) fn spelling<'a>(&self, url: &'a str) -> Cow<'a, str> {
+        match url.split_once('?') {
+            Some((before, query)) if self.decodes_url && query.contains('%') => {
+                format!("{before}?{}", decoded(query)).into()
+            }
+            Some(_) | None => url.into(),
+        }
+    }
+
     pub(super) fn pieces(&self) -> &[Piece] {
         &self.pieces
     }
@@ -130,6 +154,20 @@ impl Piece {
     }
 }
 
+/// Once: `%253A` is `%3A`'s escape, and stays what it is. Only in the query: a path with an escape is another path.
+fn decoded(query: &str) -> String {
+    let mut pieces = query.split('%');
+    let mut decoded = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let escape = piece.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        match (escape.filter(|byte| DECODED.contains(byte)), piece.get(2..)) {
+            (Some(byte), Some(rest)) => decoded.extend([char::from(byte).encode_utf8(&mut [0; 4]), rest]),
+            _ => decoded.extend(["%", piece]),
+        }
+    }
+    decoded
+}
+
 fn split(text: &str) -> Result<Vec<Piece>, SchemeFlaw> {
     let mut pieces = Vec::new();
     let mut rest = text;
@@ -149,7 +187,7 @@ fn split(text: &str) -> Result<Vec<Piece>, SchemeFlaw> {
             "id" => Piece::Id,
             "timestamp" => Piece::Timestamp,
             "method" => Piece::Method,
-            "url" => Piece::Url,
+            "url" | "url_decoded" => Piece::Url,
             "body" => Piece::Body,
             "secret" => Piece::Secret,
             other => return Err(SchemeFlaw::UnknownPlaceholder(other.into())),
@@ -231,6 +269,28 @@ mod tests {
         assert!(!parse("{url}|{body}").unwrap().takes("https://a/hook", Some(b'x'), Some(b'x')));
         assert!(parse("{url}\n{body}").unwrap().takes("https://a/{", Some(b'x'), Some(b'x')));
         assert_eq!(parse("{url}|{id}|{body}").unwrap_err(), SchemeFlaw::WeakDelimiter);
+    }
+
+    #[test]
+    fn a_decoded_url_is_decoded_once_and_only_where_nothing_else_comes_of_it() {
+        let signed = parse("{method}{url_decoded}{body}{timestamp}").unwrap();
+        for (url, expected) in [
+            ("https://a/hook?x=1", "https://a/hook?x=1"),
+            ("https://a/?u=%3A%2F%3F%40%21%24%27%28%29%2A%2C%3B", "https://a/?u=:/?@!$'()*,;"),
+            ("https://a/?u=%3a%2f", "https://a/?u=:/"),
+            ("https://a/?u=%26%3D%25%23%2B%20%7B%5B%C3%A9", "https://a/?u=%26%3D%25%23%2B%20%7B%5B%C3%A9"),
+            ("https://a/?u=%253A%25%33%41", "https://a/?u=%253A%25%33%41"),
+            ("https://a/?u=%%3A%", "https://a/?u=%:%"),
+            ("https://a/hooks/a%3Fb%2Fc", "https://a/hooks/a%3Fb%2Fc"),
+            ("https://a/%2F?%2F?%3F", "https://a/%2F?/??"),
+            ("https://a/?u=%+3%3", "https://a/?u=%+3%3"),
+        ] {
+            assert_eq!(signed.spelling(url), expected);
+            assert_eq!(parse("{url}{body}").unwrap().spelling(url), url);
+        }
+        assert!(signed.takes("https://a/?u=%3A", Some(b'{'), Some(b'}')));
+        assert!(!signed.takes("https://a/?u=%3A{", Some(b'{'), Some(b'}')));
+        assert_eq!(parse("{url}.{url_decoded}{body}").unwrap_err(), SchemeFlaw::PlaceholderTwice);
     }
 
     #[test]

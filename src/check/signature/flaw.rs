@@ -142,7 +142,9 @@ impl SchemeFlaw {
             Self::SecretInContent => "use {secret} with algorithm = \"sha256\" alone; other algorithms have a key",
             Self::EmptyPrefix | Self::TokenSignsNothing | Self::TimeInBody => "remove it",
             Self::NoPrefixes => "list the prefixes that the provider's secrets have",
-            Self::UnknownPlaceholder(_) => "known are {id}, {timestamp}, {method}, {url}, {body} and {secret}",
+            Self::UnknownPlaceholder(_) => {
+                "known are {id}, {timestamp}, {method}, {url}, {url_decoded}, {body} and {secret}"
+            }
             Self::UnbalancedBrace => "placeholders look like {body}; a literal brace is not supported",
             Self::PlaceholderTwice => "use each placeholder once",
             Self::NoDelimiter | Self::WeakDelimiter => "put the provider's delimiter between them, such as `.` or `:`",

@@ -34,7 +34,8 @@ pub struct SchemeSpec {
     /// Where the event's type is.
     #[serde(default)]
     pub event_type: Option<FieldSpec>,
-    /// What is signed: literals and `{id}`, `{timestamp}`, `{method}`, `{url}`, `{body}`, `{secret}`.
+    /// What is signed: literals and `{id}`, `{timestamp}`, `{method}`, `{url}` or
+    /// `{url_decoded}`, `{body}`, `{secret}`.
     #[serde(default)]
     pub content: String,
     /// Further headers that must be there, once and not empty. They are not signed.

@@ -122,7 +122,7 @@ fn with_template(
     }
     let url = match delivery.url {
         None if scheme.signs_url() => return Err(SignProblem::Url),
-        url => url.unwrap_or_default(),
+        url => scheme.content.spelling(url.unwrap_or_default()),
     };
     let timestamp = scheme.time.as_ref().map(|time| stamp::write(delivery.timestamp, time.unit)).unwrap_or_default();
     let feed = |secret: &[u8], update: &mut dyn FnMut(&[u8])| {

@@ -152,7 +152,7 @@ pub(super) fn present(scheme: &TemplateScheme, head: Head<'_>, window: Window) -
     };
     let event_type = hint(headers, family.event_type.as_ref())?;
     let url = match head.url {
-        Some(url) if scheme.signs_url() => Some(url.into()),
+        Some(url) if scheme.signs_url() => Some(scheme.content.spelling(url).into()),
         // A URL that nobody told cannot be compared.
         None if scheme.signs_url() => return Err(Failure::of(Reject::SignatureMismatch)),
         Some(_) | None => None,

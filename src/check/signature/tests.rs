@@ -851,6 +851,7 @@ fn headers_of_other_families_are_foreign_in_every_spelling() {
     for odd in ["x_github_event", "x-github.event", "x-github--event"] {
         assert!(foreign.contains(&HeaderName::from_static(odd)), "{odd}");
     }
+    assert!(!foreign.contains(&HeaderName::from_static("x_any_other")), "odd, and no sender's");
     let contentful = scheme("contentful").foreign_headers(0, &[], catalog.schemes());
     for (name, is_foreign) in [
         ("x-contentful-topic", false),

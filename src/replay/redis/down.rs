@@ -49,6 +49,9 @@ pub enum Down {
     /// MOVED, ASK, CLUSTERDOWN, CROSSSLOT.
     #[error("it is a node of a cluster, which cannot be used")]
     Cluster,
+    /// Claims that the server may have lost are taken again, before new ones are made.
+    #[error("it is there again, and those that were running come first")]
+    Settling,
     /// Another error code of the server.
     #[error("it refuses the command: {0}")]
     Refused(Box<str>),
@@ -106,13 +109,19 @@ impl Down {
             | Self::Full
             | Self::Cluster
             | Self::Refused(_) => true,
-            Self::Name | Self::Connect(_) | Self::Tls(_) | Self::Timeout | Self::Broken | Self::Answer => false,
+            Self::Name
+            | Self::Connect(_)
+            | Self::Tls(_)
+            | Self::Timeout
+            | Self::Broken
+            | Self::Settling
+            | Self::Answer => false,
         }
     }
 
     /// Another connection may do better: it may reach another server, or the same one at a better time.
     pub(super) fn ends_the_link(&self) -> bool {
-        !matches!(self, Self::Full | Self::Cluster | Self::Refused(_))
+        !matches!(self, Self::Settling | Self::Full | Self::Cluster | Self::Refused(_))
     }
 }
 

@@ -22,13 +22,17 @@ use crate::redis_place::RedisPlace;
 
 /// From the name to a server that takes writes.
 const CONNECT: Duration = Duration::from_secs(1);
-/// An idle connection is tried this often: one that died unseen is found before a delivery needs it.
-const IDLE: Duration = Duration::from_secs(10);
+/// An idle connection is tried this often: one that died unseen is found before a delivery needs it, and an outage in which
+/// claims may have ended is not slept through.
+const IDLE: Duration = Duration::from_secs(2);
 /// For such a try.
 const TRY: Duration = Duration::from_secs(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// Short, because deliveries are refused in the meantime, and claims under way may end.
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// So long those that were running may claim first, after the server may have lost what they hold: another process may be in
+/// an attempt that fails ([`CONNECT`]) and a pause ([`LONGEST_PAUSE`]), and claims as soon as it is connected.
+const OWNERS_FIRST: Duration = Duration::from_secs(2);
 /// Commands that may wait to be written; more wait for their turn, within their own limit.
 const QUEUE: usize = 1024;
 
@@ -47,11 +51,20 @@ pub(super) struct Link {
     connection: MultiplexedConnection,
     /// Grows from one to the next.
     number: u64,
+    since: Instant,
+    /// For how long claims may not have been renewed before. For ever: the server may have lost them.
+    gap: Duration,
 }
 
 impl Link {
     pub(super) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// Whether those that were running before may still have to take their claims again, which are held for `lease`.
+    pub(super) fn is_settling(&self, lease: Duration) -> bool {
+        let outlived = lease.checked_div(3).unwrap_or_default();
+        self.gap >= outlived && self.since.elapsed() < OWNERS_FIRST
     }
 
     /// Without a limit of its own.
@@ -76,12 +89,26 @@ impl Fault {
     }
 }
 
+/// A connection that has ended.
+struct Past {
+    since: Instant,
+    /// As [`Link::gap`].
+    gap: Duration,
+    /// When an answer last came over it, as far as was looked.
+    heard: Instant,
+}
+
 /// Keeps the connection, until nobody looks at its state any more.
 pub(super) struct Keeper {
     place: Arc<RedisPlace>,
     state: watch::Sender<State>,
     faults: watch::Receiver<Fault>,
     number: u64,
+    last: Option<Past>,
+    /// Since then a server has said that it cannot be written to: what it holds may be another's by now.
+    changed: bool,
+    /// Which process the last connection led to, as INFO has it.
+    server: Option<String>,
     /// In a row.
     failures: u32,
     /// Whether the log's last word was that the store is down.
@@ -92,7 +119,18 @@ pub(super) struct Keeper {
 
 impl Keeper {
     pub(super) fn new(place: Arc<RedisPlace>, state: watch::Sender<State>, faults: watch::Receiver<Fault>) -> Self {
-        Self { place, state, faults, number: 0, failures: 0, logged_down: false, warned_policy: None }
+        Self {
+            place,
+            state,
+            faults,
+            number: 0,
+            last: None,
+            changed: false,
+            server: None,
+            failures: 0,
+            logged_down: false,
+            warned_policy: None,
+        }
     }
 
     pub(super) async fn run(mut self) {
@@ -111,6 +149,7 @@ impl Keeper {
                 Ok(link) => self.hold(link, &mut driving).await,
                 Err(down) => down,
             };
+            self.changed |= down.is_refusal();
             // The first attempt after a break is likely to do well, as after a restart: callers wait for it. A server
             // that does not answer would have each of them wait.
             let waiting = self.failures == 0 && down == Down::Broken;
@@ -128,17 +167,19 @@ impl Keeper {
 
     /// Ends with the connection.
     async fn hold(&mut self, link: Link, driving: &mut JoinSet<()>) -> Down {
-        let since = Instant::now();
+        let since = link.since;
         if self.logged_down {
             tracing::info!(store = %self.place, "the replay store is reachable again");
             self.logged_down = false;
         }
         self.state.send_replace(State::Up(link.clone()));
+        let mut heard = since;
         let down = tokio::select! {
             _ = driving.join_next() => Down::Broken,
             down = noticed(&mut self.faults, link.number) => down,
-            down = found_idle(&link, &self.place) => down,
+            down = found_idle(&link, &self.place, &mut heard) => down,
         };
+        self.last = Some(Past { since, gap: link.gap, heard });
         // One that takes connections and drops them at once is not called at once again.
         if since.elapsed() >= LONGEST_PAUSE {
             self.failures = 0;
@@ -156,7 +197,7 @@ impl Keeper {
         let (connection, driver) = made.map_err(|error| Down::of(&error))?;
         driving.spawn(driver);
         self.number = self.number.saturating_add(1);
-        let link = Link { connection, number: self.number };
+        let mut link = Link { connection, number: self.number, since: Instant::now(), gap: Duration::ZERO };
         if let Some(password) = &place.password {
             let mut auth = cmd("AUTH");
             if let Some(username) = &place.username {
@@ -170,6 +211,12 @@ impl Keeper {
         }
         link.query(&write_nothing(&place)).await?;
         self.look_at_policy(&link).await?;
+        let server = in_info(&link, "server", "run_id:").await?;
+        let is_same = server.is_some() && server == self.server;
+        self.server = server;
+        let now = Instant::now();
+        (link.since, link.gap) = (now, gap(self.last.as_ref(), is_same && !self.changed, now));
+        self.changed = false;
         Ok(link)
     }
 
@@ -226,14 +273,27 @@ fn write_nothing(place: &RedisPlace) -> Cmd {
 
 /// As INFO has it; a managed server may hide it there or refuse CONFIG. None: it does not tell.
 async fn eviction_policy(link: &Link) -> Result<Option<String>, Down> {
-    let memory = told(link.query(cmd("INFO").arg("memory")).await)?;
-    let text = memory.and_then(|value| ::redis::from_redis_value::<String>(value).ok()).unwrap_or_default();
-    if let Some(policy) = text.lines().find_map(|line| line.strip_prefix("maxmemory_policy:")) {
-        return Ok(Some(policy.trim().to_owned()));
+    let policy = in_info(link, "memory", "maxmemory_policy:").await?;
+    if policy.is_some() {
+        return Ok(policy);
     }
     let setting = told(link.query(cmd("CONFIG").arg("GET").arg("maxmemory-policy")).await)?;
     let pair = setting.and_then(|value| ::redis::from_redis_value::<Vec<String>>(value).ok());
     Ok(pair.and_then(|pair| pair.into_iter().nth(1)))
+}
+
+async fn in_info(link: &Link, section: &str, name: &str) -> Result<Option<String>, Down> {
+    let told = told(link.query(cmd("INFO").arg(section)).await)?;
+    let text = told.and_then(|value| ::redis::from_redis_value::<String>(value).ok()).unwrap_or_default();
+    Ok(text.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned()))
+}
+
+/// For how long nobody may have been able to renew a claim, as far as this process can tell.
+fn gap(last: Option<&Past>, is_same_server: bool, now: Instant) -> Duration {
+    let Some(last) = last else { return Duration::ZERO };
+    let gap = if is_same_server { now.saturating_duration_since(last.heard) } else { Duration::MAX };
+    // A connection that broke before its owners' time was over leaves them the rest of it, and a little more.
+    if now.saturating_duration_since(last.since) < OWNERS_FIRST { gap.max(last.gap) } else { gap }
 }
 
 /// None where the server refuses to tell.
@@ -256,12 +316,12 @@ async fn noticed(faults: &mut watch::Receiver<Fault>, number: u64) -> Down {
     fault.ok().and_then(|fault| fault.0.as_ref().map(|(_, down)| down.clone())).unwrap_or(Down::Broken)
 }
 
-async fn found_idle(link: &Link, place: &RedisPlace) -> Down {
+async fn found_idle(link: &Link, place: &RedisPlace, heard: &mut Instant) -> Down {
     let command = write_nothing(place);
     loop {
         sleep(IDLE).await;
         match timeout(TRY, link.query(&command)).await {
-            Ok(Ok(_)) => {}
+            Ok(Ok(_)) => *heard = Instant::now(),
             Ok(Err(down)) => return down,
             Err(_) => return Down::Timeout,
         }
@@ -294,6 +354,19 @@ mod tests {
         let shortest: Vec<u128> = (0..=8).map(|failures| spread(failures, 0).as_millis()).collect();
         assert_eq!(shortest, [0, 25, 50, 100, 200, 250, 250, 250, 250]);
         assert_eq!(spread(u32::MAX, 1000), LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn after_a_break_that_claims_may_not_have_outlived_nobody_is_to_come_before_their_owners() {
+        let now = Instant::now();
+        let later = |seconds| now + Duration::from_secs(seconds);
+        let calm = Past { since: now, gap: Duration::ZERO, heard: later(7) };
+        assert_eq!(gap(None, false, later(9)), Duration::ZERO, "the first connection");
+        assert_eq!(gap(Some(&calm), true, later(9)), Duration::from_secs(2), "since something was heard");
+        assert_eq!(gap(Some(&calm), false, later(9)), Duration::MAX, "another server, or the same one started anew");
+        let settling = Past { since: now, gap: Duration::MAX, heard: now };
+        assert_eq!(gap(Some(&settling), true, later(1)), Duration::MAX, "it broke before the owners' time was over");
+        assert_eq!(gap(Some(&settling), true, later(3)), Duration::from_secs(3));
     }
 
     #[test]

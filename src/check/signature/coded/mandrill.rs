@@ -1,15 +1,18 @@
 //! Mandrill (Mailchimp Transactional): HMAC-SHA1 over the URL and the decoded form.
 //!
-//! The URL is the text that was entered at Mandrill, query and credentials included, and is taken as it is. Then come name and
-//! value of each field, sorted by name, nothing in between. There is one field, `mandrill_events`, a JSON array. Nothing
-//! separates it from the URL: whoever has seen a genuine request can move the cut, but the field must be there under its
-//! name, and quotes in the text of an event are escaped, so no other cut leaves an array with an event in it. Must never
-//! take a field twice: the sender's PHP keeps only one. A batch has many events, so there is neither id nor type.
-//! Source: Mandrill "How to Authenticate Webhook Requests"; django-anymail `webhooks/mandrill.py`.
+//! The URL is the text that was entered at Mandrill, query and credentials included, and is taken as it is. Credentials come as
+//! basic authorization, so the URL is tried with those too: only such as need no escape, or a path could pose as them. Then
+//! come name and value of each field, sorted by name, nothing in between. There is one field, `mandrill_events`, a JSON
+//! array. Nothing separates it from the URL: whoever has seen a genuine request can move the cut, but the field must be there
+//! under its name, and quotes in the text of an event are escaped, so no other cut leaves an array with an event in it. Must
+//! never take a field twice: the sender's PHP keeps only one. A batch has many events, so there is neither id nor type.
+//! Source: Mandrill "How to Authenticate Webhook Requests"; django-anymail `webhooks/mandrill.py` and its issue 48 (credentials).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use subtle::Choice;
 
 use super::form::{self, Field as FormField};
 use super::media::Media;
@@ -77,8 +80,14 @@ impl Coded for Mandrill {
         let shown = self.shown(&held.headers)?;
         let url = held.url.as_deref().ok_or_else(mismatch)?;
         let params = signed_params(&held.headers, body).ok_or_else(mismatch)?;
-        let key = tags::first_that(keys, |state| state.tag(|update| feed(url, &params, update)).is(&shown))
-            .ok_or_else(mismatch)?;
+        let with_credentials = with_credentials(url, &held.headers);
+        let key = tags::first_that(keys, |state| {
+            [Some(url), with_credentials.as_deref()]
+                .into_iter()
+                .flatten()
+                .fold(Choice::from(0), |fits, url| fits | state.tag(|update| feed(url, &params, update)).is(&shown))
+        })
+        .ok_or_else(mismatch)?;
         Ok(Proof { key, id: None, event_type: None, timestamp: None, coverage: Coverage::Body })
     }
 
@@ -110,6 +119,20 @@ fn signed_params(headers: &HeaderMap, body: &[u8]) -> Option<Vec<FormField>> {
     let is_plain = |name: &str| name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_');
     let is_genuine = !repeats && params.iter().all(|(name, _)| is_plain(name) && !name.is_empty());
     (is_genuine && form::once(&params, "mandrill_events").is_some()).then_some(params)
+}
+
+/// The URL as it was entered, where it holds a user and a password. Source: RFC 7617 §2 (Basic), RFC 3986 §2.3 (what needs no
+/// escape).
+fn with_credentials(url: &str, headers: &HeaderMap) -> Option<String> {
+    let (scheme, token) = single(headers, &AUTHORIZATION).ok()?.to_str().ok()?.split_once(' ')?;
+    let credentials = STANDARD.decode(token).ok().filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let (user, password) = std::str::from_utf8(&credentials).ok()?.split_once(':')?;
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    if ![user, password].iter().all(|part| !part.is_empty() && part.bytes().all(is_plain)) {
+        return None;
+    }
+    let (origin, rest) = url.split_once("://")?;
+    Some(format!("{origin}://{user}:{password}@{rest}"))
 }
 
 /// What is signed.

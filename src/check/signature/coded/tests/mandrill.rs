@@ -49,6 +49,42 @@ fn the_url_counts_as_it_is() {
     }
 }
 
+/// As django-anymail has it: the URL was entered with a user and a password, which come as basic authorization.
+#[test]
+fn credentials_that_were_entered_with_the_url_are_part_of_it() {
+    let basic = |credentials: &str| format!("Basic {}", STANDARD.encode(credentials));
+    let signed_as = |url: &str| {
+        let signed = trial().sign("x", &batch().without("x-mandrill-signature").to(url)).unwrap();
+        signed.to(URL)
+    };
+    let genuine = signed_as("https://user:pass-._~1@example.com/anymail/mandrill/");
+    mismatch(&genuine);
+    assert_eq!(trial().refusal(&genuine.clone().with("authorization", &basic("user:pass-._~1"))), None);
+    let lower = basic("user:pass-._~1").replace("Basic", "basic");
+    assert_eq!(trial().refusal(&genuine.clone().with("authorization", &lower)), None);
+    for other in ["user:pass-._~2", "user", "user:", ":pass-._~1", "", "user:pass-._~1:"] {
+        mismatch(&genuine.clone().with("authorization", &basic(other)));
+    }
+    for other in ["Bearer dXNlcjpwYXNzLS5ffjE=", "Basic dXNlcjpwYXNzLS5ffjE", "Basic", "user:pass-._~1"] {
+        mismatch(&genuine.clone().with("authorization", other));
+    }
+    let twice = genuine.clone().with("authorization", &basic("user:pass-._~1"));
+    mismatch(&twice.and("authorization", &basic("user:pass-._~1")));
+    // Who signs without any may send some.
+    assert_eq!(trial().refusal(&batch().with("authorization", &basic("user:pass"))), None);
+    // Nothing that is signed begins with what an attacker may write there.
+    for (url, credentials) in [
+        ("https://a/b:c@example.com/anymail/mandrill/", "a/b:c"),
+        ("https://a:b@c@example.com/anymail/mandrill/", "a:b@c"),
+        ("https://a:b:c@example.com/anymail/mandrill/", "a:b:c"),
+        ("https://a?b:c@example.com/anymail/mandrill/", "a?b:c"),
+        ("https://:c@example.com/anymail/mandrill/", ":c"),
+        ("https://a:@example.com/anymail/mandrill/", "a:"),
+    ] {
+        mismatch(&signed_as(url).with("authorization", &basic(credentials)));
+    }
+}
+
 #[test]
 fn every_byte_counts() {
     for tampered in batch().body_tamperings() {

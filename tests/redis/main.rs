@@ -24,7 +24,7 @@ mod trouble;
 mod ways;
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 use std::time::{Duration, Instant};
 
 use hookward::replay::{Down, Key, Owner, RedisPlace, RedisStore};
@@ -90,12 +90,20 @@ async fn gone(store: &RedisStore) -> Down {
     }
 }
 
+/// Has every thread's log lines wanted by somebody, before the first one is written. tracing asks once for each line whether
+/// anybody wants it: while there is one listener only, it asks the thread that is there first, which may be another test's.
+fn listen() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| tracing_subscriber::fmt().with_writer(io::sink).init());
+}
+
 /// What this thread logs: the runtime of a test is on the thread of the test.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
     fn capture() -> (Self, DefaultGuard) {
+        listen();
         let log = Self::default();
         let writer = log.clone();
         let subscriber = tracing_subscriber::fmt().with_ansi(false).with_writer(move || writer.clone()).finish();

@@ -36,6 +36,7 @@ impl Server {
     }
 
     pub fn with(setup: &Setup<'_>) -> Self {
+        crate::listen();
         // Another process may take the port between the two: then the server does not start, and another one is tried.
         (0..5).find_map(|_| Self::try_with(setup)).expect("the server does not start")
     }

@@ -15,6 +15,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use crate::backlog::Backlog;
 use crate::gather::gather;
 use crate::plan::{Transport, Upstream};
 use crate::read_width::ReadWidth;
@@ -24,6 +25,7 @@ use crate::read_width::ReadWidth;
 pub(crate) struct AppSocket {
     stream: Stream,
     width: ReadWidth,
+    backlog: Backlog,
 }
 
 #[derive(Debug)]
@@ -42,7 +44,12 @@ impl AppSocket {
     /// # Errors
     /// The socket's, and of TLS: a certificate that is not trusted or has another name.
     pub(crate) async fn connect(upstream: &Upstream, width: ReadWidth) -> io::Result<Self> {
-        Ok(Self { stream: Stream::connect(upstream).await?, width })
+        Ok(Self { stream: Stream::connect(upstream).await?, width, backlog: Backlog::default() })
+    }
+
+    /// Of what goes over it.
+    pub(crate) fn backlog(&self) -> &Backlog {
+        &self.backlog
     }
 }
 
@@ -107,7 +114,9 @@ impl AsyncWrite for AppSocket {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        transport!(self, stream => Pin::new(stream).poll_flush(cx))
+        ready!(transport!(self, stream => Pin::new(stream).poll_flush(cx)))?;
+        self.backlog.clear();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

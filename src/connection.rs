@@ -2,13 +2,12 @@
 //!
 //! What a listener asks for is taken from the plan in force when the connection arrives.
 //!
-//! Memory of all connections is meant to stay under `limits.buffered_bytes` + `limits.max_connections` × 192 KiB over HTTP/1
-//! and × 512 KiB over HTTP/2, with the default `limits.max_head`. Measured, KiB of resident memory a connection: 3 silent, 5
-//! at rest after a request, 35 with half a head of 16 KiB, 85 with a slow body in pieces of 16 KiB, 180 with a long answer that
-//! nobody takes. A stream of HTTP/2 may send [`STREAM_WINDOW`] ahead, and one that waits with its answer cost up to 75 more,
-//! with 20,000 streams begun at once; the sum of those that run is held to `limits.max_connections`.
-//! One kind does not stay under it yet: an upload that the app does not read costs up to 620, over either protocol (330 each
-//! of sixteen on one connection). hyper holds 408 of that before the app's socket, and has no limit for it but that of its reads.
+//! Memory of all connections is meant to stay under `limits.buffered_bytes` + `limits.max_connections` × 192 KiB + 32 MiB
+//! (`wire::unread`), with the default `limits.max_head`; over HTTP/2 a stream that runs counts as a connection, and the sum of those is
+//! held to `limits.max_connections` too. Measured, KiB of resident memory a connection: 3 silent, 5 at rest after a request,
+//! 35 with half a head of 16 KiB, 85 with a slow body in pieces of 16 KiB, 110 to 150 with an upload that the app does not read,
+//! 180 with a long answer that nobody takes. A stream of HTTP/2 may send [`STREAM_WINDOW`] ahead: 90 to 130 with an upload that
+//! the app does not read, up to 75 while it waits with its answer, with 20,000 streams begun at once.
 //! Must never look into a request.
 
 mod chronicle;
@@ -45,7 +44,7 @@ use crate::proxy_protocol::{self, Named, NoHeader};
 use crate::quiet::Hushed;
 use crate::reject::Reject;
 use crate::telemetry::access::Record;
-use crate::wire::{Abuse, Guarded, Line, Place, Protocol, Timeouts};
+use crate::wire::{Guarded, Line, Place, Protocol, Timeouts};
 
 /// For answers that are already on their way when a shutdown can wait no longer.
 pub(crate) const LAST_WORDS: Duration = Duration::from_millis(500);
@@ -137,7 +136,7 @@ pub(crate) async fn serve(arrival: Arrival, seat: Seat, gate: &Arc<Gate>, mut st
                 }
                 leave = seat.leave() => {
                     chronicle.abused(leave);
-                    if leave != Leave::Abused(Abuse::Flooded) {
+                    if !matches!(leave, Leave::Abused(abuse) if abuse.is_flood()) {
                         // In that case the guard has the last words.
                         connection.as_mut().graceful_shutdown();
                     }

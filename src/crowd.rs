@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::clock;
-use crate::wire::{Abuse, Line, Wait};
+use crate::wire::{Abuse, Line, Sum, Wait};
 
 /// So long a connection may take to its first request before it counts as one that only holds its place.
 const WELCOME: Duration = Duration::from_secs(1);
@@ -30,6 +30,7 @@ pub(crate) struct Crowd(Arc<Inner>);
 struct Inner {
     members: Mutex<Members>,
     leaving: AtomicUsize,
+    unread: Sum,
 }
 
 #[derive(Debug, Default)]
@@ -63,7 +64,7 @@ pub(crate) enum Leave {
 impl Crowd {
     /// Takes a place.
     pub(crate) fn enter(&self) -> Seat {
-        let line = Arc::new(Line::new());
+        let line = Arc::new(Line::among(&self.0.unread));
         let mut members = self.lock();
         let number = members.next;
         members.next = number.wrapping_add(1);

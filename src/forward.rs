@@ -24,6 +24,8 @@ use hyper_util::rt::TokioIo;
 
 use crate::admit::{Admitted, Passage};
 use crate::app_socket::AppSocket;
+use crate::attention::Witness;
+use crate::backlog::Backlog;
 use crate::clock;
 use crate::in_flight::InFlight;
 use crate::outbound::Outbound;
@@ -100,6 +102,9 @@ struct Link {
     /// `None` once it has ended. Dropping it gives a request back that it never took; keeping it would keep that request for ever.
     connection: Option<Connection<Io, Outbound>>,
     sender: SendRequest<Outbound>,
+    backlog: Backlog,
+    /// Of the body that goes over it, while that may be unread.
+    upload: Option<Witness>,
 }
 
 impl Link {
@@ -178,6 +183,7 @@ impl Forwarder {
             if passage.is_over() && when_over == OnStoreError::Refuse {
                 return Err(Failed { error: ForwardError::Over, unsent: Some((request, passage)) });
             }
+            link.upload = request.body_mut().goes_over(&link.backlog);
             let reply: Reply = Box::pin(link.sender.try_send_request(*request));
             let (forwarder, plan) = (Arc::clone(self), Arc::clone(plan));
             let mut exchange = Exchange::new(link, reply, forwarder, plan, passage);
@@ -215,8 +221,10 @@ impl Forwarder {
     /// # Errors
     /// [`ForwardError`]; `Timeout` after `limits.upgrade_timeout`.
     pub(crate) async fn upgrade(&self, admitted: Admitted, plan: &Plan) -> Result<Response<Incoming>, ForwardError> {
-        let (request, _) = admitted.into_parts();
-        let Link { connection, mut sender, .. } = *self.connect(plan, None).await?;
+        let (mut request, _) = admitted.into_parts();
+        let Link { connection, mut sender, backlog, .. } = *self.connect(plan, None).await?;
+        // Its driver looks after it.
+        let _ = request.body_mut().goes_over(&backlog);
         let driver = tokio::spawn(async move {
             if let Some(connection) = connection {
                 // Its error reaches the request that waits on it.
@@ -239,8 +247,9 @@ impl Forwarder {
             .await
             .map_err(|_elapsed| ForwardError::ConnectTimeout)?
             .map_err(ForwardError::Connect)?;
+        let backlog = socket.backlog().clone();
         let (sender, connection) = http1::handshake(TokioIo::new(socket)).await.map_err(ForwardError::Answer)?;
-        Ok(Box::new(Link { connection: Some(connection), sender }))
+        Ok(Box::new(Link { connection: Some(connection), sender, backlog, upload: None }))
     }
 
     /// The connection that rested last and is still good: of this worker, or else of another. One that is there already is

@@ -13,7 +13,7 @@
 //!
 //! | level | modules |
 //! |---|---|
-//! | 0 | `reject`, `civil`, `clock`, `secret`, `hex`, `quiet`, `read_width` |
+//! | 0 | `reject`, `civil`, `clock`, `secret`, `hex`, `quiet`, `read_width`, `backlog`, `attention` |
 //! | 1 | `check` (pure: no async, I/O, clock), `providers` (the catalogue, data), `token` (the signed proof), `redis_place` |
 //! | 2 | `plan` (the compiled configuration) |
 //! | 3 | `config`, `telemetry`, `headers`, `budget`, `in_flight`, `gather`, `wire`, `verified_event`, `outbound`, `admit`, `app_socket`, `https`, `capture`, `live`, `client_socket`, `proxy_protocol`, `descriptors`, `replay` |
@@ -27,6 +27,8 @@ mod admin;
 mod admit;
 mod answer;
 mod app_socket;
+mod attention;
+mod backlog;
 pub mod budget;
 pub mod capture;
 pub mod check;

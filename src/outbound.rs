@@ -14,6 +14,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
+use crate::attention::{Attention, Reader, Witness};
+use crate::backlog::Backlog;
 use crate::check::framing;
 use crate::headers;
 use crate::plan::Plan;
@@ -34,6 +36,10 @@ pub(crate) struct Streamed {
     plan: Arc<Plan>,
     /// How long nothing may arrive, where the socket cannot tell (a stream of HTTP/2 among others).
     stall: Option<(Duration, Option<Pin<Box<Sleep>>>)>,
+    /// What waits before the connection that it goes over.
+    backlog: Backlog,
+    /// Where others share its client's connection.
+    reader: Option<Reader>,
 }
 
 /// Why a passed body ends early.
@@ -54,18 +60,36 @@ impl Outbound {
         Self::Whole(frames)
     }
 
-    /// A body as it comes. `stall`: how long nothing may arrive, if nobody else sees to that.
-    pub(crate) fn stream(body: Incoming, plan: Arc<Plan>, stall: Option<Duration>) -> Self {
+    /// A body as it comes. `stall`: how long nothing may arrive, if nobody else sees to that. `shared`: of its client's
+    /// connection, where it has that in common with others.
+    pub(crate) fn stream(body: Incoming, plan: Arc<Plan>, stall: Option<Duration>, shared: Option<&Attention>) -> Self {
         if body.is_end_stream() {
             return Self::Whole(Vec::new());
         }
-        Self::Stream(Box::new(Streamed { body, plan, stall: stall.map(|limit| (limit, None)) }))
+        let (backlog, reader) = (Backlog::default(), shared.map(Attention::body));
+        Self::Stream(Box::new(Streamed { body, plan, stall: stall.map(|limit| (limit, None)), backlog, reader }))
+    }
+
+    /// It goes over the connection with this backlog. Who is told when nobody looks after that.
+    pub(crate) fn goes_over(&mut self, backlog: &Backlog) -> Option<Witness> {
+        let Self::Stream(streamed) = self else { return None };
+        streamed.backlog = backlog.clone();
+        streamed.reader.as_ref().map(Reader::witness)
     }
 }
 
 impl Streamed {
     fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        // Without a timer: the app may take as long as it likes.
+        if self.backlog.poll_room(cx).is_pending() {
+            self.reader.iter().for_each(Reader::waits);
+            return Poll::Pending;
+        }
+        self.reader.iter().for_each(Reader::reads);
         let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.backlog.grow(frame.data_ref().map_or(0, Bytes::len));
+        }
         let Some((limit, timer)) = &mut self.stall else { return polled.map_err(BodyError::from) };
         if polled.is_ready() {
             *timer = None;

@@ -28,6 +28,7 @@ mod multiplexed;
 mod patience;
 mod protocol;
 mod rest;
+mod unread;
 
 pub(crate) use frames::Refusal;
 pub(crate) use line::{Abuse, BodyFault, End, Head, Line, News, Wait};
@@ -36,6 +37,7 @@ use patience::Waiting;
 pub(crate) use protocol::Protocol;
 pub(crate) use rest::Place;
 use rest::Rest;
+pub(crate) use unread::Sum;
 
 /// What hyper parses in place of a refused head.
 const SUBSTITUTE: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\n\r\n";

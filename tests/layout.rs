@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 /// Lowest level first. A module imports only modules of a lower level, or of its own folder.
 const LEVELS: &[&[&str]] = &[
-    &["reject", "civil", "clock", "secret", "hex", "quiet", "read_width"],
+    &["reject", "civil", "clock", "secret", "hex", "quiet", "read_width", "backlog", "attention"],
     &["check", "providers", "token", "redis_place"],
     &["plan"],
     &[
@@ -210,6 +210,13 @@ fn has_test(source: &str, name: &str) -> bool {
     })
 }
 
+/// Whether a table of faults has a case of this name: a function that is one by its decorator.
+fn has_case(source: &str, name: &str) -> bool {
+    let before = source.split_once(&format!("\nasync def {name}(")).map_or("", |(before, _)| before);
+    let decorator = before.rsplit_once("\n@case(").map_or("", |(_, decorator)| decorator);
+    !decorator.is_empty() && !decorator.contains("\n\n")
+}
+
 #[test]
 fn the_tests_that_security_md_names_are_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -221,12 +228,13 @@ fn the_tests_that_security_md_names_are_there() {
     for span in promises.split('`').skip(1).step_by(2) {
         let (path, argument) = span.split_once(' ').unwrap_or((span, ""));
         if root.join(path).is_file() {
-            file = Path::new(path).extension().is_some_and(|kind| kind == "rs").then(|| (path, read(path)));
+            let kind = Path::new(path).extension().unwrap_or_default();
+            file = (kind == "rs" || kind == "py").then(|| (path, kind == "rs", read(path)));
             assert!(argument.is_empty() || read(path).contains(&format!("part_{argument}()")), "no part: {span}");
             continue;
         }
-        let (path, source) = file.as_ref().unwrap_or_else(|| panic!("{span} is no file, and stands behind none"));
-        assert!(has_test(source, span), "{path} has no test {span}");
+        let (path, rust, source) = file.as_ref().unwrap_or_else(|| panic!("{span} is no file, and stands behind none"));
+        assert!(if *rust { has_test(source, span) } else { has_case(source, span) }, "{path} has no test {span}");
         tests += 1;
     }
     assert!(tests >= 90, "{tests} tests are named");

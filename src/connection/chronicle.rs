@@ -75,6 +75,10 @@ impl Chronicle {
                 let why = "an HTTP/2 client floods with frames that carry no request (ENHANCE_YOUR_CALM)";
                 self.ending(Reject::Overloaded, why);
             }
+            Leave::Abused(Abuse::Scattered) => {
+                let why = "an HTTP/2 client sends bodies that the app does not read in too many small frames (ENHANCE_YOUR_CALM)";
+                self.ending(Reject::Overloaded, why);
+            }
         }
     }
 

@@ -60,7 +60,11 @@ impl Exchange {
     /// # Errors
     /// `Switched`.
     pub(crate) fn answer(mut self, response: Response<Incoming>) -> Result<Response<Answer>, ForwardError> {
-        let Some((link, _)) = self.running.take() else { return Err(ForwardError::Switched) };
+        let Some((mut link, _)) = self.running.take() else { return Err(ForwardError::Switched) };
+        // It is driven as the answer is taken, if at all.
+        if let Some(upload) = link.upload.take() {
+            upload.neglected();
+        }
         let passage = self.take_passage();
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {
             return Err(ForwardError::Switched);

@@ -87,13 +87,15 @@ impl Gate {
             parts.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
         }
         // In HTTP/1 the socket sees to that.
-        let stall = (caller.protocol == Protocol::Http2).then_some(plan.limits.body_timeout);
+        let is_shared = caller.protocol == Protocol::Http2;
+        let (stall, shared) =
+            (is_shared.then_some(plan.limits.body_timeout), is_shared.then_some(caller.line.attention()));
         if parts.version == Version::HTTP_10 {
             name_host(plan, &mut parts.headers);
         }
         // RFC 9110 §15.2: no interim answer to an HTTP/1.0 client.
         let interim = caller.protocol == Protocol::Http1 && parts.version == Version::HTTP_11;
-        let mut request = upstream_request(parts, Outbound::stream(body, Arc::clone(plan), stall));
+        let mut request = upstream_request(parts, Outbound::stream(body, Arc::clone(plan), stall, shared));
         let Some(client) = client else {
             if interim {
                 forward_interim(&mut request, Arc::clone(&caller.line));

@@ -6,6 +6,9 @@
 
 use std::time::{Duration, Instant};
 
+use super::line::Abuse;
+use super::unread::Unread;
+
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
@@ -145,8 +148,10 @@ impl Received {
         }
     }
 
-    /// False when there are too many frames that carry nothing.
-    pub(super) fn follow(&mut self, bytes: &[u8], now: impl Fn() -> Instant) -> bool {
+    /// # Errors
+    /// When there are too many of a kind.
+    pub(super) fn follow(&mut self, bytes: &[u8], unread: &mut Unread, now: impl Fn() -> Instant) -> Result<(), Abuse> {
+        let mut scattered = false;
         let Self { frames, block, same_head, highest, opened, withdrawn, allowance } = self;
         frames.follow(bytes, |frame| {
             *block = match (frame.kind, *block) {
@@ -156,7 +161,10 @@ impl Received {
                 (_, block) => block,
             };
             match frame.kind {
-                DATA if carries(&frame) => {}
+                DATA if carries(&frame) => {
+                    let last = frame.flags & END_STREAM != 0;
+                    scattered |= !unread.received(frame.stream, frame.length, last);
+                }
                 HEADERS if frame.stream > *highest => {
                     *highest = frame.stream;
                     allowance.left = allowance.left.saturating_add(A_REQUEST).min(BURST);
@@ -166,6 +174,7 @@ impl Received {
                 }
                 RST_STREAM => {
                     *withdrawn = withdrawn.saturating_add(1);
+                    unread.ended(frame.stream);
                     allowance.spend(&now);
                 }
                 _ => allowance.spend(&now),
@@ -176,7 +185,10 @@ impl Received {
             }
             *same_head &= *block != Block::Nothing;
         });
-        !self.allowance.spent
+        if self.allowance.spent {
+            return Err(Abuse::Flooded);
+        }
+        if scattered { Err(Abuse::Scattered) } else { Ok(()) }
     }
 
     /// So many bytes went to the client.
@@ -291,10 +303,16 @@ pub(super) struct Sent {
 
 impl Sent {
     /// `refused` is called for everything that h2 refuses.
-    pub(super) fn follow(&mut self, bytes: &[u8], mut refused: impl FnMut(Refusal)) {
+    pub(super) fn follow(&mut self, bytes: &[u8], unread: &mut Unread, mut refused: impl FnMut(Refusal)) {
         let Self { frames, answered } = self;
         frames.follow(bytes, |frame| {
             let (first, second) = frame.words();
+            match frame.kind {
+                WINDOW_UPDATE => unread.released(frame.stream, usize::try_from(first).unwrap_or(usize::MAX)),
+                RST_STREAM => unread.ended(frame.stream),
+                HEADERS | DATA if frame.flags & END_STREAM != 0 => unread.ended(frame.stream),
+                _ => {}
+            }
             match frame.kind {
                 HEADERS => {
                     *answered = frame.stream;
@@ -324,7 +342,9 @@ impl Sent {
 
 #[cfg(test)]
 mod tests {
+    use super::super::unread::Sum;
     use super::*;
+    use crate::attention::Attention;
     use crate::clock;
 
     const SETTINGS: u8 = 4;
@@ -344,15 +364,24 @@ mod tests {
         seen
     }
 
+    fn unread() -> Unread {
+        Unread::new(Attention::default(), Sum::default())
+    }
+
+    /// Whether it may send this.
+    fn follow(received: &mut Received, bytes: &[u8], now: impl Fn() -> Instant) -> bool {
+        received.follow(bytes, &mut unread(), now).is_ok()
+    }
+
     fn received() -> Received {
         let mut received = Received::new(clock::monotonic());
-        assert!(received.follow(&frame(SETTINGS, 0, 0, &[]), clock::monotonic));
+        assert!(follow(&mut received, &frame(SETTINGS, 0, 0, &[]), clock::monotonic));
         received
     }
 
     /// How many of these the client may send.
     fn allowed(received: &mut Received, flood: &[u8], now: Instant) -> u32 {
-        (0..100_000).take_while(|_| received.follow(flood, || now)).count().try_into().unwrap()
+        (0..100_000).take_while(|_| follow(received, flood, || now)).count().try_into().unwrap()
     }
 
     #[test]
@@ -404,7 +433,7 @@ mod tests {
         let now = received.allowance.since;
         for n in 0..10_000 {
             let request = frame(HEADERS, END_HEADERS, n * 2 + 1, b"");
-            assert!(received.follow(&[request, frame(PING, 0, 0, &[0; 8]).repeat(4)].concat(), || now), "{n}");
+            assert!(follow(&mut received, &[request, frame(PING, 0, 0, &[0; 8]).repeat(4)].concat(), || now), "{n}");
         }
     }
 
@@ -437,10 +466,10 @@ mod tests {
         assert!(!received.head_under_way());
         let head = [frame(HEADERS, 0, 1, b"abc"), frame(CONTINUATION, END_HEADERS, 1, b"def")].concat();
         for (index, byte) in head.iter().enumerate() {
-            assert!(received.follow(&[*byte], clock::monotonic));
+            assert!(follow(&mut received, &[*byte], clock::monotonic));
             assert_eq!(received.head_under_way(), index + 1 < head.len(), "{index}");
         }
-        assert!(received.follow(&frame(DATA, 0, 1, b"abc")[..11], clock::monotonic));
+        assert!(follow(&mut received, &frame(DATA, 0, 1, b"abc")[..11], clock::monotonic));
         assert!(!received.head_under_way(), "a body has a time of its own");
     }
 
@@ -461,15 +490,42 @@ mod tests {
             (frame(GOAWAY, 0, 0, &[code(7), code(0)].concat()), vec![]),
         ] {
             let mut seen = Vec::new();
-            Sent::default().follow(&sent, |refusal| seen.push(refusal));
+            Sent::default().follow(&sent, &mut unread(), |refusal| seen.push(refusal));
             assert_eq!(seen, expected);
         }
     }
 
     #[test]
+    fn small_frames_are_bounded_while_a_body_is_not_read_and_come_free_as_they_are_read_or_end() {
+        let attention = Attention::default();
+        let _body = attention.body();
+        let mut unread = Unread::new(attention.clone(), Sum::default());
+        let (mut received, mut sent) = (received(), Sent::default());
+        let most = |received: &mut Received, unread: &mut Unread, flood: &[u8]| {
+            (0..10_000).map_while(|_| received.follow(flood, unread, clock::monotonic).ok()).count()
+        };
+        let flood = [frame(DATA, 0, 1, b"x"), frame(DATA, 0, 3, &[0; 16384])].concat();
+        let all = most(&mut received, &mut unread, &flood);
+        assert!((100..5000).contains(&all), "{all}");
+        let last = received.follow(&flood, &mut unread, clock::monotonic);
+        assert_eq!(last, Err(Abuse::Scattered));
+        let bytes = u32::to_be_bytes(0xffff);
+        let ended = frame(DATA, END_STREAM, 1, b"");
+        let reset = frame(RST_STREAM, 0, 1, &u32::to_be_bytes(CANCEL));
+        for freed in [frame(WINDOW_UPDATE, 0, 1, &bytes), frame(HEADERS, 5, 1, b"x"), ended, reset.clone()] {
+            sent.follow(&freed, &mut unread, |_| {});
+            assert_eq!(most(&mut received, &mut unread, &flood), all);
+        }
+        assert!(received.follow(&reset, &mut unread, clock::monotonic).is_ok());
+        assert_eq!(most(&mut received, &mut unread, &flood), all);
+        sent.follow(&frame(WINDOW_UPDATE, 0, 0, &bytes), &mut unread, |_| {});
+        assert_eq!(most(&mut received, &mut unread, &flood), 0, "of the connection as a whole it says nothing");
+    }
+
+    #[test]
     fn the_last_words_are_one_whole_frame() {
         let mut received = received();
-        received.follow(&frame(HEADERS, END_HEADERS, 0x0102_0305, b""), clock::monotonic);
+        follow(&mut received, &frame(HEADERS, END_HEADERS, 0x0102_0305, b""), clock::monotonic);
         let seen = frames(&[&received.farewell()]);
         assert_eq!((seen.len(), seen[0].kind, seen[0].start), (1, GOAWAY, [1, 2, 3, 5, 0, 0, 0, 11]));
     }

@@ -11,6 +11,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 
 use super::frames::Refusal;
+use super::unread::{Sum, Unread};
+use crate::attention::Attention;
 use crate::check::framing::{Fault, HeadFacts};
 use crate::clock;
 
@@ -46,6 +48,9 @@ pub(crate) struct Line {
     shared: Mutex<Shared>,
     /// Its task has something to look at: it may be asked to leave, or has to.
     told: Notify,
+    attention: Attention,
+    /// Of all connections.
+    unread: Sum,
 }
 
 /// A connection without a request or an answer under way.
@@ -64,6 +69,15 @@ pub(crate) enum Abuse {
     Withdrawn,
     /// Its client sends frames that carry nothing.
     Flooded,
+    /// Its client sends bodies that are not read in small pieces.
+    Scattered,
+}
+
+impl Abuse {
+    /// The guard reads no more, and has the last words.
+    pub(crate) fn is_flood(self) -> bool {
+        matches!(self, Self::Flooded | Self::Scattered)
+    }
 }
 
 /// What the socket's owner has seen that no request's line tells.
@@ -103,7 +117,7 @@ pub(super) struct Shared {
     /// Several requests at once.
     multiplexed: bool,
     withdrawn: u32,
-    flooded: bool,
+    flooded: Option<Abuse>,
     dismissed: bool,
     pub(super) news: Vec<News>,
 }
@@ -118,7 +132,13 @@ pub(crate) enum BodyFault {
 }
 
 impl Line {
+    #[cfg(test)]
     pub(crate) fn new() -> Self {
+        Self::among(&Sum::default())
+    }
+
+    /// `unread` is the sum of all connections.
+    pub(crate) fn among(unread: &Sum) -> Self {
         let shared = Mutex::new(Shared {
             heads: VecDeque::new(),
             body_fault: None,
@@ -134,11 +154,11 @@ impl Line {
             served: false,
             multiplexed: false,
             withdrawn: 0,
-            flooded: false,
+            flooded: None,
             dismissed: false,
             news: Vec::new(),
         });
-        Self { shared, told: Notify::new() }
+        Self { shared, told: Notify::new(), attention: Attention::default(), unread: unread.clone() }
     }
 
     // Hardly ever contended: besides the connection's task only a detached body's end takes it, and a full house.
@@ -254,16 +274,21 @@ impl Line {
     /// Whether its client does what none is let do.
     pub(crate) fn abuse(&self) -> Option<Abuse> {
         let shared = self.lock();
-        if shared.flooded {
-            Some(Abuse::Flooded)
-        } else {
-            (shared.multiplexed && shared.withdrawn > WITHDRAWN).then_some(Abuse::Withdrawn)
-        }
+        shared.flooded.or((shared.multiplexed && shared.withdrawn > WITHDRAWN).then_some(Abuse::Withdrawn))
     }
 
-    /// Too many frames that carry nothing.
-    pub(super) fn flooded(&self) {
-        self.lock().flooded = true;
+    /// Who reads its bodies.
+    pub(crate) fn attention(&self) -> &Attention {
+        &self.attention
+    }
+
+    pub(super) fn unread(&self) -> Unread {
+        Unread::new(self.attention.clone(), self.unread.clone())
+    }
+
+    /// Too many frames of a kind.
+    pub(super) fn flooded(&self, how: Abuse) {
+        self.lock().flooded = Some(how);
         self.told.notify_one();
     }
 

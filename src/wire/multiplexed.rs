@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::{Received, Sent};
+use super::unread::Unread;
 use super::{Guarded, Mode};
 use crate::clock;
 
@@ -17,6 +18,7 @@ use crate::clock;
 pub(super) struct Multiplexed {
     pub(super) received: Received,
     sent: Sent,
+    unread: Unread,
     /// Nothing more is read.
     flooded: bool,
     farewell: Option<[u8; 17]>,
@@ -26,7 +28,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
     /// The preface has been read.
     pub(super) fn follow_http2(&mut self) {
         let received = Received::new(clock::monotonic());
-        let both = Multiplexed { received, sent: Sent::default(), flooded: false, farewell: None };
+        let unread = self.line.unread();
+        let both = Multiplexed { received, sent: Sent::default(), unread, flooded: false, farewell: None };
         self.multiplexed = Some(Box::new(both));
         self.mode = Mode::Http2;
         self.approved = self.held.len();
@@ -38,14 +41,14 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
         let fresh = buf.filled().get(before..).unwrap_or_default();
-        if both.received.follow(fresh, clock::monotonic) {
+        let Err(abuse) = both.received.follow(fresh, &mut both.unread, clock::monotonic) else {
             return Poll::Ready(Ok(()));
-        }
+        };
         both.flooded = true;
         both.farewell = Some(both.received.farewell());
         buf.set_filled(before);
         // The connection's task hears of it, and ends what is under way.
-        self.line.flooded();
+        self.line.flooded(abuse);
         Poll::Pending
     }
 
@@ -56,8 +59,8 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> Guarded<IO> {
         for slice in slices {
             let part = slice.get(..left.min(slice.len())).unwrap_or_default();
             left = left.saturating_sub(part.len());
-            let Multiplexed { received, sent, .. } = &mut **both;
-            sent.follow(part, |refusal| self.line.refused(refusal, received.standing()));
+            let Multiplexed { received, sent, unread, .. } = &mut **both;
+            sent.follow(part, unread, |refusal| self.line.refused(refusal, received.standing()));
         }
     }
 

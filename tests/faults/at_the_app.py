@@ -9,6 +9,7 @@ import socket
 
 import relay
 import sender
+import uploads
 from case import IN_FLIGHT, SEVERAL, UNKNOWN, case, fault, labels, ran, ran_once, send_all, staged, went
 from hookward import MIB, SHORT, UPSTREAM_MAX
 
@@ -325,3 +326,60 @@ async def untaken_downloads(bench):
     # What the allocator keeps counts as rest.
     gate.memory_at_rest += 12 * MIB
     await gate.came_to_rest(entries=0)
+
+
+async def untaken_uploads(bench, begin, count, most):
+    """Begins so many, of which the app reads nothing but what is for `/read`. What they end with, if they cost at most so much
+    memory together."""
+    closes = asyncio.Event()
+
+    async def reads_some(reader, writer):
+        with contextlib.suppress(ConnectionError, asyncio.CancelledError):
+            if b"/read" in await reader.readline():
+                while await reader.read(MIB):
+                    pass
+            await closes.wait()
+        relay.reset(writer)
+
+    app = await asyncio.start_server(reads_some, "127.0.0.1", 0, limit=1024)
+    bench.stack.callback(app.close)
+    gate = await bench.gate(app.sockets[0].getsockname()[1])
+    begun = [await begin(gate.port) for _ in range(count)]
+    ends = [await sent for _, sent in begun]
+    held = gate.memory() - gate.memory_at_rest
+    assert held < most, f"{held // 1024 // count} KiB each"
+    for writer, _ in begun:
+        relay.reset(writer)
+    closes.set()
+    # What the allocator keeps counts as rest.
+    gate.memory_at_rest += 24 * MIB
+    await gate.came_to_rest(entries=0)
+    return ends
+
+
+@case("the app reads nothing of 64 uploads", "no answer", "64 runs", "192 KiB each at most; then all back", alone=True)
+async def untaken_uploads_http1(bench):
+    await untaken_uploads(bench, uploads.over_http1, 64, 64 * 192 * 1024)
+
+
+@case(
+    "the same of sixteen uploads on each of 16 connections of HTTP/2",
+    "no answer",
+    "256 runs",
+    "192 KiB each at most; then all back",
+    alone=True,
+)
+async def untaken_uploads_http2(bench):
+    await untaken_uploads(bench, lambda port: uploads.over_http2(port, 16), 16, 256 * 192 * 1024)
+
+
+@case(
+    "the same of 32, on as many connections of HTTP/2, each in 1,000 single bytes between large frames of what it reads",
+    "most connections end (ENHANCE_YOUR_CALM)",
+    "64 runs",
+    "64 MiB at most; then all back",
+    alone=True,
+)
+async def scattered_uploads(bench):
+    ends = await untaken_uploads(bench, lambda port: uploads.scattered(port, 1000), 32, 64 * MIB)
+    assert ends.count(False) > 16, ends

@@ -85,8 +85,10 @@ impl Streamed {
             self.reader.iter().for_each(Reader::waits);
             return Poll::Pending;
         }
-        self.reader.iter().for_each(Reader::reads);
         let polled = Pin::new(&mut self.body).poll_frame(cx);
+        if polled.is_pending() {
+            self.reader.iter().for_each(Reader::reads);
+        }
         if let Poll::Ready(Some(Ok(frame))) = &polled {
             self.backlog.grow(frame.data_ref().map_or(0, Bytes::len));
         }

@@ -154,6 +154,7 @@ impl Received {
         let mut scattered = false;
         let Self { frames, block, same_head, highest, opened, withdrawn, allowance } = self;
         frames.follow(bytes, |frame| {
+            unread.passes(HEADER.saturating_add(frame.length));
             *block = match (frame.kind, *block) {
                 (HEADERS, _) if frame.stream > *highest => Block::Request,
                 (HEADERS, _) => Block::Trailers,
@@ -162,11 +163,15 @@ impl Received {
             };
             match frame.kind {
                 DATA if carries(&frame) => {
-                    let last = frame.flags & END_STREAM != 0;
-                    scattered |= !unread.received(frame.stream, frame.length, last);
+                    let padding = padding(&frame).min(frame.length);
+                    let bytes = frame.length.saturating_sub(padding);
+                    scattered |= !unread.received(frame.stream, bytes, padding, frame.flags & END_STREAM != 0);
                 }
                 HEADERS if frame.stream > *highest => {
                     *highest = frame.stream;
+                    if frame.flags & END_STREAM == 0 {
+                        unread.begun(frame.stream);
+                    }
                     allowance.left = allowance.left.saturating_add(A_REQUEST).min(BURST);
                 }
                 WINDOW_UPDATE if allowance.written >= A_WINDOW => {
@@ -224,9 +229,13 @@ impl Received {
 }
 
 fn carries(frame: &Frame) -> bool {
+    frame.flags & END_STREAM != 0 || frame.length > padding(frame)
+}
+
+/// Bytes of it, with the one that tells.
+fn padding(frame: &Frame) -> usize {
     let [padding, ..] = frame.start;
-    let padding = if frame.flags & PADDED == 0 { 0 } else { usize::from(padding).saturating_add(1) };
-    frame.flags & END_STREAM != 0 || frame.length > padding
+    if frame.flags & PADDED == 0 { 0 } else { usize::from(padding).saturating_add(1) }
 }
 
 /// Frames that may still come.
@@ -342,9 +351,10 @@ impl Sent {
 
 #[cfg(test)]
 mod tests {
-    use super::super::unread::Sum;
+    use std::sync::Arc;
+
+    use super::super::line::Line;
     use super::*;
-    use crate::attention::Attention;
     use crate::clock;
 
     const SETTINGS: u8 = 4;
@@ -365,7 +375,7 @@ mod tests {
     }
 
     fn unread() -> Unread {
-        Unread::new(Attention::default(), Sum::default())
+        Arc::new(Line::new()).unread()
     }
 
     /// Whether it may send this.
@@ -497,29 +507,40 @@ mod tests {
 
     #[test]
     fn small_frames_are_bounded_while_a_body_is_not_read_and_come_free_as_they_are_read_or_end() {
-        let attention = Attention::default();
-        let _body = attention.body();
-        let mut unread = Unread::new(attention.clone(), Sum::default());
-        let (mut received, mut sent) = (received(), Sent::default());
+        let line = Arc::new(Line::new());
+        let _body = line.attention().body();
+        let (mut unread, mut received, mut sent) = (line.unread(), received(), Sent::default());
         let most = |received: &mut Received, unread: &mut Unread, flood: &[u8]| {
             (0..10_000).map_while(|_| received.follow(flood, unread, clock::monotonic).ok()).count()
         };
-        let flood = [frame(DATA, 0, 1, b"x"), frame(DATA, 0, 3, &[0; 16384])].concat();
-        let all = most(&mut received, &mut unread, &flood);
+        let head = |stream| frame(HEADERS, END_HEADERS, stream, b"");
+        let small = |stream| [frame(DATA, 0, stream, b"x"), frame(DATA, 0, 1, &[0; 16384])].concat();
+        assert!(received.follow(&head(1), &mut unread, clock::monotonic).is_ok());
+        let (bytes, cancel) = (u32::to_be_bytes(0xffff), u32::to_be_bytes(CANCEL));
+        // Each stream is filled, and freed in another way.
+        let mut fill = |unread: &mut Unread, stream| {
+            assert!(received.follow(&head(stream), unread, clock::monotonic).is_ok());
+            let all = most(&mut received, unread, &small(stream));
+            assert_eq!(received.follow(&small(stream), unread, clock::monotonic), Err(Abuse::Scattered));
+            all
+        };
+        let all = fill(&mut unread, 3);
         assert!((100..5000).contains(&all), "{all}");
-        let last = received.follow(&flood, &mut unread, clock::monotonic);
-        assert_eq!(last, Err(Abuse::Scattered));
-        let bytes = u32::to_be_bytes(0xffff);
-        let ended = frame(DATA, END_STREAM, 1, b"");
-        let reset = frame(RST_STREAM, 0, 1, &u32::to_be_bytes(CANCEL));
-        for freed in [frame(WINDOW_UPDATE, 0, 1, &bytes), frame(HEADERS, 5, 1, b"x"), ended, reset.clone()] {
-            sent.follow(&freed, &mut unread, |_| {});
-            assert_eq!(most(&mut received, &mut unread, &flood), all);
-        }
-        assert!(received.follow(&reset, &mut unread, clock::monotonic).is_ok());
-        assert_eq!(most(&mut received, &mut unread, &flood), all);
+        sent.follow(&frame(WINDOW_UPDATE, 0, 3, &bytes), &mut unread, |_| {});
+        assert_eq!(fill(&mut unread, 5), all);
+        sent.follow(&frame(HEADERS, 5, 5, b"x"), &mut unread, |_| {});
+        assert_eq!(fill(&mut unread, 7), all);
+        sent.follow(&frame(DATA, END_STREAM, 7, b""), &mut unread, |_| {});
+        assert_eq!(fill(&mut unread, 9), all);
+        sent.follow(&frame(RST_STREAM, 0, 9, &cancel), &mut unread, |_| {});
+        assert_eq!(fill(&mut unread, 11), all);
         sent.follow(&frame(WINDOW_UPDATE, 0, 0, &bytes), &mut unread, |_| {});
-        assert_eq!(most(&mut received, &mut unread, &flood), 0, "of the connection as a whole it says nothing");
+        assert!(received.follow(&small(11), &mut unread, clock::monotonic).is_err(), "it says nothing of any stream");
+        assert!(received.follow(&frame(RST_STREAM, 0, 11, &cancel), &mut unread, clock::monotonic).is_ok());
+        assert!(received.follow(&small(1), &mut unread, clock::monotonic).is_ok());
+        let bodiless = frame(HEADERS, END_HEADERS | END_STREAM, 13, b"");
+        assert!(received.follow(&bodiless, &mut unread, clock::monotonic).is_ok());
+        assert_eq!(most(&mut received, &mut unread, &small(13)), 10_000, "it has no body");
     }
 
     #[test]

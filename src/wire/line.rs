@@ -4,7 +4,7 @@
 //! and interim answers travel here. Must never block: it is locked for a few instructions at a time.
 
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
@@ -71,13 +71,6 @@ pub(crate) enum Abuse {
     Flooded,
     /// Its client sends bodies that are not read in small pieces.
     Scattered,
-}
-
-impl Abuse {
-    /// The guard reads no more, and has the last words.
-    pub(crate) fn is_flood(self) -> bool {
-        matches!(self, Self::Flooded | Self::Scattered)
-    }
 }
 
 /// What the socket's owner has seen that no request's line tells.
@@ -282,8 +275,8 @@ impl Line {
         &self.attention
     }
 
-    pub(super) fn unread(&self) -> Unread {
-        Unread::new(self.attention.clone(), self.unread.clone())
+    pub(super) fn unread(self: &Arc<Self>) -> Unread {
+        Unread::new(Arc::clone(self), self.unread.clone())
     }
 
     /// Too many frames of a kind.

@@ -1,102 +1,196 @@
-//! Small DATA frames that h2 may be holding: how many, so that they stay few.
+//! Small DATA frames that h2 may be holding: what they keep alive, so that it stays little.
 //!
 //! A frame that is not read keeps the buffer alive that it was read into, 8 KiB for a single byte. h2 has a limit for such
-//! frames, but large ones that are read in between make up for them (h2 0.4, `Counts::record_data_frame`). So while a body
-//! of the connection is not read, its streams are followed here: what came of each, and what was given back to its window.
-//! Must never count while every body is read, nor end a connection for large frames.
+//! frames, but large ones that are read in between make up for them (h2 0.4, `Counts::record_data_frame`). So the streams
+//! are followed here: where on the connection their small frames lie, and what was given back to their windows, which is
+//! what has been read, the oldest first. It counts only while a body of the connection is not read. Must never end a connection
+//! for large frames, nor while every body is read.
 
-use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
-use crate::attention::Attention;
+use super::line::{Abuse, Line};
 
 /// Bytes. What is not small costs at most three times its size, and the windows limit that.
 const SMALL: usize = 4 * 1024;
-/// Frames of one connection.
-const MOST: usize = 2048;
-/// Frames of all connections: 32 MiB.
-const MOST_IN_ALL: usize = 4096;
+/// Bytes of the connection that one buffer is taken to hold.
+const SEGMENT: u64 = 8 * 1024;
+/// Segments of one connection: 4 MiB. What the window lets wait of an upload in pieces of a packet has no more, even if other
+/// traffic lies between all of them.
+const MOST: usize = 512;
+/// Segments of all connections: 16 MiB. Beyond that, the connection with the most ends.
+const MOST_IN_ALL: usize = 2048;
 /// So many a connection may have even then.
-const FEW: usize = 16;
+const FEW: usize = 4;
 
 /// The sum over all connections. Cheap to clone.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Sum(Arc<AtomicUsize>);
+pub(crate) struct Sum(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    segments: AtomicUsize,
+    /// Those that have ever held some.
+    members: Mutex<Vec<Weak<Member>>>,
+}
+
+#[derive(Debug)]
+struct Member {
+    segments: AtomicUsize,
+    /// It was told to end: it counts no more.
+    out: AtomicBool,
+    line: Arc<Line>,
+}
 
 /// Of one connection.
 #[derive(Debug)]
 pub(super) struct Unread {
-    attention: Attention,
     sum: Sum,
+    member: Arc<Member>,
+    is_known: bool,
     streams: HashMap<u32, Stream>,
-    frames: usize,
+    /// How many pieces lie in each.
+    segments: HashMap<u64, usize>,
+    /// Bytes of the connection so far.
+    passed: u64,
 }
 
 /// What may not have been read.
 #[derive(Debug, Default)]
 struct Stream {
+    pieces: VecDeque<Piece>,
+    /// h2 gives padding back by itself.
+    padding: usize,
+}
+
+#[derive(Debug)]
+struct Piece {
     bytes: usize,
-    /// The small ones.
-    frames: usize,
+    /// Of small frames.
+    segment: Option<u64>,
 }
 
 impl Unread {
-    pub(super) fn new(attention: Attention, sum: Sum) -> Self {
-        Self { attention, sum, streams: HashMap::new(), frames: 0 }
+    pub(super) fn new(line: Arc<Line>, sum: Sum) -> Self {
+        let member = Arc::new(Member { segments: AtomicUsize::new(0), out: AtomicBool::new(false), line });
+        Self { sum, member, is_known: false, streams: HashMap::new(), segments: HashMap::new(), passed: 0 }
     }
 
-    /// A frame with so many bytes, and whether it is its stream's last. False: there are too many.
-    pub(super) fn received(&mut self, stream: u32, bytes: usize, last: bool) -> bool {
-        if self.attention.is_whole() {
-            self.forget();
-            return true;
-        }
-        let of_stream = self.streams.entry(stream).or_default();
-        of_stream.bytes = of_stream.bytes.saturating_add(bytes);
+    /// A frame of whatever kind, with so many bytes.
+    pub(super) fn passes(&mut self, bytes: usize) {
+        self.passed = self.passed.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// A request that has a body.
+    pub(super) fn begun(&mut self, stream: u32) {
+        self.streams.entry(stream).or_default();
+    }
+
+    /// A frame of a body with so many bytes besides its padding, and whether it is the last. False: there are too many.
+    pub(super) fn received(&mut self, stream: u32, bytes: usize, padding: usize, last: bool) -> bool {
+        // One that has ended holds nothing more, whatever still comes.
+        let Some(of_stream) = self.streams.get_mut(&stream) else { return true };
+        of_stream.padding = of_stream.padding.saturating_add(padding);
         // A stream has one last frame: its place pays for it.
-        if bytes >= SMALL || last {
-            return true;
+        let segment = (bytes < SMALL && !last).then(|| self.passed.wrapping_div(SEGMENT));
+        if let Some(piece) = of_stream.pieces.back_mut().filter(|piece| piece.segment == segment) {
+            piece.bytes = piece.bytes.saturating_add(bytes);
+        } else {
+            of_stream.pieces.push_back(Piece { bytes, segment });
+            if let Some(segment) = segment {
+                let pieces = self.segments.entry(segment).or_default();
+                *pieces = pieces.saturating_add(1);
+            }
         }
-        of_stream.frames = of_stream.frames.saturating_add(1);
-        self.frames = self.frames.saturating_add(1);
-        let in_all = self.sum.0.fetch_add(1, Ordering::Relaxed);
-        self.frames <= MOST && (in_all < MOST_IN_ALL || self.frames <= FEW)
+        self.count();
+        if self.member.out.load(Ordering::Relaxed) {
+            return false;
+        }
+        let held = self.member.segments.load(Ordering::Relaxed);
+        held <= MOST && (self.sum.0.segments.load(Ordering::Relaxed) <= MOST_IN_ALL || self.may_stay(held))
     }
 
-    /// So many bytes have been read, and given back to the window of the stream. The oldest first, so that what is left has at
-    /// most as many frames as bytes.
-    pub(super) fn released(&mut self, stream: u32, bytes: usize) {
+    /// So many bytes were given back to the window of a stream.
+    pub(super) fn released(&mut self, stream: u32, mut bytes: usize) {
         let Some(of_stream) = self.streams.get_mut(&stream) else { return };
-        of_stream.bytes = of_stream.bytes.saturating_sub(bytes);
-        let read = of_stream.frames.saturating_sub(of_stream.bytes);
-        of_stream.frames = of_stream.frames.saturating_sub(read);
-        self.take(read);
+        let padding = bytes.min(of_stream.padding);
+        of_stream.padding = of_stream.padding.saturating_sub(padding);
+        bytes = bytes.saturating_sub(padding);
+        while let Some(piece) = of_stream.pieces.front_mut() {
+            let read = bytes.min(piece.bytes);
+            piece.bytes = piece.bytes.saturating_sub(read);
+            bytes = bytes.saturating_sub(read);
+            if piece.bytes > 0 {
+                break;
+            }
+            free(&mut self.segments, piece.segment);
+            of_stream.pieces.pop_front();
+        }
+        self.count();
     }
 
     /// Nothing of it is held any more.
     pub(super) fn ended(&mut self, stream: u32) {
-        if let Some(of_stream) = self.streams.remove(&stream) {
-            self.take(of_stream.frames);
+        let Some(of_stream) = self.streams.remove(&stream) else { return };
+        for piece in of_stream.pieces {
+            free(&mut self.segments, piece.segment);
         }
+        self.count();
     }
 
-    fn forget(&mut self) {
-        if !self.streams.is_empty() {
-            self.streams = HashMap::new();
-            self.take(self.frames);
+    /// Brings the sum up to date.
+    fn count(&mut self) {
+        let is_out = self.member.out.load(Ordering::Relaxed) || self.member.line.attention().is_whole();
+        let held = if is_out { 0 } else { self.segments.len() };
+        if held == self.member.segments.load(Ordering::Relaxed) {
+            return;
         }
+        if !self.is_known {
+            self.is_known = true;
+            let mut members = self.sum.members();
+            members.retain(|member| member.strong_count() > 0);
+            members.push(Arc::downgrade(&self.member));
+        }
+        let before = self.member.segments.swap(held, Ordering::Relaxed);
+        self.sum.0.segments.fetch_add(held.wrapping_sub(before), Ordering::Relaxed);
     }
 
-    fn take(&mut self, frames: usize) {
-        self.frames = self.frames.saturating_sub(frames);
-        self.sum.0.fetch_sub(frames, Ordering::Relaxed);
+    /// There are too many in all: whether it is another connection that has to go, which is told.
+    fn may_stay(&self, held: usize) -> bool {
+        if held <= FEW {
+            return true;
+        }
+        let members = self.sum.members();
+        let most =
+            members.iter().filter_map(Weak::upgrade).max_by_key(|member| member.segments.load(Ordering::Relaxed));
+        let Some(most) = most.filter(|most| !Arc::ptr_eq(most, &self.member)) else { return false };
+        most.out.store(true, Ordering::Relaxed);
+        self.sum.0.segments.fetch_sub(most.segments.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        most.line.flooded(Abuse::Scattered);
+        true
     }
 }
 
 impl Drop for Unread {
     fn drop(&mut self) {
-        self.take(self.frames);
+        self.sum.0.segments.fetch_sub(self.member.segments.load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+}
+
+impl Sum {
+    fn members(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Member>>> {
+        self.0.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn free(segments: &mut HashMap<u64, usize>, segment: Option<u64>) {
+    let Some(segment) = segment else { return };
+    if let Some(pieces) = segments.get_mut(&segment) {
+        *pieces = pieces.saturating_sub(1);
+        if *pieces == 0 {
+            segments.remove(&segment);
+        }
     }
 }
 
@@ -104,79 +198,148 @@ impl Drop for Unread {
 mod tests {
     use super::*;
 
-    fn of(attention: &Attention, sum: &Sum) -> Unread {
-        Unread::new(attention.clone(), sum.clone())
+    /// A connection with a body that nobody reads, and requests 1, 3 and 5.
+    fn connection(sum: &Sum) -> (Unread, crate::attention::Reader) {
+        let line = Arc::new(Line::among(sum));
+        let body = line.attention().body();
+        let mut unread = line.unread();
+        for stream in [1, 3, 5] {
+            unread.begun(stream);
+        }
+        (unread, body)
     }
 
     fn counted(sum: &Sum) -> usize {
-        sum.0.load(Ordering::Relaxed)
+        sum.0.segments.load(Ordering::Relaxed)
     }
 
-    /// How many one-byte frames it may have.
-    fn allowed(unread: &mut Unread, stream: u32) -> usize {
-        (0..10_000).take_while(|_| unread.received(stream, 1, false)).count()
+    fn receive(unread: &mut Unread, stream: u32, bytes: usize) -> bool {
+        unread.passes(bytes.saturating_add(9));
+        unread.received(stream, bytes, 0, false)
+    }
+
+    /// How many single bytes it may have of a stream, each beside a large frame of another that is read.
+    fn scattered(unread: &mut Unread, stream: u32, most: usize) -> usize {
+        let pair = |unread: &mut Unread| {
+            receive(unread, 5, 16 * 1024);
+            unread.released(5, 16 * 1024);
+            receive(unread, stream, 1)
+        };
+        (0..most).take_while(|_| pair(unread)).count()
     }
 
     #[test]
-    fn nothing_is_counted_while_every_body_is_read() {
-        let (attention, sum) = (Attention::default(), Sum::default());
-        let mut unread = of(&attention, &sum);
-        assert_eq!(allowed(&mut unread, 1), 10_000);
-        let body = attention.body();
-        assert_eq!(allowed(&mut unread, 1), MOST);
+    fn nothing_counts_while_every_body_is_read() {
+        let sum = Sum::default();
+        let (mut unread, body) = connection(&sum);
         body.reads();
-        assert!(unread.received(1, 1, false));
-        assert_eq!((unread.frames, counted(&sum)), (0, 0));
-        assert_eq!(allowed(&mut unread, 1), 10_000);
+        assert_eq!(scattered(&mut unread, 1, 10_000), 10_000);
+        assert_eq!(counted(&sum), 0);
+        body.waits();
+        assert!(!receive(&mut unread, 1, 1), "they may still be there");
+        drop(body);
+        assert!(receive(&mut unread, 1, 1));
+        assert_eq!(counted(&sum), 0);
     }
 
     #[test]
-    fn large_frames_and_last_ones_are_not_counted_and_make_up_for_nothing() {
-        let (attention, sum) = (Attention::default(), Sum::default());
-        let _body = attention.body();
-        let mut unread = of(&attention, &sum);
-        for stream in 0..10_000 {
-            assert!(unread.received(stream, SMALL, false) && unread.received(stream, 1, true));
+    fn what_lies_together_counts_once_and_what_is_scattered_each() {
+        let sum = Sum::default();
+        let (mut unread, _body) = connection(&sum);
+        for _ in 0..10_000 {
+            assert!(receive(&mut unread, 1, 10) && receive(&mut unread, 3, 10));
         }
-        let pairs =
-            (0..10_000).take_while(|_| unread.received(3, 16 * 1024, false) && unread.received(1, SMALL - 1, false));
-        assert_eq!(pairs.count(), MOST);
+        assert_eq!(counted(&sum), 20_000 * 19 / 8192 + 1);
+        let (mut unread, _body) = connection(&sum);
+        assert_eq!(scattered(&mut unread, 1, 10_000), MOST);
     }
 
     #[test]
-    fn what_is_given_back_to_a_window_has_been_read_and_what_has_ended_is_gone() {
-        let (attention, sum) = (Attention::default(), Sum::default());
-        let _body = attention.body();
-        let mut unread = of(&attention, &sum);
-        for _ in 0..100 {
-            assert!(unread.received(1, 10, false) && unread.received(3, 10, false));
+    fn large_frames_and_last_ones_do_not_count() {
+        let sum = Sum::default();
+        let (mut unread, _body) = connection(&sum);
+        for _ in 0..10_000 {
+            unread.passes(2 * 8192);
+            assert!(unread.received(1, SMALL, 0, false) && unread.received(3, 1, 0, true));
         }
-        unread.released(1, 950);
-        assert_eq!(unread.frames, 150, "fifty bytes are left, which may be so many frames");
-        unread.released(1, 1000);
-        assert_eq!(unread.frames, 100);
-        unread.released(5, 1000);
-        unread.ended(5);
-        unread.ended(3);
-        assert_eq!((unread.frames, counted(&sum)), (0, 0));
-        assert!(unread.received(1, 1, false));
+        assert_eq!(counted(&sum), 0);
+    }
+
+    #[test]
+    fn what_is_given_back_to_a_window_has_been_read_but_for_padding() {
+        let sum = Sum::default();
+        let (mut unread, _body) = connection(&sum);
+        assert_eq!(scattered(&mut unread, 1, 100), 100);
+        unread.released(1, 40);
+        assert_eq!(counted(&sum), 60);
+        assert!(unread.received(1, 1, 255, false));
+        unread.released(1, 255);
+        assert_eq!(counted(&sum), 60, "h2 gives padding back unread");
+        unread.released(1, 30);
+        assert_eq!(counted(&sum), 30);
+        unread.released(7, 30);
+        unread.released(1, 1_000_000);
+        assert_eq!(counted(&sum), 0);
+    }
+
+    #[test]
+    fn what_was_read_before_attention_was_lost_does_not_stand_for_what_comes_later() {
+        let sum = Sum::default();
+        let (mut unread, body) = connection(&sum);
+        body.reads();
+        assert!(receive(&mut unread, 1, 8000));
+        body.waits();
+        assert_eq!(scattered(&mut unread, 1, 100), 100);
+        // Announced late.
+        unread.released(1, 8000);
+        assert_eq!(counted(&sum), 100);
+    }
+
+    #[test]
+    fn an_ended_stream_holds_nothing_whatever_still_comes_of_it() {
+        let sum = Sum::default();
+        let (mut unread, _body) = connection(&sum);
+        assert_eq!(scattered(&mut unread, 1, 100), 100);
+        unread.ended(1);
+        assert_eq!(counted(&sum), 0);
+        assert_eq!(scattered(&mut unread, 1, 10_000), 10_000);
+        assert_eq!((counted(&sum), unread.streams.len()), (0, 2));
+        assert_eq!(scattered(&mut unread, 3, 10), 10);
         drop(unread);
         assert_eq!(counted(&sum), 0);
     }
 
     #[test]
-    fn when_all_hold_many_each_may_have_only_a_few() {
-        let (attention, sum) = (Attention::default(), Sum::default());
-        let _body = attention.body();
-        let mut many: Vec<Unread> = (0..MOST_IN_ALL / MOST).map(|_| of(&attention, &sum)).collect();
-        for unread in &mut many {
-            for _ in 0..MOST {
-                assert!(unread.received(1, 1, false));
-            }
+    fn when_there_are_too_many_the_connection_with_the_most_ends() {
+        let sum = Sum::default();
+        let mut many: Vec<_> = [MOST - 1, MOST, MOST - 1, MOST - 1, 3].map(|count| (count, connection(&sum))).into();
+        for (count, (unread, _)) in &mut many {
+            assert_eq!(scattered(unread, 1, *count), *count);
         }
-        let mut another = of(&attention, &sum);
-        assert_eq!(allowed(&mut another, 1), FEW);
-        drop(many);
-        assert!(another.received(1, 1, false));
+        let (mut honest, _body) = connection(&sum);
+        assert_eq!(scattered(&mut honest, 1, FEW + 20), FEW + 20);
+        let ended: Vec<_> = many.iter().map(|(_, (unread, _))| unread.member.line.abuse()).collect();
+        assert_eq!(ended, [None, Some(Abuse::Scattered), None, None, None]);
+        assert!(counted(&sum) <= MOST_IN_ALL);
+        let (_, (unread, _)) = &mut many[1];
+        assert!(!receive(unread, 1, 1), "it may go on no more");
+        assert_eq!(counted(&sum), 3 * (MOST - 1) + 3 + FEW + 20);
+        drop((many, honest));
+        assert_eq!(counted(&sum), 0);
+    }
+
+    #[test]
+    fn with_too_many_in_all_the_one_with_the_most_may_be_the_one_that_asks() {
+        let sum = Sum::default();
+        let few: Vec<_> = (0..MOST_IN_ALL / FEW)
+            .map(|_| {
+                let (mut unread, body) = connection(&sum);
+                assert_eq!(scattered(&mut unread, 1, FEW), FEW);
+                (unread, body)
+            })
+            .collect();
+        let (mut another, _body) = connection(&sum);
+        assert_eq!(scattered(&mut another, 1, 10_000), FEW);
+        drop(few);
     }
 }

@@ -383,3 +383,15 @@ async def untaken_uploads_http2(bench):
 async def scattered_uploads(bench):
     ends = await untaken_uploads(bench, lambda port: uploads.scattered(port, 1000), 32, 64 * MIB)
     assert ends.count(False) > 16, ends
+
+
+@case(
+    "one upload of which the app reads nothing, beside 120 on the same connection that it reads, in 21 small frames each",
+    "all of the 120 are taken",
+    "121 runs",
+    "all back",
+    alone=True,
+)
+async def uploads_beside(bench):
+    ends = await untaken_uploads(bench, lambda port: uploads.beside(port, 120, 21), 1, 64 * MIB)
+    assert ends == [True], ends

@@ -49,6 +49,7 @@ class Http2:
     def __init__(self, reader, writer, paths):
         self.reader, self.writer = reader, writer
         self.initial = 65535
+        self.ended = False
         self.windows = {0: self.initial} | {2 * number + 1: self.initial for number in range(len(paths))}
         heads = [post(2 * number + 1, path) for number, path in enumerate(paths)]
         writer.write(PREFACE + frame(SETTINGS, 0, b"") + b"".join(heads))
@@ -68,12 +69,23 @@ class Http2:
         self.windows[stream] -= size
         self.writer.write(frame(DATA, stream, bytes(size)))
 
+    async def fill(self, stream):
+        """As much as is taken of an upload that the app does not read: the last half of its window stays."""
+        while True:
+            if self.room(stream) >= 24_000:
+                self.send(stream, 8_000)
+            elif not await self.hear():
+                return
+
     async def hear(self):
         """The next frame. False: there was none for a second, or it ends the connection."""
         try:
             await asyncio.wait_for(self.writer.drain(), 1)
             head = await asyncio.wait_for(self.reader.readexactly(9), 1)
-        except (TimeoutError, ConnectionError, asyncio.IncompleteReadError):
+        except TimeoutError:
+            return False
+        except (ConnectionError, asyncio.IncompleteReadError):
+            self.ended = True
             return False
         payload = await self.reader.readexactly(int.from_bytes(head[:3], "big"))
         kind, flags, stream = head[3], head[4], int.from_bytes(head[5:], "big")
@@ -85,7 +97,8 @@ class Http2:
                     self.windows |= {each: left + value - self.initial for each, left in self.windows.items() if each}
                     self.initial = value
             self.writer.write(frame(SETTINGS, 0, b"", 1))
-        return kind != GOAWAY
+        self.ended |= kind == GOAWAY
+        return not self.ended
 
 
 async def over_http2(port, streams):
@@ -112,12 +125,7 @@ async def scattered(port, count):
     unread, read = 1, 3
 
     async def send():
-        # What the sockets hold; the last half of its window stays.
-        while True:
-            if http2.room(unread) >= 24_000:
-                http2.send(unread, 8_000)
-            elif not await http2.hear():
-                break
+        await http2.fill(unread)
         for _ in range(count):
             while http2.room(read) < PIECE + 1:
                 if not await http2.hear():
@@ -125,5 +133,25 @@ async def scattered(port, count):
             http2.send(unread, 1)
             http2.send(read, PIECE)
         return True
+
+    return http2.writer, asyncio.create_task(send())
+
+
+async def beside(port, count, rounds):
+    """One upload that the app does not read, and on the same connection many that it reads, each of so many small frames. Its writer,
+    and a task that tells whether all were taken."""
+    http2 = await Http2.open(port, [b"/upload"] + [b"/read"] * count)
+
+    async def send():
+        await http2.fill(1)
+        for _ in range(rounds):
+            for stream in list(http2.windows)[2:]:
+                while http2.room(stream) < 500:
+                    if not await http2.hear():
+                        return False
+                http2.send(stream, 500)
+        while await http2.hear():
+            pass
+        return not http2.ended
 
     return http2.writer, asyncio.create_task(send())

@@ -170,7 +170,7 @@ impl Received {
                 HEADERS if frame.stream > *highest => {
                     *highest = frame.stream;
                     if frame.flags & END_STREAM == 0 {
-                        unread.begun(frame.stream);
+                        scattered |= !unread.begun(frame.stream);
                     }
                     allowance.left = allowance.left.saturating_add(A_REQUEST).min(BURST);
                 }

@@ -23,6 +23,8 @@ const MOST: usize = 512;
 const MOST_IN_ALL: usize = 2048;
 /// So many a connection may have even then.
 const FEW: usize = 4;
+/// Streams that have begun and not ended: h2 refuses more than 128, and hears of none any more once it ends a connection.
+const STREAMS: usize = 1024;
 
 /// The sum over all connections. Cheap to clone.
 #[derive(Debug, Clone, Default)]
@@ -67,7 +69,7 @@ struct Stream {
 #[derive(Debug)]
 struct Piece {
     bytes: usize,
-    /// Of small frames.
+    /// Of small frames that may not have been read.
     segment: Option<u64>,
 }
 
@@ -82,18 +84,23 @@ impl Unread {
         self.passed = self.passed.saturating_add(u64::try_from(bytes).unwrap_or(u64::MAX));
     }
 
-    /// A request that has a body.
-    pub(super) fn begun(&mut self, stream: u32) {
+    /// A request that has a body. False: there are too many.
+    pub(super) fn begun(&mut self, stream: u32) -> bool {
         self.streams.entry(stream).or_default();
+        self.streams.len() <= STREAMS
     }
 
     /// A frame of a body with so many bytes besides its padding, and whether it is the last. False: there are too many.
     pub(super) fn received(&mut self, stream: u32, bytes: usize, padding: usize, last: bool) -> bool {
+        let is_read = self.member.line.attention().is_whole();
+        if is_read {
+            self.forget();
+        }
         // One that has ended holds nothing more, whatever still comes.
         let Some(of_stream) = self.streams.get_mut(&stream) else { return true };
         of_stream.padding = of_stream.padding.saturating_add(padding);
         // A stream has one last frame: its place pays for it.
-        let segment = (bytes < SMALL && !last).then(|| self.passed.wrapping_div(SEGMENT));
+        let segment = (!is_read && bytes < SMALL && !last).then(|| self.passed.wrapping_div(SEGMENT));
         if let Some(piece) = of_stream.pieces.back_mut().filter(|piece| piece.segment == segment) {
             piece.bytes = piece.bytes.saturating_add(bytes);
         } else {
@@ -137,6 +144,18 @@ impl Unread {
             free(&mut self.segments, piece.segment);
         }
         self.count();
+    }
+
+    /// All of it has been read or will be at once, though it was not given back yet.
+    fn forget(&mut self) {
+        if self.segments.is_empty() {
+            return;
+        }
+        self.segments = HashMap::new();
+        for of_stream in self.streams.values_mut() {
+            let bytes = of_stream.pieces.iter().map(|piece| piece.bytes).fold(0, usize::saturating_add);
+            of_stream.pieces = [Piece { bytes, segment: None }].into();
+        }
     }
 
     /// Brings the sum up to date.
@@ -204,7 +223,7 @@ mod tests {
         let body = line.attention().body();
         let mut unread = line.unread();
         for stream in [1, 3, 5] {
-            unread.begun(stream);
+            assert!(unread.begun(stream));
         }
         (unread, body)
     }
@@ -236,10 +255,15 @@ mod tests {
         assert_eq!(scattered(&mut unread, 1, 10_000), 10_000);
         assert_eq!(counted(&sum), 0);
         body.waits();
-        assert!(!receive(&mut unread, 1, 1), "they may still be there");
-        drop(body);
-        assert!(receive(&mut unread, 1, 1));
-        assert_eq!(counted(&sum), 0);
+        assert_eq!(scattered(&mut unread, 1, 10_000), MOST, "and none of those from before");
+        body.reads();
+        assert_eq!(scattered(&mut unread, 1, 10_000), 10_000);
+        assert_eq!((counted(&sum), unread.streams[&1].pieces.len()), (0, 1), "nor is anything kept for them");
+        body.waits();
+        // What was given back late is what came first.
+        assert_eq!(scattered(&mut unread, 1, 100), 100);
+        unread.released(1, 10_000);
+        assert_eq!(counted(&sum), 100);
     }
 
     #[test]
@@ -293,6 +317,17 @@ mod tests {
         // Announced late.
         unread.released(1, 8000);
         assert_eq!(counted(&sum), 100);
+    }
+
+    #[test]
+    fn streams_that_never_end_are_bounded() {
+        let (mut unread, _body) = connection(&Sum::default());
+        let most = (1..10_000).take_while(|stream| unread.begun(2 * stream + 1)).count();
+        assert!((128..2000).contains(&most), "{most}");
+        unread.ended(7);
+        assert!(!unread.begun(1_000_001), "one too many was begun");
+        unread.ended(9);
+        assert!(unread.begun(1_000_001));
     }
 
     #[test]

@@ -9,7 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// How many of a connection's bodies nobody reads now.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Attention(Arc<AtomicUsize>);
+pub(crate) struct Attention(Arc<Count>);
+
+#[derive(Debug, Default)]
+struct Count {
+    unread: AtomicUsize,
+    /// How often that became none.
+    whole: AtomicUsize,
+}
 
 /// A body that is to be read. Over when dropped.
 #[derive(Debug)]
@@ -39,12 +46,17 @@ enum Now {
 impl Attention {
     /// Whether every body is read.
     pub(crate) fn is_whole(&self) -> bool {
-        self.0.load(Ordering::Acquire) == 0
+        self.0.unread.load(Ordering::Acquire) == 0
+    }
+
+    /// How often every body came to be read after one had not been. Each time, nothing was left of what had come before.
+    pub(crate) fn times_whole(&self) -> usize {
+        self.0.whole.load(Ordering::Acquire)
     }
 
     /// Another body, which nobody reads yet.
     pub(crate) fn body(&self) -> Reader {
-        self.0.fetch_add(1, Ordering::AcqRel);
+        self.0.unread.fetch_add(1, Ordering::AcqRel);
         Reader(Arc::new(Body { connection: self.clone(), now: Mutex::new(Now::Waits) }))
     }
 }
@@ -81,10 +93,16 @@ impl Body {
         }
         let unread = |now| matches!(now, Now::Waits | Now::Neglected);
         match (unread(*now), unread(to)) {
-            (false, true) => self.connection.0.fetch_add(1, Ordering::AcqRel),
-            (true, false) => self.connection.0.fetch_sub(1, Ordering::AcqRel),
-            (true, true) | (false, false) => 0,
-        };
+            (false, true) => {
+                self.connection.0.unread.fetch_add(1, Ordering::AcqRel);
+            }
+            (true, false) => {
+                if self.connection.0.unread.fetch_sub(1, Ordering::AcqRel) == 1 {
+                    self.connection.0.whole.fetch_add(1, Ordering::AcqRel);
+                }
+            }
+            (true, true) | (false, false) => {}
+        }
         *now = to;
     }
 }
@@ -110,11 +128,13 @@ mod tests {
         other.reads();
         other.reads();
         assert!(connection.is_whole());
+        assert_eq!(connection.times_whole(), 1);
         one.waits();
         one.waits();
         assert!(!connection.is_whole());
         drop(one);
         assert!(connection.is_whole());
+        assert_eq!(connection.times_whole(), 2);
     }
 
     #[test]

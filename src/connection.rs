@@ -2,7 +2,7 @@
 //!
 //! What a listener asks for is taken from the plan in force when the connection arrives.
 //!
-//! Memory of all connections is meant to stay under `limits.buffered_bytes` + `limits.max_connections` × 192 KiB + 16 MiB
+//! Memory of all connections is meant to stay under `limits.buffered_bytes` + `limits.max_connections` × 192 KiB + 32 MiB
 //! (`wire::unread`), with the default `limits.max_head`; over HTTP/2 a stream that runs counts as a connection, and the sum of those is
 //! held to `limits.max_connections` too. Measured, KiB of resident memory a connection: 3 silent, 5 at rest after a request,
 //! 35 with half a head of 16 KiB, 85 with a slow body in pieces of 16 KiB, 110 to 150 with an upload that the app does not read,
@@ -136,6 +136,7 @@ pub(crate) async fn serve(arrival: Arrival, seat: Seat, gate: &Arc<Gate>, mut st
                     tokio::select! {
                         result = connection => result,
                         () = cut_off(&mut expired) => return,
+                        () = scattered(&seat.line) => return,
                     }
                 }
                 leave = seat.leave() => {
@@ -247,10 +248,20 @@ async fn left(leave: Leave, line: &Line) {
         Leave::Dismissed => {
             let waits = || line.waits(clock::monotonic()).is_some();
             // Whatever ends a request wakes the connection's task, and with it this.
-            poll_fn(|_| if waits() { Poll::Ready(()) } else { Poll::Pending }).await;
+            tokio::select! {
+                () = poll_fn(|_| if waits() { Poll::Ready(()) } else { Poll::Pending }) => {}
+                () = scattered(line) => {}
+            }
         }
         Leave::Abused(Abuse::Scattered) => tokio::time::sleep(FREEING).await,
         Leave::Abused(Abuse::Flooded | Abuse::Withdrawn) => tokio::time::sleep(LAST_WORDS).await,
+    }
+}
+
+/// Resolves when what a connection holds is needed, so that it may not end as it likes.
+async fn scattered(line: &Line) {
+    while line.abuse() != Some(Abuse::Scattered) {
+        line.told().await;
     }
 }
 

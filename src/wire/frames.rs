@@ -161,11 +161,13 @@ impl Received {
                 (_, Block::Preface) => Block::Nothing,
                 (_, block) => block,
             };
+            if frame.kind == DATA {
+                unread.padded(frame.stream, padding(&frame));
+            }
             match frame.kind {
                 DATA if carries(&frame) => {
-                    let padding = padding(&frame).min(frame.length);
-                    let bytes = frame.length.saturating_sub(padding);
-                    scattered |= !unread.received(frame.stream, bytes, padding, frame.flags & END_STREAM != 0);
+                    let bytes = frame.length.saturating_sub(padding(&frame));
+                    scattered |= !unread.received(frame.stream, bytes, frame.flags & END_STREAM != 0);
                 }
                 HEADERS if frame.stream > *highest => {
                     *highest = frame.stream;

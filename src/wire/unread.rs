@@ -16,11 +16,9 @@ use super::line::{Abuse, Line};
 const SMALL: usize = 4 * 1024;
 /// Bytes of the connection that one buffer is taken to hold.
 const SEGMENT: u64 = 8 * 1024;
-/// Segments of one connection: 4 MiB. What the window lets wait of an upload in pieces of a packet has no more, even if other
-/// traffic lies between all of them.
-const MOST: usize = 512;
-/// Segments of all connections: 16 MiB. Beyond that, the connection with the most ends.
-const MOST_IN_ALL: usize = 2048;
+/// Segments of all connections: 16 MiB, or twice that, as a buffer may have grown to 16 KiB. Beyond that, the connection with
+/// the most ends. It is that many because a stream that is read counts too, until h2 gives back a third of its window.
+const MOST: usize = 2048;
 /// So many a connection may have even then.
 const FEW: usize = 4;
 /// Streams that have begun and not ended: h2 refuses more than 128, and hears of none any more once it ends a connection.
@@ -51,6 +49,8 @@ pub(super) struct Unread {
     sum: Sum,
     member: Arc<Member>,
     is_known: bool,
+    /// Of the attention, when it was last looked at.
+    times_whole: usize,
     streams: HashMap<u32, Stream>,
     /// How many pieces lie in each.
     segments: HashMap<u64, usize>,
@@ -76,7 +76,15 @@ struct Piece {
 impl Unread {
     pub(super) fn new(line: Arc<Line>, sum: Sum) -> Self {
         let member = Arc::new(Member { segments: AtomicUsize::new(0), out: AtomicBool::new(false), line });
-        Self { sum, member, is_known: false, streams: HashMap::new(), segments: HashMap::new(), passed: 0 }
+        Self {
+            sum,
+            member,
+            is_known: false,
+            times_whole: 0,
+            streams: HashMap::new(),
+            segments: HashMap::new(),
+            passed: 0,
+        }
     }
 
     /// A frame of whatever kind, with so many bytes.
@@ -90,15 +98,23 @@ impl Unread {
         self.streams.len() <= STREAMS
     }
 
+    /// A frame of a body with so many bytes of padding.
+    pub(super) fn padded(&mut self, stream: u32, bytes: usize) {
+        if let Some(of_stream) = self.streams.get_mut(&stream) {
+            of_stream.padding = of_stream.padding.saturating_add(bytes);
+        }
+    }
+
     /// A frame of a body with so many bytes besides its padding, and whether it is the last. False: there are too many.
-    pub(super) fn received(&mut self, stream: u32, bytes: usize, padding: usize, last: bool) -> bool {
-        let is_read = self.member.line.attention().is_whole();
-        if is_read {
+    pub(super) fn received(&mut self, stream: u32, bytes: usize, last: bool) -> bool {
+        let attention = self.member.line.attention();
+        let (is_read, times) = (attention.is_whole(), attention.times_whole());
+        if is_read || times != self.times_whole {
+            self.times_whole = times;
             self.forget();
         }
         // One that has ended holds nothing more, whatever still comes.
         let Some(of_stream) = self.streams.get_mut(&stream) else { return true };
-        of_stream.padding = of_stream.padding.saturating_add(padding);
         // A stream has one last frame: its place pays for it.
         let segment = (!is_read && bytes < SMALL && !last).then(|| self.passed.wrapping_div(SEGMENT));
         if let Some(piece) = of_stream.pieces.back_mut().filter(|piece| piece.segment == segment) {
@@ -114,8 +130,7 @@ impl Unread {
         if self.member.out.load(Ordering::Relaxed) {
             return false;
         }
-        let held = self.member.segments.load(Ordering::Relaxed);
-        held <= MOST && (self.sum.0.segments.load(Ordering::Relaxed) <= MOST_IN_ALL || self.may_stay(held))
+        self.sum.0.segments.load(Ordering::Relaxed) <= MOST || self.may_stay()
     }
 
     /// So many bytes were given back to the window of a stream.
@@ -176,16 +191,21 @@ impl Unread {
     }
 
     /// There are too many in all: whether it is another connection that has to go, which is told.
-    fn may_stay(&self, held: usize) -> bool {
-        if held <= FEW {
+    fn may_stay(&self) -> bool {
+        let held = |member: &Member| member.segments.load(Ordering::Relaxed);
+        if held(&self.member) <= FEW {
             return true;
         }
-        let members = self.sum.members();
-        let most =
-            members.iter().filter_map(Weak::upgrade).max_by_key(|member| member.segments.load(Ordering::Relaxed));
+        let members: Vec<_> = self.sum.members().iter().filter_map(Weak::upgrade).collect();
+        // What they held has been read since: they say so only with their next frame.
+        members.iter().filter(|member| member.line.attention().is_whole()).for_each(|member| self.sum.forget(member));
+        if self.sum.0.segments.load(Ordering::Relaxed) <= MOST {
+            return true;
+        }
+        let most = members.iter().max_by_key(|member| held(member));
         let Some(most) = most.filter(|most| !Arc::ptr_eq(most, &self.member)) else { return false };
         most.out.store(true, Ordering::Relaxed);
-        self.sum.0.segments.fetch_sub(most.segments.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+        self.sum.forget(most);
         most.line.flooded(Abuse::Scattered);
         true
     }
@@ -193,11 +213,17 @@ impl Unread {
 
 impl Drop for Unread {
     fn drop(&mut self) {
-        self.sum.0.segments.fetch_sub(self.member.segments.load(Ordering::Relaxed), Ordering::Relaxed);
+        self.member.out.store(true, Ordering::Relaxed);
+        self.sum.forget(&self.member);
     }
 }
 
 impl Sum {
+    /// Whoever swaps takes it off: it may be several at once.
+    fn forget(&self, member: &Member) {
+        self.0.segments.fetch_sub(member.segments.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+    }
+
     fn members(&self) -> std::sync::MutexGuard<'_, Vec<Weak<Member>>> {
         self.0.members.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -234,7 +260,7 @@ mod tests {
 
     fn receive(unread: &mut Unread, stream: u32, bytes: usize) -> bool {
         unread.passes(bytes.saturating_add(9));
-        unread.received(stream, bytes, 0, false)
+        unread.received(stream, bytes, false)
     }
 
     /// How many single bytes it may have of a stream, each beside a large frame of another that is read.
@@ -274,7 +300,7 @@ mod tests {
             assert!(receive(&mut unread, 1, 10) && receive(&mut unread, 3, 10));
         }
         assert_eq!(counted(&sum), 20_000 * 19 / 8192 + 1);
-        let (mut unread, _body) = connection(&sum);
+        let (mut unread, _body) = connection(&Sum::default());
         assert_eq!(scattered(&mut unread, 1, 10_000), MOST);
     }
 
@@ -284,7 +310,7 @@ mod tests {
         let (mut unread, _body) = connection(&sum);
         for _ in 0..10_000 {
             unread.passes(2 * 8192);
-            assert!(unread.received(1, SMALL, 0, false) && unread.received(3, 1, 0, true));
+            assert!(unread.received(1, SMALL, false) && unread.received(3, 1, true));
         }
         assert_eq!(counted(&sum), 0);
     }
@@ -296,7 +322,8 @@ mod tests {
         assert_eq!(scattered(&mut unread, 1, 100), 100);
         unread.released(1, 40);
         assert_eq!(counted(&sum), 60);
-        assert!(unread.received(1, 1, 255, false));
+        unread.padded(1, 200);
+        unread.padded(1, 55);
         unread.released(1, 255);
         assert_eq!(counted(&sum), 60, "h2 gives padding back unread");
         unread.released(1, 30);
@@ -347,26 +374,42 @@ mod tests {
     #[test]
     fn when_there_are_too_many_the_connection_with_the_most_ends() {
         let sum = Sum::default();
-        let mut many: Vec<_> = [MOST - 1, MOST, MOST - 1, MOST - 1, 3].map(|count| (count, connection(&sum))).into();
+        let mut many: Vec<_> = [500, 700, 400, 400, 3].map(|count| (count, connection(&sum))).into();
         for (count, (unread, _)) in &mut many {
             assert_eq!(scattered(unread, 1, *count), *count);
         }
         let (mut honest, _body) = connection(&sum);
-        assert_eq!(scattered(&mut honest, 1, FEW + 20), FEW + 20);
+        assert_eq!(scattered(&mut honest, 1, 60), 60);
         let ended: Vec<_> = many.iter().map(|(_, (unread, _))| unread.member.line.abuse()).collect();
         assert_eq!(ended, [None, Some(Abuse::Scattered), None, None, None]);
-        assert!(counted(&sum) <= MOST_IN_ALL);
+        assert!(counted(&sum) <= MOST);
         let (_, (unread, _)) = &mut many[1];
         assert!(!receive(unread, 1, 1), "it may go on no more");
-        assert_eq!(counted(&sum), 3 * (MOST - 1) + 3 + FEW + 20);
+        assert_eq!(counted(&sum), 500 + 2 * 400 + 3 + 60);
         drop((many, honest));
+        assert_eq!(counted(&sum), 0);
+    }
+
+    #[test]
+    fn what_has_been_read_since_ends_nobody() {
+        let sum = Sum::default();
+        let (mut one, body) = connection(&sum);
+        assert_eq!(scattered(&mut one, 1, MOST - 10), MOST - 10);
+        body.reads();
+        let (mut other, _body) = connection(&sum);
+        assert_eq!(scattered(&mut other, 1, 100), 100);
+        assert_eq!(one.member.line.abuse(), None);
+        assert_eq!(counted(&sum), 100);
+        body.waits();
+        assert_eq!(scattered(&mut one, 3, 50), 50);
+        drop((one, other));
         assert_eq!(counted(&sum), 0);
     }
 
     #[test]
     fn with_too_many_in_all_the_one_with_the_most_may_be_the_one_that_asks() {
         let sum = Sum::default();
-        let few: Vec<_> = (0..MOST_IN_ALL / FEW)
+        let few: Vec<_> = (0..MOST / FEW)
             .map(|_| {
                 let (mut unread, body) = connection(&sum);
                 assert_eq!(scattered(&mut unread, 1, FEW), FEW);

@@ -5,7 +5,7 @@
 //! Memory of all connections is meant to stay under `limits.buffered_bytes` + `limits.max_connections` × 192 KiB + 32 MiB
 //! (`wire::unread`), with the default `limits.max_head`; over HTTP/2 a stream that runs counts as a connection, and the sum of those is
 //! held to `limits.max_connections` too. Measured, KiB of resident memory a connection: 3 silent, 5 at rest after a request,
-//! 35 with half a head of 16 KiB, 85 with a slow body in pieces of 16 KiB, 110 to 150 with an upload that the app does not read,
+//! 35 with half a head of 16 KiB, 85 with a slow body in pieces of 16 KiB, 75 to 160 with an upload that the app does not read,
 //! 180 with a long answer that nobody takes. A stream of HTTP/2 may send [`STREAM_WINDOW`] ahead: 90 to 130 with an upload that
 //! the app does not read, up to 75 while it waits with its answer, with 20,000 streams begun at once. What goes over it is more:
 //! an answer that nobody takes and that the app writes in pieces costs 235 with pieces of 80 bytes, 600 with 20.

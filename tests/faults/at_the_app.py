@@ -330,12 +330,16 @@ async def untaken_downloads(bench):
 
 async def untaken_uploads(bench, begin, count, most):
     """Begins so many, of which the app reads nothing but what is for `/read`. What they end with, if they cost at most so much
-    memory together."""
+    memory together. `/talk` is answered at once, with more than anybody takes here, and read."""
     closes = asyncio.Event()
 
     async def reads_some(reader, writer):
         with contextlib.suppress(ConnectionError, asyncio.CancelledError):
-            if b"/read" in await reader.readline():
+            target = await reader.readline()
+            if b"/talk" in target:
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + bytes(MIB))
+            if b"/read" in target or b"/talk" in target:
                 while await reader.read(MIB):
                     pass
             await closes.wait()
@@ -383,6 +387,18 @@ async def untaken_uploads_http2(bench):
 async def scattered_uploads(bench):
     ends = await untaken_uploads(bench, lambda port: uploads.scattered(port, 1000), 32, 64 * MIB)
     # Those that had not filled their sockets in time hold nothing.
+    assert False in ends, ends
+
+
+@case(
+    "the same, where the app reads and has answered, and the answer is not taken",
+    "connections end (ENHANCE_YOUR_CALM)",
+    "64 runs",
+    "64 MiB at most; then all back",
+    alone=True,
+)
+async def scattered_uploads_answered(bench):
+    ends = await untaken_uploads(bench, lambda port: uploads.scattered(port, 1000, b"/talk"), 32, 64 * MIB)
     assert False in ends, ends
 
 

@@ -118,10 +118,10 @@ async def over_http2(port, streams):
     return http2.writer, asyncio.create_task(send())
 
 
-async def scattered(port, count):
+async def scattered(port, count, path=b"/upload"):
     """Two uploads on one connection: so many bytes of one that the app does not read, each a frame beside a large one of another
     that it reads. Its writer, and a task that tells whether all were taken."""
-    http2 = await Http2.open(port, [b"/upload", b"/read"])
+    http2 = await Http2.open(port, [path, b"/read"])
     unread, read = 1, 3
 
     async def send():
